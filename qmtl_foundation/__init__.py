@@ -1,0 +1,1 @@
+"""Shared ground of QMTL's services and SDK; imports no other package of ours."""

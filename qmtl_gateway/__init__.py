@@ -1,0 +1,1 @@
+"""The gateway: QMTL's one public address."""

@@ -1,0 +1,1 @@
+"""QMTL's SDK: write signal logic, submit it to a world, read what the world decided."""

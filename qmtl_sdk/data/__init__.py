@@ -1,0 +1,1 @@
+"""Market data: presets, sources, cache, coverage, and the panel that computation runs on."""

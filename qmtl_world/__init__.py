@@ -1,0 +1,1 @@
+"""The world service: worlds, policies, evaluations, activation and allocation."""
