@@ -61,8 +61,8 @@ def content_id(context: str, value: Json) -> str:
 class NodeIdentity:
     """Hold what a node computes, and nothing else: no world, domain, time, display name or tags.
 
-    ``interval_s`` is in seconds (0: the node has no clock of its own, such as a constant), ``period`` in bars (the number of
-    newest bars that one value depends on). ``inputs`` is ordered: ``a - b`` is not ``b - a``. Operators
+    ``interval_s`` is in seconds (0: the node has no clock of its own, such as a constant), ``period`` in bars (the
+    number of newest bars that one value depends on). ``inputs`` is ordered: ``a - b`` is not ``b - a``. Operators
     have no ``code_hash``: their name and version stand in ``node_type``.
     """
 

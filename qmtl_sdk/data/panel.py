@@ -15,7 +15,8 @@ class Panel:
 
     ``timestamps``: int64 [T], nanoseconds since the Unix epoch (UTC) of each bar's *close*, the moment at which the
     bar is known; strictly ascending. ``symbols``: S distinct names. ``columns``: each float64 [T, S], C-contiguous,
-    read-only; NaN is null (not listed yet, halted, no trade). ``interval_s``: seconds of one bar; a session counts as 86,400.
+    read-only; NaN is null (not listed yet, halted, no trade). ``interval_s``: seconds of one bar; a session counts as
+    86,400.
     """
 
     timestamps: NDArray[np.int64]
@@ -37,6 +38,5 @@ class Panel:
             raise ValueError(f"timestamps must be strictly ascending; bar {first} ({when}) is not after the one before")
         for name, column in self.columns.items():
             if column.shape != (bars, len(self.symbols)) or column.dtype != np.float64:
-                raise ValueError(
-                    f"column {name!r} must be float64 [{bars}, {len(self.symbols)}], is {column.dtype} {list(column.shape)}"
-                )
+                found = f"{column.dtype} {list(column.shape)}"
+                raise ValueError(f"column {name!r} must be float64 [{bars}, {len(self.symbols)}], is {found}")

@@ -1,0 +1,121 @@
+"""Domain errors: a reason for programs, a sentence for people, and the one table that maps reasons to gRPC status.
+
+The status names are those of ``google.rpc.Code``; putting them on the wire is ``qmtl_foundation.rpc``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+ERROR_DOMAIN: Final = "qmtl"
+
+
+class Reason(StrEnum):
+    """Name each way in which QMTL refuses a request."""
+
+    # The request itself.
+    INVALID_FIELD = "INVALID_FIELD"
+    NODE_ID_MISMATCH = "NODE_ID_MISMATCH"
+    GRAPH_CYCLE = "GRAPH_CYCLE"
+    INVALID_POLICY = "INVALID_POLICY"
+    INVALID_SERIES = "INVALID_SERIES"
+    INVALID_STRATEGY = "INVALID_STRATEGY"
+    NO_CANONICAL_FORM = "NO_CANONICAL_FORM"
+    LOOK_AHEAD = "LOOK_AHEAD"
+    TOO_LARGE = "TOO_LARGE"
+    # What it names.
+    WORLD_NOT_FOUND = "WORLD_NOT_FOUND"
+    POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
+    STRATEGY_NOT_FOUND = "STRATEGY_NOT_FOUND"
+    SUBMISSION_NOT_FOUND = "SUBMISSION_NOT_FOUND"
+    PRESET_NOT_FOUND = "PRESET_NOT_FOUND"
+    NODE_NOT_FOUND = "NODE_NOT_FOUND"
+    WORLD_EXISTS = "WORLD_EXISTS"
+    PRESET_EXISTS = "PRESET_EXISTS"
+    # Idempotency and concurrency.
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    STALE_ETAG = "STALE_ETAG"
+    # The state of the world.
+    NO_ACTIVE_POLICY = "NO_ACTIVE_POLICY"
+    WORLD_NOT_EMPTY = "WORLD_NOT_EMPTY"
+    # Data.
+    DATA_UNAVAILABLE = "DATA_UNAVAILABLE"
+    DATA_INVALID = "DATA_INVALID"
+    # The stack.
+    DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    INTERNAL = "INTERNAL"
+
+
+GRPC_STATUS: Final[Mapping[Reason, str]] = {
+    Reason.INVALID_FIELD: "INVALID_ARGUMENT",
+    Reason.NODE_ID_MISMATCH: "INVALID_ARGUMENT",
+    Reason.GRAPH_CYCLE: "INVALID_ARGUMENT",
+    Reason.INVALID_POLICY: "INVALID_ARGUMENT",
+    Reason.INVALID_SERIES: "INVALID_ARGUMENT",
+    Reason.INVALID_STRATEGY: "INVALID_ARGUMENT",
+    Reason.NO_CANONICAL_FORM: "INVALID_ARGUMENT",
+    Reason.LOOK_AHEAD: "INVALID_ARGUMENT",
+    Reason.TOO_LARGE: "INVALID_ARGUMENT",
+    Reason.WORLD_NOT_FOUND: "NOT_FOUND",
+    Reason.POLICY_NOT_FOUND: "NOT_FOUND",
+    Reason.STRATEGY_NOT_FOUND: "NOT_FOUND",
+    Reason.SUBMISSION_NOT_FOUND: "NOT_FOUND",
+    Reason.PRESET_NOT_FOUND: "NOT_FOUND",
+    Reason.NODE_NOT_FOUND: "NOT_FOUND",
+    Reason.WORLD_EXISTS: "ALREADY_EXISTS",
+    Reason.PRESET_EXISTS: "ALREADY_EXISTS",
+    Reason.REQUEST_ID_REUSED: "ALREADY_EXISTS",
+    Reason.STALE_ETAG: "ABORTED",
+    Reason.NO_ACTIVE_POLICY: "FAILED_PRECONDITION",
+    Reason.WORLD_NOT_EMPTY: "FAILED_PRECONDITION",
+    Reason.DATA_UNAVAILABLE: "FAILED_PRECONDITION",
+    Reason.DATA_INVALID: "FAILED_PRECONDITION",
+    Reason.DEPENDENCY_UNAVAILABLE: "UNAVAILABLE",
+    Reason.NOT_CONFIGURED: "FAILED_PRECONDITION",
+    Reason.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
+    Reason.INTERNAL: "INTERNAL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """Name one bad field (dotted path), what is wrong with it, and the mend."""
+
+    field: str
+    description: str
+
+
+class QmtlError(Exception):
+    """Refuse something, for a reason that a program can read and in a sentence that a person can act on.
+
+    ``metadata`` repeats everything that varies in the sentence (AIP-193). ``violations`` name bad fields.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        violations: tuple[FieldViolation, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.violations = violations
+
+
+def invalid_field(field: str, description: str, **metadata: str) -> QmtlError:
+    """Return the error for one bad field of a request."""
+    return QmtlError(
+        Reason.INVALID_FIELD,
+        f"{field}: {description}",
+        metadata={"field": field, **metadata},
+        violations=(FieldViolation(field, description),),
+    )
