@@ -42,7 +42,7 @@ def canonical_json(value: Json) -> bytes:
     ±(2**53 - 1), keys that are not strings, or any other type.
     """
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its alias names dict and list, ours the read-only views
+        return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, TypeError, RecursionError) as error:
         raise NoCanonicalFormError(str(error)) from error
 

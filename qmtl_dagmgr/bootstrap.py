@@ -1,0 +1,39 @@
+"""Wires the DAG manager: settings -> pool -> bus -> rooms -> server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from qmtl_dagmgr.datasets.service import DatasetService
+from qmtl_dagmgr.graph.service import GraphService
+from qmtl_dagmgr.settings import DagManagerSettings
+from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2, dataset_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2, graph_service_pb2_grpc
+from qmtl_foundation.postgres import open_pool, ping
+from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.server import Room, serving
+from qmtl_foundation.telemetry import exposing_metrics
+
+SCHEMA = "dagmgr"
+
+
+@asynccontextmanager
+async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
+    """Yield the port of a running DAG manager."""
+    graph = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"]
+    datasets = dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"]
+    async with (
+        open_pool(settings.postgres_dsn, SCHEMA) as pool,
+        open_bus(settings.nats_url, "qmtl-dagmgr") as bus,
+    ):
+        rooms = [
+            Room.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
+            Room.of(datasets, dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetService(pool)),
+        ]
+        probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
+        with exposing_metrics(settings.metrics_listen):
+            async with serving(settings.listen, rooms, probes) as port:
+                yield port

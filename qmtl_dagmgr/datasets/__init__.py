@@ -1,0 +1,1 @@
+"""The dataset registry: presets, and the snapshots that were read of them."""

@@ -1,0 +1,1 @@
+"""The global graph: nodes, edges, and the strategy versions that use them."""

@@ -1,0 +1,26 @@
+"""Time as the services see it: UTC, timezone-aware, and replaceable where a rule depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """Return the moment of an RFC 3339 text in UTC; raise ValueError when it is none or states no offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} states no offset; write it in UTC, such as 2013-03-01T21:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def format_rfc3339(moment: datetime) -> str:
+    """Return the RFC 3339 text of a moment in UTC, in the one form that is hashed: a fraction only if there is one."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

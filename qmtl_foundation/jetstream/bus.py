@@ -1,0 +1,104 @@
+"""A service's connection to JetStream: opened once, its failures turned into domain errors where they arise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+
+from qmtl_foundation.errors import QmtlError, Reason
+
+CONNECT_TIMEOUT_SECONDS = 5
+PUBLISH_TIMEOUT_SECONDS = 5.0
+RECONNECT_WAIT_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """Describe a stream: its name and subjects. Stored on file; kept until consumed when ``work_queue``."""
+
+    name: str
+    subjects: tuple[str, ...]
+    work_queue: bool = False
+    replicas: int = 1
+    duplicate_window_s: float = 120.0
+
+
+class Bus:
+    """Speak to JetStream; every failure is QmtlError(DEPENDENCY_UNAVAILABLE) with dependency ``nats``."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.jetstream = connection.jetstream(timeout=PUBLISH_TIMEOUT_SECONDS)
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        """Make the stream, or leave it when it stands; safe when several processes do it at once."""
+        retention = RetentionPolicy.WORK_QUEUE if spec.work_queue else RetentionPolicy.LIMITS
+        config = StreamConfig(
+            name=spec.name,
+            subjects=list(spec.subjects),
+            retention=retention,
+            storage=StorageType.FILE,
+            num_replicas=spec.replicas,
+            duplicate_window=spec.duplicate_window_s,
+        )
+        with translated_errors():
+            try:
+                await self.jetstream.add_stream(config)
+            except nats.js.errors.BadRequestError:
+                await self.jetstream.update_stream(config)
+
+    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """Store a message and return its stream sequence; it is on disk when this returns."""
+        with translated_errors():
+            stored = await self.jetstream.publish(subject, payload, headers=dict(headers or {}))
+        return int(stored.seq)
+
+    async def ping(self) -> None:
+        """Make a round trip through JetStream."""
+        with translated_errors():
+            await self.jetstream.account_info()
+
+
+@asynccontextmanager
+async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
+    """Yield a connection that comes back by itself; closed at the end."""
+    with translated_errors():
+        connection = await nats.connect(
+            url,
+            name=name,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,
+            error_cb=_note_error,
+        )
+    try:
+        yield Bus(connection)
+    finally:
+        await connection.close()
+
+
+async def _note_error(error: Exception) -> None:
+    _log.warning("nats: %s: %s", type(error).__name__, error)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's failures into QmtlError(DEPENDENCY_UNAVAILABLE); its text goes to the log only."""
+    try:
+        yield
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        _log.warning("nats: %s: %s", type(error).__name__, error)
+        raise QmtlError(
+            Reason.DEPENDENCY_UNAVAILABLE, "NATS JetStream does not answer; try again", metadata={"dependency": "nats"}
+        ) from error

@@ -1,0 +1,68 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_FIELD: _ClassVar[ErrorReason]
+    ERROR_REASON_NODE_ID_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_GRAPH_CYCLE: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_POLICY: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_SERIES: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_STRATEGY: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_CANONICAL_FORM: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_WORLD_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_POLICY_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_STRATEGY_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_SUBMISSION_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_PRESET_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_NODE_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_WORLD_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_PRESET_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_REQUEST_ID_REUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_STALE_ETAG: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_ACTIVE_POLICY: _ClassVar[ErrorReason]
+    ERROR_REASON_WORLD_NOT_EMPTY: _ClassVar[ErrorReason]
+    ERROR_REASON_DATA_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_DATA_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_CONFIGURED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLINE_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_BINDING_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_METHOD_NOT_SERVED: _ClassVar[ErrorReason]
+    ERROR_REASON_LOOK_AHEAD: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_INVALID_FIELD: ErrorReason
+ERROR_REASON_NODE_ID_MISMATCH: ErrorReason
+ERROR_REASON_GRAPH_CYCLE: ErrorReason
+ERROR_REASON_INVALID_POLICY: ErrorReason
+ERROR_REASON_INVALID_SERIES: ErrorReason
+ERROR_REASON_INVALID_STRATEGY: ErrorReason
+ERROR_REASON_NO_CANONICAL_FORM: ErrorReason
+ERROR_REASON_TOO_LARGE: ErrorReason
+ERROR_REASON_WORLD_NOT_FOUND: ErrorReason
+ERROR_REASON_POLICY_NOT_FOUND: ErrorReason
+ERROR_REASON_STRATEGY_NOT_FOUND: ErrorReason
+ERROR_REASON_SUBMISSION_NOT_FOUND: ErrorReason
+ERROR_REASON_PRESET_NOT_FOUND: ErrorReason
+ERROR_REASON_NODE_NOT_FOUND: ErrorReason
+ERROR_REASON_WORLD_EXISTS: ErrorReason
+ERROR_REASON_PRESET_EXISTS: ErrorReason
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason
+ERROR_REASON_STALE_ETAG: ErrorReason
+ERROR_REASON_NO_ACTIVE_POLICY: ErrorReason
+ERROR_REASON_WORLD_NOT_EMPTY: ErrorReason
+ERROR_REASON_DATA_UNAVAILABLE: ErrorReason
+ERROR_REASON_DATA_INVALID: ErrorReason
+ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason
+ERROR_REASON_NOT_CONFIGURED: ErrorReason
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason
+ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_BINDING_MISMATCH: ErrorReason
+ERROR_REASON_METHOD_NOT_SERVED: ErrorReason
+ERROR_REASON_LOOK_AHEAD: ErrorReason

@@ -1,0 +1,7 @@
+"""PostgreSQL: pools, transactions, and the mapping of its failures to domain errors."""
+
+from __future__ import annotations
+
+from qmtl_foundation.postgres.pool import acquire, open_pool, ping, transaction
+
+__all__ = ["acquire", "open_pool", "ping", "transaction"]

@@ -1,0 +1,92 @@
+"""A service's connection pool: opened once, its failures turned into domain errors where they arise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.settings import Secret
+
+POOL_MIN_CONNECTIONS = 1
+POOL_MAX_CONNECTIONS = 16
+CONNECT_TIMEOUT_SECONDS = 5.0
+COMMAND_TIMEOUT_SECONDS = 30.0
+
+Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no complete types
+Pool = Any
+
+_log = logging.getLogger(__name__)
+
+_UNAVAILABLE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+@asynccontextmanager
+async def open_pool(dsn: Secret, schema: str) -> AsyncIterator[Pool]:
+    """Yield a pool whose connections see ``schema`` first; closed at the end.
+
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does not answer.
+    """
+    with translated_errors():
+        pool = await asyncpg.create_pool(
+            dsn.value,
+            min_size=POOL_MIN_CONNECTIONS,
+            max_size=POOL_MAX_CONNECTIONS,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            server_settings={
+                "search_path": schema,
+                "application_name": f"qmtl-{schema}",
+                "TimeZone": "UTC",
+                "jit": "off",
+            },
+        )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def acquire(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection of the pool; each statement commits by itself."""
+    with translated_errors():
+        async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection inside one transaction: committed at the end, rolled back on an exception."""
+    async with acquire(pool) as connection, connection.transaction():
+        yield connection
+
+
+async def ping(pool: Pool) -> None:
+    """Make a round trip; raise QmtlError(DEPENDENCY_UNAVAILABLE) when there is none."""
+    async with acquire(pool) as connection:
+        await connection.execute("SELECT 1")
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn a lost or refused connection into QmtlError(DEPENDENCY_UNAVAILABLE); the driver's text is only logged."""
+    try:
+        yield
+    except (*_UNAVAILABLE, TimeoutError) as error:
+        _log.warning("postgres: %s: %s", type(error).__name__, error)
+        raise QmtlError(
+            Reason.DEPENDENCY_UNAVAILABLE, "PostgreSQL does not answer; try again", metadata={"dependency": "postgres"}
+        ) from error

@@ -1,0 +1,50 @@
+"""The life of a service process: read settings, run until signalled, say in one line why it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.rpc.server import until_signalled
+from qmtl_foundation.settings import read_settings
+from qmtl_foundation.telemetry import configure_logging
+
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
+
+
+class ServiceSettings(Protocol):
+    """Have what every service's settings have."""
+
+    @property
+    def log_level(self) -> str:
+        """Return the level to log at."""
+
+
+SettingsType = TypeVar("SettingsType", bound=ServiceSettings)
+
+
+def run_service(
+    settings_type: type[SettingsType], running: Callable[[SettingsType], AbstractAsyncContextManager[int]]
+) -> None:
+    """Run a service until SIGTERM or SIGINT; exit with 78 for bad settings, 69 for what does not answer."""
+    try:
+        settings = read_settings(settings_type)
+        configure_logging(settings.log_level)
+    except (QmtlError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_CONFIGURATION)
+    try:
+        asyncio.run(_run(settings, running))
+    except (QmtlError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_UNAVAILABLE)
+
+
+async def _run(settings: SettingsType, running: Callable[[SettingsType], AbstractAsyncContextManager[int]]) -> None:
+    async with running(settings):
+        await until_signalled()

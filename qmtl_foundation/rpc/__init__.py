@@ -1,0 +1,1 @@
+"""gRPC servers: one way to serve, to map errors, to report health and to drain."""

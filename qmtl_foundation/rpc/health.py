@@ -1,0 +1,59 @@
+"""``grpc.health.v1`` whose readiness follows what the service stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from grpc_health.v1 import health, health_pb2
+
+from qmtl_foundation.errors import QmtlError
+
+PROBE_INTERVAL_SECONDS = 1.0
+PROBE_TIMEOUT_SECONDS = 2.0
+
+Probe = Callable[[], Awaitable[object]]
+
+_log = logging.getLogger(__name__)
+
+
+class HealthFollower:
+    """Serve health: SERVING while every probe answers, else NOT_SERVING; per service and for the whole (``""``)."""
+
+    def __init__(self, services: Sequence[str], probes: Mapping[str, Probe]) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._names = ["", *services]
+        self._probes = probes
+        self._state: health_pb2.HealthCheckResponse.ServingStatus | None = None
+
+    async def follow(self) -> None:
+        """Probe until cancelled."""
+        while True:
+            await self.probe()
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+
+    async def probe(self) -> None:
+        """Probe once and publish what was found; log each change with the names of those that do not answer."""
+        failing = [name for name, probe in self._probes.items() if not await _answers(probe)]
+        state = health_pb2.HealthCheckResponse.NOT_SERVING if failing else health_pb2.HealthCheckResponse.SERVING
+        if state == self._state:
+            return
+        self._state = state
+        if failing:
+            _log.warning("not ready: %s", ", ".join(failing))
+        for name in self._names:
+            await self.servicer.set(name, state)
+
+    async def leave(self) -> None:
+        """Say NOT_SERVING for good: the server drains."""
+        await self.servicer.enter_graceful_shutdown()
+
+
+async def _answers(probe: Probe) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            await probe()
+    except (QmtlError, TimeoutError):
+        return False
+    return True

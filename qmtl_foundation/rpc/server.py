@@ -1,0 +1,97 @@
+"""Serve gRPC until told to stop: reflection, health, message limits, and a graceful drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from qmtl_foundation.rpc.health import HealthFollower, Probe
+from qmtl_foundation.rpc.interceptor import DomainErrors
+from qmtl_foundation.settings import Address
+
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+DRAIN_SECONDS = 10.0
+SERVER_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Hold one gRPC service of a server: its full name and how its servicer is added."""
+
+    service: str
+    add: Callable[[Any, grpc.aio.Server], None]
+    servicer: Any
+
+    @classmethod
+    def of(cls, descriptor: Any, add: Callable[[Any, grpc.aio.Server], None], servicer: Any) -> Room:
+        """Return the room of a service descriptor."""
+        return cls(descriptor.full_name, add, servicer)
+
+
+@asynccontextmanager
+async def serving(
+    listen: Address,
+    rooms: Sequence[Room],
+    probes: Mapping[str, Probe],
+    *,
+    forwarded: Sequence[str] = (),
+    handlers: Sequence[grpc.GenericRpcHandler] = (),
+) -> AsyncIterator[int]:
+    """Yield the port of a running server; drain at the end.
+
+    ``probes`` are what readiness follows. ``forwarded`` names services that ``handlers`` answer for, so that reflection
+    shows them. Raises OSError when the address is taken.
+    """
+    server = grpc.aio.server(interceptors=[DomainErrors()], options=SERVER_OPTIONS)
+    for room in rooms:
+        room.add(room.servicer, server)
+    if handlers:
+        server.add_generic_rpc_handlers(handlers)
+    names = [room.service for room in rooms] + list(forwarded)
+    health = HealthFollower(names, probes)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    own = (reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+    reflection.enable_server_reflection([*names, *own], server)
+    try:
+        port = server.add_insecure_port(str(listen))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {listen}: {error}") from error
+    await health.probe()
+    await server.start()
+    following = asyncio.create_task(health.follow())
+    _log.info("serving on %s:%d", listen.host, port)
+    try:
+        yield port
+    finally:
+        following.cancel()
+        await health.leave()
+        await server.stop(DRAIN_SECONDS)
+
+
+async def until_signalled() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    _log.info("draining")

@@ -1,0 +1,59 @@
+"""Metrics in Prometheus form at ``/metrics``, and the log's shape. A metric's name carries its unit."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import start_http_server
+
+from qmtl_foundation.settings import Address
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error, one line an event; raise ValueError for a level that logging does not know."""
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+
+
+@contextmanager
+def exposing_metrics(listen: Address) -> Iterator[metrics.Meter]:
+    """Serve ``/metrics`` on ``listen`` and yield the meter that feeds it."""
+    provider = MeterProvider([PrometheusMetricReader(disable_target_info=True)])
+    server, thread = start_http_server(listen.port, addr=listen.host)
+    try:
+        yield provider.get_meter("qmtl")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        provider.shutdown()
+
+
+class LabelledCounter:
+    """Count by one label of known values, each exported as 0 from the start, so that a rate over it is never absent."""
+
+    def __init__(self, meter: metrics.Meter, name: str, description: str, label: str, values: Iterable[str]) -> None:
+        self._counter = meter.create_counter(name, description=description)
+        self._label = label
+        for value in values:
+            self._counter.add(0, {label: value})
+
+    def add(self, value: str, amount: int = 1) -> None:
+        """Count ``amount`` under one value of the label."""
+        self._counter.add(amount, {self._label: value})
+
+
+def zeroed_counter(
+    meter: metrics.Meter, name: str, description: str, attributes: Mapping[str, str] | None = None
+) -> metrics.Counter:
+    """Return a counter that is exported as 0 from the start."""
+    counter = meter.create_counter(name, description=description)
+    counter.add(0, dict(attributes or {}))
+    return counter
