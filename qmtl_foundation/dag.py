@@ -166,8 +166,8 @@ def _check_inputs(path: str, node: DagNode, before: set[str], all_ids: set[Any])
         if source in all_ids:
             raise QmtlError(
                 Reason.GRAPH_CYCLE,
-                f"{path}: input {argument!r} reads {source}, which does not stand before it: the nodes form a cycle or are "
-                "not in topological order",
+                f"{path}: input {argument!r} reads {source}, which does not stand before it: "
+                "the nodes form a cycle or are not in topological order",
                 metadata={"node": node.node_id, "input": source},
             )
         raise invalid_field(f"{path}.inputs", f"input {argument!r} reads {source[:80]}, which is not in the DAG")
@@ -179,7 +179,7 @@ def _check_id(node: DagNode) -> None:
         raise QmtlError(
             Reason.NODE_ID_MISMATCH,
             f"node {node.name!r} was sent as {node.node_id} (CRC-32 {node.crc32}) but computes to {expected} "
-            f"(CRC-32 {node_crc32(expected)}); the runner and the gateway differ in version, or the message was changed",
+            f"(CRC-32 {node_crc32(expected)}); runner and gateway differ in version, or the message was changed",
             metadata={"node": node.name, "expected": expected, "given": node.node_id, "crc32": str(node.crc32)},
         )
 

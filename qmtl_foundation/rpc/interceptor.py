@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.rpc.status import abort, internal_error
 
 DEFAULT_DEADLINE_SECONDS = 60.0
@@ -30,21 +31,40 @@ class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc sh
         if handler is None or handler.request_streaming:
             return handler
         method = handler_call_details.method
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
+        parse = _parser(handler.request_deserializer)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), **coders)
-        return grpc.unary_unary_rpc_method_handler(_guarded_unary(handler.unary_unary, method), **coders)
+            return grpc.unary_stream_rpc_method_handler(
+                _guarded_stream(handler.unary_stream, parse, method), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _guarded_unary(handler.unary_unary, parse, method), response_serializer=handler.response_serializer
+        )
 
 
-def _guarded_unary(behaviour: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+Parser = Callable[[bytes], Any]
+
+
+def _parser(deserializer: Parser | None) -> Parser:
+    def parse(content: bytes) -> Any:
+        if deserializer is None:
+            return content
+        try:
+            return deserializer(content)
+        except DecodeError as error:
+            raise invalid_field("request", "the bytes are not a message of this method's request type") from error
+
+    return parse
+
+
+def _guarded_unary(
+    behaviour: Callable[..., Awaitable[Any]], parse: Parser, method: str
+) -> Callable[..., Awaitable[Any]]:
+    async def call(content: bytes, context: grpc.aio.ServicerContext) -> Any:
         remaining = context.time_remaining()
         try:
             async with asyncio.timeout(DEFAULT_DEADLINE_SECONDS if remaining is None else remaining) as deadline:
-                return await behaviour(request, context)
+                return await behaviour(parse(content), context)
         except TimeoutError as error:
             if not deadline.expired():
                 return await abort(context, internal_error(error))
@@ -55,10 +75,12 @@ def _guarded_unary(behaviour: Callable[..., Awaitable[Any]], method: str) -> Cal
     return call
 
 
-def _guarded_stream(behaviour: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., AsyncIterator[Any]]:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+def _guarded_stream(
+    behaviour: Callable[..., AsyncIterator[Any]], parse: Parser, method: str
+) -> Callable[..., AsyncIterator[Any]]:
+    async def call(content: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for response in behaviour(request, context):
+            async for response in behaviour(parse(content), context):
                 yield response
         except Exception as error:  # as above
             _log.debug("stream %s ended by %r", method, error)

@@ -64,13 +64,13 @@ async def serving(
     server = grpc.aio.server(interceptors=[DomainErrors()], options=SERVER_OPTIONS)
     for room in rooms:
         room.add(room.servicer, server)
-    if handlers:
-        server.add_generic_rpc_handlers(handlers)
     names = [room.service for room in rooms] + list(forwarded)
     health = HealthFollower(names, probes)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     own = (reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     reflection.enable_server_reflection([*names, *own], server)
+    if handlers:  # last: they may answer for everything that nobody else does
+        server.add_generic_rpc_handlers(handlers)
     try:
         port = server.add_insecure_port(str(listen))
     except RuntimeError as error:

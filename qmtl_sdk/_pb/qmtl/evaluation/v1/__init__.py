@@ -165,6 +165,12 @@ class EvaluateRequest(betterproto2.Message):
     Version of the SDK that computed the series.
     """
 
+    cross_context_cache_hits: "int" = betterproto2.field(16, betterproto2.TYPE_INT64)
+    """
+    Cached results that the runner found under another compute context and did not use, from 0. Anything but 0 keeps the
+    strategy from being activated.
+    """
+
 
 default_message_pool.register_message("qmtl.evaluation.v1", "EvaluateRequest", EvaluateRequest)
 

@@ -1,0 +1,29 @@
+"""Channels between services: opened once, shared by every call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+
+from qmtl_foundation.rpc.server import MAX_MESSAGE_BYTES
+from qmtl_foundation.settings import Address
+
+CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_retries", 0),
+)
+
+
+@asynccontextmanager
+async def open_channel(address: Address) -> AsyncIterator[grpc.aio.Channel]:
+    """Yield a channel to a service; it connects at the first call and comes back by itself."""
+    async with grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS) as channel:
+        yield channel

@@ -1,0 +1,1 @@
+"""Forwarding: the other services' public methods, passed through as bytes."""

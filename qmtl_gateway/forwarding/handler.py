@@ -1,0 +1,116 @@
+"""Forwards the other services' public methods untouched: bytes in, bytes out, status and metadata as they come.
+
+The allow-list is read from the descriptors: a method is forwarded when its option ``exposure`` says PUBLIC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2
+
+# Metadata of the hop itself; everything else belongs to the caller or the answering service.
+HOP_METADATA = frozenset({"user-agent", "te", "content-type", "grpc-accept-encoding", "grpc-timeout", "grpc-encoding"})
+STATUS_DETAILS = "grpc-status-details-bin"
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Hold a service behind the gateway: what to call it in errors, how to reach it, what it serves."""
+
+    name: str
+    channel: grpc.aio.Channel
+    services: Sequence[ServiceDescriptor]
+
+
+class Forwarder(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """Answer for every public method of the upstreams; refuse every other method by name."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self._handlers: Mapping[str, grpc.RpcMethodHandler] = {
+            path: _forwarding(upstream, path) for upstream in upstreams for path in public_methods(upstream.services)
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        """Return the handler of a method."""
+        method: str = handler_call_details.method
+        return self._handlers.get(method) or _refusing(method)
+
+
+def public_methods(services: Iterable[ServiceDescriptor]) -> list[str]:
+    """Return the paths of the methods that say PUBLIC; raise TypeError for one that streams: none is forwarded yet."""
+    paths = []
+    for service in services:
+        for method in service.methods:
+            options = method.GetOptions()
+            exposure = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # its stub is a bare descriptor
+            if exposure != exposure_pb2.EXPOSURE_PUBLIC:
+                continue
+            if method.client_streaming or method.server_streaming:
+                raise TypeError(f"{method.full_name} streams; only unary methods are forwarded")
+            paths.append(f"/{service.full_name}/{method.name}")
+    return paths
+
+
+def _forwarding(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
+    forward = upstream.channel.unary_unary(path)
+
+    async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:
+        sent = forward(
+            request,
+            timeout=context.time_remaining(),
+            metadata=_passing(context.invocation_metadata() or ()),
+            wait_for_ready=False,
+        )
+        try:
+            initial = await sent.initial_metadata()
+            response = await sent
+            trailing = await sent.trailing_metadata()
+        except grpc.aio.AioRpcError as error:
+            await _fail(context, error, upstream.name)
+        else:
+            await context.send_initial_metadata(_passing(initial))
+            context.set_trailing_metadata(_passing(trailing))
+            return response
+        finally:
+            sent.cancel()  # does nothing to a call that has ended; ends it when the caller went away
+
+    return grpc.unary_unary_rpc_method_handler(call)
+
+
+async def _fail(context: grpc.aio.ServicerContext, error: grpc.aio.AioRpcError, upstream: str) -> None:
+    trailing = _passing(error.trailing_metadata() or (), details=True)
+    if not any(name == STATUS_DETAILS for name, _ in trailing) and error.code() is grpc.StatusCode.UNAVAILABLE:
+        raise QmtlError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            f"the {upstream} does not answer; try again",
+            metadata={"dependency": upstream},
+        ) from error
+    await context.abort(error.code(), error.details() or "", trailing)
+
+
+def _refusing(method: str) -> grpc.RpcMethodHandler:
+    async def refuse(_request: bytes, _context: grpc.aio.ServicerContext) -> Any:
+        raise QmtlError(
+            Reason.METHOD_NOT_SERVED,
+            f"{method[:200]} is not served here; reflection lists what is",
+            metadata={"method": method[:200]},
+        )
+
+    return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _passing(metadata: Metadata, *, details: bool = False) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple(
+        (name, value)
+        for name, value in metadata
+        if (details and name == STATUS_DETAILS) or (name not in HOP_METADATA and not name.startswith("grpc-"))
+    )

@@ -1,0 +1,21 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qmtl_foundation.settings import Address, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Hold where the gateway listens and what stands behind it."""
+
+    postgres_dsn: Secret
+    nats_url: str
+    listen: Address
+    metrics_listen: Address
+    world_address: Address
+    dagmgr_address: Address
+    log_level: str = "info"
+    nats_replicas: int = 1

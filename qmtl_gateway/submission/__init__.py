@@ -1,0 +1,1 @@
+"""Submissions: taken durably, worked off once, answered on any gateway."""

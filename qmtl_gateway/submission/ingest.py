@@ -1,0 +1,58 @@
+"""The durable ``ingest`` stream: every submission taken stands in it before its answer, until a worker has ended it.
+
+A message names the submission; what it asks for is its row. The stream is a work queue shared by all gateways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import nats.errors
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from qmtl_foundation.jetstream import Bus, StreamSpec
+from qmtl_foundation.jetstream.bus import translated_errors
+
+STREAM: Final = "ingest"
+SUBJECT: Final = "ingest.submission"
+CONSUMER: Final = "gateway-workers"
+ACK_WAIT_SECONDS: Final = 10.0  # after which a killed gateway's messages go to another
+FETCH_SECONDS: Final = 5.0
+MAX_IN_FLIGHT: Final = 1_000
+
+
+async def open_ingest(bus: Bus, replicas: int) -> None:
+    """Make the stream and its consumer, or leave them when they stand."""
+    await bus.ensure_stream(StreamSpec(STREAM, (f"{STREAM}.>",), work_queue=True, replicas=replicas))
+    with translated_errors():
+        await bus.jetstream.add_consumer(
+            STREAM,
+            ConsumerConfig(
+                durable_name=CONSUMER,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_SECONDS,
+                max_ack_pending=MAX_IN_FLIGHT,
+            ),
+        )
+
+
+async def append(bus: Bus, submission_id: str) -> None:
+    """Store a submission's message; the same again within the stream's window is stored once."""
+    await bus.publish(SUBJECT, submission_id.encode(), {"Nats-Msg-Id": submission_id})
+
+
+async def subscribe(bus: Bus) -> Any:
+    """Return a pull subscription to the shared consumer."""
+    with translated_errors():
+        return await bus.jetstream.pull_subscribe_bind(CONSUMER, STREAM)
+
+
+async def fetch(subscription: Any, batch: int) -> Sequence[Any]:
+    """Return up to ``batch`` messages, none when there were none for a while."""
+    with translated_errors():
+        try:
+            messages: Sequence[Any] = await subscription.fetch(batch, timeout=FETCH_SECONDS)
+        except nats.errors.TimeoutError:
+            return []
+        return messages

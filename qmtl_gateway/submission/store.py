@@ -1,0 +1,124 @@
+"""The gateway's SQL: submissions, taken once per request id and ended once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres.pool import Pool
+from qmtl_gateway.submission.codec import decode_ready, decode_rejected, encode_outcome
+from qmtl_gateway.submission.model import Order, Ready, Rejected, State, Submission
+
+ENDED_CHANNEL = "submission_ended"
+
+_ADD = """
+INSERT INTO submission (submission_id, request_id, request_hash, world, strategy_id, strategy_version, document, hint,
+                        data_preset, as_of, dataset_fingerprint)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (request_id) DO NOTHING
+RETURNING *
+"""
+_GET_BY_REQUEST = "SELECT * FROM submission WHERE request_id = $1"
+_GET = "SELECT * FROM submission WHERE submission_id = $1"
+_END = """
+UPDATE submission SET state = $2, outcome = $3, end_time = now() WHERE submission_id = $1 AND state = 'pending'
+RETURNING submission_id
+"""
+_NOTIFY = f"SELECT pg_notify('{ENDED_CHANNEL}', $1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Hold a submission after ``take``; ``again`` says that the request id was known."""
+
+    submission: Submission
+    again: bool
+
+
+async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> Taken:
+    """Store an order under its request id, or return what stands there; another request is REQUEST_ID_REUSED."""
+    async with acquire(pool) as connection:
+        row = await connection.fetchrow(
+            _ADD,
+            order.submission_id,
+            request_id,
+            request_hash,
+            order.world,
+            order.strategy_id,
+            order.strategy_version,
+            order.document,
+            order.hint,
+            order.data_preset,
+            order.as_of,
+            order.dataset_fingerprint,
+        )
+        if row is not None:
+            return Taken(_to_submission(row), again=False)
+        row = await connection.fetchrow(_GET_BY_REQUEST, request_id)
+    if row["request_hash"] != request_hash:
+        raise QmtlError(
+            Reason.REQUEST_ID_REUSED,
+            f"request_id {request_id!r} was used for another submission; take a new one",
+            metadata={"request_id": request_id, "submission_id": row["submission_id"]},
+        )
+    return Taken(_to_submission(row), again=True)
+
+
+async def read(pool: Pool, submission_id: str) -> Submission | None:
+    """Return a submission, or None."""
+    async with acquire(pool) as connection:
+        row = await connection.fetchrow(_GET, submission_id)
+    return None if row is None else _to_submission(row)
+
+
+async def read_pending(pool: Pool, submission_id: str) -> Order | None:
+    """Return what a submission asks for, or None when it has ended or is not there."""
+    async with acquire(pool) as connection:
+        row = await connection.fetchrow(_GET, submission_id)
+    return None if row is None or row["state"] != State.PENDING else _to_order(row)
+
+
+async def end(pool: Pool, submission_id: str, outcome: Ready | Rejected) -> bool:
+    """End a submission and tell every gateway; False when it had ended before, and nothing changed."""
+    state = State.READY if isinstance(outcome, Ready) else State.REJECTED
+    async with transaction(pool) as connection:
+        ended = await connection.fetchval(_END, submission_id, state.value, encode_outcome(outcome))
+        if ended is not None:
+            await connection.execute(_NOTIFY, submission_id)
+    return ended is not None
+
+
+def _to_order(row: Mapping[str, Any]) -> Order:
+    return Order(
+        submission_id=row["submission_id"],
+        world=row["world"],
+        strategy_id=row["strategy_id"],
+        strategy_version=row["strategy_version"],
+        document=row["document"],
+        hint=row["hint"],
+        data_preset=row["data_preset"],
+        as_of=row["as_of"],
+        dataset_fingerprint=row["dataset_fingerprint"],
+    )
+
+
+def _to_submission(row: Mapping[str, Any]) -> Submission:
+    state = State(row["state"])
+    outcome: Ready | Rejected | None = None
+    if state is State.READY:
+        outcome = decode_ready(row["outcome"])
+    elif state is State.REJECTED:
+        outcome = decode_rejected(row["outcome"])
+    return Submission(
+        submission_id=row["submission_id"],
+        world=row["world"],
+        strategy_id=row["strategy_id"],
+        strategy_version=row["strategy_version"],
+        state=state,
+        accept_time=row["accept_time"],
+        end_time=row["end_time"],
+        outcome=outcome,
+    )
