@@ -51,7 +51,7 @@ def public_methods(services: Iterable[ServiceDescriptor]) -> list[str]:
     for service in services:
         for method in service.methods:
             options = method.GetOptions()
-            exposure = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # its stub is a bare descriptor
+            exposure: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
             if exposure != exposure_pb2.EXPOSURE_PUBLIC:
                 continue
             if method.client_streaming or method.server_streaming:
