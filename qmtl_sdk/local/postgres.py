@@ -177,7 +177,7 @@ def _copy_installation(installed: Path, target: Path, account: Account) -> Path:
 
 def _give_tree(root: Path, account: Account) -> None:
     for folder, _, files in os.walk(root):
-        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 - 2,000 files
+        for path in (folder, *(os.path.join(folder, file) for file in files)):
             os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 

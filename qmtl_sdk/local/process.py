@@ -89,8 +89,6 @@ def launch(command: Command, record: Path) -> Child:
     """
     account = command.account
     with record.open("w+") as record_file, command.log.open("ab") as log_file:
-        if account is not None:
-            os.fchown(log_file.fileno(), account.uid, account.gid)
         launcher = subprocess.Popen(
             ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv),
             env=command.env,

@@ -1,0 +1,1 @@
+"""PostgreSQL: how the services reach it and how its schemas come to be."""
