@@ -45,15 +45,16 @@ def command(directory: Path, port: int, log: Path) -> Command:
     return Command((str(binary()), "--config", str(config)), {}, directory, log)
 
 
-def url(port: int) -> str:
-    """Return the address that clients dial."""
-    return f"nats://127.0.0.1:{port}"
+def url(address: str) -> str:
+    """Return what clients dial for a host:port."""
+    return f"nats://{address}"
 
 
-def ready(port: int) -> bool:
+def ready(address: str) -> bool:
     """Tell whether the server greets with JetStream on: it greets nobody before its streams are recovered."""
+    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection(("127.0.0.1", port), PROBE_SECONDS) as connection:
+        with socket.create_connection((host, int(port)), PROBE_SECONDS) as connection:
             greeting = connection.recv(GREETING_BYTES)
     except OSError:
         return False

@@ -95,10 +95,10 @@ def command(cluster: Cluster, log: Path) -> Command:
     return Command(argv, _ENVIRONMENT, cluster.data, log, cluster.account)
 
 
-def ready(cluster: Cluster, child: Child) -> bool:
+def ready(directory: Path, child: Child) -> bool:
     """Tell whether the server takes connections: the last line of its pid file says so."""
     try:
-        lines = (cluster.data / "postmaster.pid").read_text().splitlines()
+        lines = (directory / "data" / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(child.pid) and lines[7].strip() == "ready"
