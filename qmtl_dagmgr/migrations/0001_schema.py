@@ -1,0 +1,13 @@
+"""Say whose schema this is; the migrator has made it to keep its own table in."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Name the owner."""
+    op.execute("COMMENT ON SCHEMA dagmgr IS 'DAG manager of QMTL: graph, queues, datasets. Nobody else reads it.'")

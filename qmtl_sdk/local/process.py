@@ -1,0 +1,211 @@
+"""Processes that outlive the one that started them, found again by a record that each writes of itself.
+
+A shell of one line (the keeper) stays as the parent of each process and notes how it ended, so that any later
+``qmtl`` can tell. The record holds the machine's boot id, the process's own line of ``/proc/<pid>/stat`` and, in the
+end, its exit status. Start ticks and boot id make the record safe against reused pids and moved clocks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+
+POLL_SECONDS: Final = 0.005
+RECORD_SECONDS: Final = 5.0  # a shell writes its record within milliseconds; a machine that swaps takes longer
+EXIT_NOTE_SECONDS: Final = 0.5  # between a process's end and its keeper's note of it
+SIGNAL_STATUS_BASE: Final = 128  # how a shell reports death by a signal
+
+# The process itself, before it becomes its program: pid and start ticks stay the same over exec.
+_ANNOUNCE: Final = (
+    "read -r boot < /proc/sys/kernel/random/boot_id; read -r stat < /proc/$$/stat; "
+    'printf "%s\\n%s\\n" "$boot" "$stat" >&0; exec "$@" </dev/null'
+)
+_KEEP: Final = '/bin/sh -c "$0" sh "$@"; printf "%s\\n" "$?" >&0'
+# An asynchronous command gets /dev/null as its input, so the record travels on another descriptor.
+_DETACH: Final = 'exec 3<&0; keep=$1; shift; /bin/sh -c "$keep" "$@" <&3 3<&- &'
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Name the user that a process runs as (numbers of the operating system)."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """State how a process is started. ``account`` is only for root to give away its rights."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    directory: Path
+    log: Path
+    account: Account | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """Identify one started process; ``exit_status`` is the shell's, once its keeper has noted it."""
+
+    pid: int
+    boot_id: str
+    start_ticks: int
+    exit_status: int | None
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether this very process still runs: a zombie does not, nor a stranger under its pid."""
+        stat = _stat(self.pid)
+        return (
+            stat is not None
+            and stat.start_ticks == self.start_ticks
+            and stat.state not in "ZX"
+            and self.boot_id == _boot_id()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    pid: int
+    state: str
+    start_ticks: int
+
+
+def launch(command: Command, record: Path) -> Child:
+    """Start the command in a session of its own and return it once it has written its record.
+
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE) when it cannot even be started.
+    """
+    account = command.account
+    with record.open("w+") as record_file, command.log.open("ab") as log_file:
+        launcher = subprocess.Popen(
+            ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv),
+            env=command.env,
+            cwd=command.directory,
+            stdin=record_file,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else [],
+            umask=0o077,
+        )
+        launcher.wait()
+    return _await_record(command, record)
+
+
+def recall(record: Path) -> Child | None:
+    """Return the process that a record tells of, or None when there is no (whole) record."""
+    try:
+        lines = record.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    stat = _parse_stat(lines[1]) if len(lines) > 1 else None
+    if stat is None:
+        return None
+    return Child(stat.pid, lines[0], stat.start_ticks, int(lines[2]) if len(lines) > 2 else None)
+
+
+def describe_end(record: Path) -> str:
+    """Say how a dead process ended: exit code, signal, or that nobody was left to see it."""
+    deadline = time.monotonic() + EXIT_NOTE_SECONDS
+    while True:
+        child = recall(record)
+        if child is None:
+            return "was never started"
+        if child.exit_status is not None:
+            return _status_text(child.exit_status)
+        if time.monotonic() > deadline:
+            return "ended unseen (killed together with its keeper, or the machine went down)"
+        time.sleep(POLL_SECONDS)
+
+
+def stop(child: Child, with_signal: signal.Signals, grace_seconds: float) -> bool:
+    """End the process: first by the signal, after the grace by SIGKILL. Return whether SIGKILL was needed."""
+    if not _send(child, with_signal) or _await_end(child, grace_seconds):
+        return False
+    _send(child, signal.SIGKILL)
+    _await_end(child, grace_seconds)
+    return True
+
+
+def log_tail(log: Path, lines: int) -> tuple[str, ...]:
+    """Return the last lines of a log; an absent log has none."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as text:
+            return tuple(line.rstrip("\n") for line in deque(text, maxlen=lines))
+    except FileNotFoundError:
+        return ()
+
+
+def _await_record(command: Command, record: Path) -> Child:
+    deadline = time.monotonic() + RECORD_SECONDS
+    while (child := recall(record)) is None:
+        if time.monotonic() > deadline:
+            raise QmtlError(
+                Reason.DEPENDENCY_UNAVAILABLE,
+                f"{command.argv[0]} could not be started: " + " | ".join(log_tail(command.log, 5)),
+                metadata={"program": command.argv[0]},
+            )
+        time.sleep(POLL_SECONDS)
+    return child
+
+
+def _await_end(child: Child, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while child.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _send(child: Child, number: signal.Signals) -> bool:
+    if not child.alive:
+        return False
+    try:
+        os.kill(child.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _status_text(status: int) -> str:
+    if status <= SIGNAL_STATUS_BASE:
+        return f"exited with code {status}"
+    try:
+        return f"was killed by {signal.Signals(status - SIGNAL_STATUS_BASE).name}"
+    except ValueError:
+        return f"exited with code {status}"
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        return _parse_stat(Path(f"/proc/{pid}/stat").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _parse_stat(line: str) -> _Stat | None:
+    """Read one line of /proc/<pid>/stat (proc(5)): the name in parentheses may itself hold spaces and parentheses."""
+    head, _, tail = line.rpartition(")")
+    fields = tail.split()
+    if len(fields) < 20:  # a record caught while it is written
+        return None
+    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[19]))
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,78 @@
+"""The services of the local stack as data: how each is started, and whether it is healthy (``grpc.health.v1``)."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import qmtl_foundation
+from qmtl_sdk.local.process import Command
+from qmtl_sdk.local.state import Endpoint
+
+PROBE_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 15.0  # a service drains its calls first
+SERVING: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING) on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """State one service: arguments to the interpreter, package of its migrations, services whose address it is told."""
+
+    name: str
+    arguments: tuple[str, ...]
+    package: str = ""
+    dials: tuple[str, ...] = ()
+
+
+SERVICES: Final = (
+    Service("dagmgr", ("-m", "qmtl_dagmgr"), "qmtl_dagmgr"),
+    Service("world", ("-m", "qmtl_world"), "qmtl_world"),
+    Service("gateway", ("-m", "qmtl_gateway"), "qmtl_gateway", dials=("dagmgr", "world")),
+)
+
+
+def settings(service: Service, endpoints: Mapping[str, Endpoint], postgres_dsn: str, nats_url: str) -> dict[str, str]:
+    """Return the ``QMTL_…`` settings of a service; the same variables configure it anywhere else."""
+    own = endpoints[service.name]
+    return {
+        "QMTL_LISTEN": own.address,
+        "QMTL_METRICS_LISTEN": own.metrics_address,
+        "QMTL_POSTGRES_DSN": postgres_dsn,
+        "QMTL_NATS_URL": nats_url,
+        **{f"QMTL_{name.upper()}_ADDRESS": endpoints[name].address for name in service.dials},
+    }
+
+
+def command(arguments: tuple[str, ...], values: Mapping[str, str], directory: Path, log: Path) -> Command:
+    """Return how to run our own Python code in a process: the same interpreter and the same checkout as this one."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QMTL_")}
+    # -P: a file in the working directory must not pass for a module.
+    argv = (sys.executable, "-P", *arguments)
+    return Command(argv, {**inherited, **_python_path(), "PYTHONUNBUFFERED": "1", **values}, directory, log)
+
+
+def healthy(address: str) -> bool:
+    """Tell whether the server as a whole answers SERVING. A server that refuses or is silent for 1 s is not."""
+    import grpc  # 90 ms: only who starts or asks a stack needs it
+
+    # On bytes: neither the messages nor their generated code are needed. A new channel each time: no backoff.
+    with grpc.insecure_channel(address) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            return bool(check(b"", timeout=PROBE_SECONDS) == SERVING)
+        except grpc.RpcError:
+            return False
+
+
+def _python_path() -> dict[str, str]:
+    """Name the checkout, unless the packages are installed: site-packages must not come before the standard library."""
+    root = str(Path(qmtl_foundation.__file__).resolve().parents[1])
+    if root in (*site.getsitepackages(), site.getusersitepackages()):
+        return {}
+    inherited = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{root}{os.pathsep}{inherited}" if inherited else root}

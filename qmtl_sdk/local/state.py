@@ -1,0 +1,126 @@
+"""What a stack remembers in its state directory: where its files lie, and ``stack.json`` with its addresses."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+
+SCHEMA: Final = "qmtl.stack/1"
+STATE_DIR_OF_ROOT: Final = Path("/var/lib/qmtl")  # PostgreSQL's account may pass through it, unlike /root
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Name the files of one stack."""
+
+    root: Path
+
+    @property
+    def state_file(self) -> Path:
+        """Return where the addresses are kept."""
+        return self.root / "stack.json"
+
+    @property
+    def postgres(self) -> Path:
+        """Return the folder of PostgreSQL: cluster and socket."""
+        return self.root / "postgres"
+
+    @property
+    def nats(self) -> Path:
+        """Return the folder of the nats-server: configuration and streams."""
+        return self.root / "nats"
+
+    def record(self, name: str) -> Path:
+        """Return where a process writes who it is and its keeper how it ended."""
+        return self.root / "run" / f"{name}.record"
+
+    def log(self, name: str) -> Path:
+        """Return the log of a process."""
+        return self.root / "logs" / f"{name}.log"
+
+    def create(self) -> None:
+        """Make the folders."""
+        for folder in (self.root, self.root / "run", self.root / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Hold where one process listens (host:port, or a URL) and the fingerprint of what it was started with."""
+
+    address: str
+    metrics_address: str = ""
+    launch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """Hold the addresses of a stack by process name, as ``stack.json`` does, and the versions that run."""
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def default_state_dir() -> Path:
+    """Return ``/var/lib/qmtl`` for root, else ``$XDG_STATE_HOME/qmtl`` (``~/.local/state/qmtl``)."""
+    if os.geteuid() == 0:
+        return STATE_DIR_OF_ROOT
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "qmtl"
+
+
+def gateway_address(state_dir: Path) -> str:
+    """Return where the gateway of a stack listens. Raises QmtlError(NOT_CONFIGURED) when no stack was started there."""
+    endpoint = load(Layout(state_dir)).endpoints.get("gateway")
+    if endpoint is None:
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"no stack was started in {state_dir}: run `qmtl up`, or name a gateway's address",
+            metadata={"state_dir": str(state_dir)},
+        )
+    return endpoint.address
+
+
+def load(layout: Layout) -> StackState:
+    """Read ``stack.json``; a directory without one has an empty state."""
+    try:
+        return _from_document(json.loads(layout.state_file.read_text()))
+    except FileNotFoundError:
+        return StackState()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"{layout.state_file} cannot be read ({error}): remove it; it holds addresses only, the data is kept",
+            metadata={"path": str(layout.state_file)},
+        ) from error
+
+
+def save(layout: Layout, state: StackState) -> None:
+    """Write ``stack.json`` whole or not at all."""
+    document = {"schema": SCHEMA, **asdict(state)}
+    aside = layout.state_file.with_suffix(".json.new")
+    aside.write_text(json.dumps(document, indent=2) + "\n")
+    aside.replace(layout.state_file)
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Keep every other ``up`` and ``down`` of this directory waiting; the lock ends with the process that holds it."""
+    with (layout.root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _from_document(document: Mapping[str, Any]) -> StackState:
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
+    endpoints = {name: Endpoint(**values) for name, values in document["endpoints"].items()}
+    return StackState(endpoints, {str(name): str(version) for name, version in document["versions"].items()})
