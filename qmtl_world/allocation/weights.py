@@ -1,7 +1,7 @@
 """Weights: what fraction of a world each active strategy gets, by the policy's method. Pure.
 
-Every weight is in [0, max_weight], they sum to at most 1, and the rest is cash. What the cap cuts off goes to the others
-in proportion (water-filling) until all are capped.
+Every weight is in [0, max_weight], they sum to at most 1, and the rest is cash. What the cap cuts off goes to the
+others in proportion (water-filling) until all are capped.
 """
 
 from __future__ import annotations

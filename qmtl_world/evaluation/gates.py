@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # ships a stub without py.typed
 
@@ -29,11 +29,10 @@ from qmtl_world.evaluation.expression import (
     render,
     variables,
 )
-from qmtl_world.evaluation.model import Facts, GateRule, RuleOutcome
+from qmtl_world.evaluation.model import SCORE_RULE, Facts, GateRule, RuleOutcome
 
 MAX_RULE_CHARACTERS: Final = 1_000
 SIDE_PROGRAMS: Final = 4_096  # compiled sides of comparisons that a process keeps
-SCORE_RULE: Final = "score"
 
 FACT_VARIABLES: Final[Mapping[str, str]] = {
     "sample.bars": "int",
@@ -280,7 +279,7 @@ def _yields_number(program: Any) -> bool:
     return program.return_type() in (cel.Type.DOUBLE, cel.Type.INT)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+# Rules of the world itself, beside the sections of a policy ("data.max_age_days"), its gates and the proofs' findings.
+SCORE_RULE: Final = "score"
+NO_TARGET_RULE: Final = "no_target"
 
 
 class Apply(StrEnum):
@@ -149,7 +153,7 @@ class SampleFacts:
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """Say how current and complete the data is: now − its end, the preset's newest snapshot − this one, in days."""
+    """Say how current and complete the data is: its end before now, its snapshot before the preset's newest one, in days."""
 
     age_days: float = 0.0
     behind_days: float = 0.0

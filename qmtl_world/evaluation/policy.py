@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_world.evaluation.document import Document, DocumentError, Fault, Path, Position, field_name, read_document
-from qmtl_world.evaluation.gates import SCORE_RULE, Gate, RuleError, Score, compile_gate, compile_score
+from qmtl_world.evaluation.gates import Gate, RuleError, Score, compile_gate, compile_score
 from qmtl_world.evaluation.model import (
+    NO_TARGET_RULE,
+    SCORE_RULE,
     Apply,
     ConstraintRules,
     DataRules,
@@ -33,7 +35,6 @@ from qmtl_world.evaluation.model import (
 MAX_GATES: Final = 64
 MAX_ACTIVE: Final = 10_000
 MAX_ROUNDS: Final = 1_000
-NO_TARGET_RULE: Final = "no_target"
 RESERVED_NAMES: Final = frozenset({SCORE_RULE, NO_TARGET_RULE, *(state.value for state in ProofState)})
 
 _COMPILED_POLICIES: Final = 256  # policies that a process keeps compiled
@@ -223,7 +224,9 @@ def _check_name(document: Document, path: Path, name: str, names: set[str]) -> l
 
 
 def _compile_score(document: Document, faults: list[Fault]) -> Score | None:
-    text = document.data.get("score", _Policy.model_fields["score"].default) if isinstance(document.data, dict) else None
+    text = (
+        document.data.get("score", _Policy.model_fields["score"].default) if isinstance(document.data, dict) else None
+    )
     if not isinstance(text, str):
         return None  # its type is a fault that Pydantic has named
     try:
