@@ -1,0 +1,1 @@
+"""Allocation: what part of the world each active strategy gets."""

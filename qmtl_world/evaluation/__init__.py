@@ -1,0 +1,1 @@
+"""Evaluation: a world's policy, what its rules say of one strategy, and which of the cohort are active."""
