@@ -287,7 +287,9 @@ def _trade(t: int, prices: NDArray[np.float64], book: Book, rules: Rules, ledger
         if size < 0.0:
             _settle(t, s, size, price * (1.0 - rules.slippage), rules.fee, held, cash, counts, ledger)
             continue
-        buys[bought], sizes[bought], amounts[bought] = s, size, size * price
+        # Not size * price: equal targets must tie exactly, and keep the order of the symbols.
+        amounts[bought] = standing[s] * value - held[s] * price
+        buys[bought], sizes[bought] = s, size
         needed += size * price * (1.0 + rules.slippage) * (1.0 + rules.fee)
         bought += 1
     if bought > 1 and needed > cash[0] * (1.0 - DUST):
@@ -296,7 +298,7 @@ def _trade(t: int, prices: NDArray[np.float64], book: Book, rules: Rules, ledger
     for k in range(bought):
         price = prices[t, buys[k]] * (1.0 + rules.slippage)
         affordable = cash[0] / (1.0 + rules.fee) / price
-        if affordable > 0.0:
+        if affordable > DUST * sizes[k]:
             _settle(t, buys[k], min(sizes[k], affordable), price, rules.fee, held, cash, counts, ledger)
         if sizes[k] > affordable:
             cash[0] = min(cash[0], 0.0)  # nothing but rounding is left
