@@ -5,7 +5,7 @@ The status names are those of ``google.rpc.Code``; putting them on the wire is `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -113,6 +113,16 @@ class QmtlError(Exception):
         self.message = message
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self.violations = violations
+
+    def __reduce__(self) -> tuple[Callable[..., QmtlError], tuple[object, ...]]:
+        """Travel between processes whole."""
+        return _rebuilt, (self.reason, self.message, dict(self.metadata), self.violations)
+
+
+def _rebuilt(
+    reason: Reason, message: str, metadata: Mapping[str, str], violations: tuple[FieldViolation, ...]
+) -> QmtlError:
+    return QmtlError(reason, message, metadata=metadata, violations=violations)
 
 
 def invalid_field(field: str, description: str, **metadata: str) -> QmtlError:

@@ -1,1 +1,1 @@
-"""Allocation: what part of the world each active strategy gets."""
+"""How a world's capital is divided among its active strategies."""

@@ -1,4 +1,4 @@
-"""Say whose schema this is; the migrator has made it to keep its own table in."""
+"""Worlds, policies, bindings, evaluations, rounds, activation sets and their outbox."""
 
 from __future__ import annotations
 
@@ -7,9 +7,163 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+STATEMENTS = (
+    "COMMENT ON SCHEMA world IS 'World service of QMTL: worlds, policies, evaluations. Nobody else reads it.'",
+    # A restored backup continues on a timeline of its own; events carry it.
+    "CREATE TABLE timeline (timeline_id text NOT NULL)",
+    "INSERT INTO timeline VALUES (replace(gen_random_uuid()::text, '-', ''))",
+    """
+    CREATE TABLE request (
+        request_id text PRIMARY KEY,
+        method text NOT NULL,
+        request_hash text NOT NULL,
+        answer bytea NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE world (
+        name text PRIMARY KEY,
+        description text NOT NULL,
+        data_preset text NOT NULL,
+        bars_per_year double precision NOT NULL CHECK (bars_per_year > 0),
+        mode text NOT NULL,
+        allow_live boolean NOT NULL,
+        execution_model jsonb NOT NULL,
+        sizing_rule jsonb NOT NULL,
+        share_policy text NOT NULL,
+        decision_ttl_s integer NOT NULL CHECK (decision_ttl_s > 0),
+        active_policy_version integer NOT NULL DEFAULT 0,
+        revision bigint NOT NULL DEFAULT 1,
+        create_time timestamptz NOT NULL DEFAULT now(),
+        update_time timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE policy (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        version integer NOT NULL CHECK (version >= 1),
+        yaml text NOT NULL,
+        content_id text NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (world, version)
+    )
+    """,
+    """
+    CREATE TABLE binding (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        strategy_id text NOT NULL,
+        strategy_version text NOT NULL,
+        submission_id text NOT NULL,
+        preset text NOT NULL,
+        as_of text NOT NULL,
+        fingerprint text NOT NULL,
+        newest_as_of text NOT NULL,
+        end_time timestamptz,
+        coverage double precision NOT NULL,
+        gaps bigint NOT NULL,
+        bind_time timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (world, strategy_id)
+    )
+    """,
+    """
+    CREATE TABLE trial (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        strategy_id text NOT NULL,
+        strategy_version text NOT NULL,
+        PRIMARY KEY (world, strategy_id, strategy_version)
+    )
+    """,
+    """
+    CREATE TABLE evaluation (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        eval_key text NOT NULL UNIQUE,
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        strategy_id text NOT NULL,
+        strategy_version text NOT NULL,
+        policy_version integer NOT NULL,
+        as_of text NOT NULL,
+        dataset_fingerprint text NOT NULL,
+        status text NOT NULL,
+        score double precision,
+        metrics jsonb NOT NULL,
+        rules jsonb NOT NULL,
+        candidate jsonb NOT NULL,
+        equity_curve double precision[] NOT NULL,
+        series_ts bytea NOT NULL,
+        series_ret bytea NOT NULL,
+        further_trials bigint NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE INDEX evaluation_by_strategy ON evaluation (world, strategy_id, id DESC)",
+    """
+    CREATE TABLE round (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        as_of timestamptz NOT NULL,
+        policy_version integer NOT NULL,
+        world_score double precision,
+        cohort jsonb NOT NULL,
+        state jsonb NOT NULL,
+        create_time timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX round_by_world ON round (world, id DESC)",
+    """
+    CREATE TABLE standing (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        strategy_id text NOT NULL,
+        evaluation_id bigint NOT NULL REFERENCES evaluation ON DELETE CASCADE,
+        status text NOT NULL,
+        active boolean NOT NULL,
+        side text NOT NULL,
+        weight double precision NOT NULL,
+        score double precision,
+        contribution double precision,
+        rules jsonb NOT NULL,
+        PRIMARY KEY (world, strategy_id)
+    )
+    """,
+    # These outlive their world: epoch and sequence never go back, even when a world of the same name is made again.
+    """
+    CREATE TABLE activation_set (
+        world text PRIMARY KEY,
+        activations jsonb NOT NULL,
+        epoch bigint NOT NULL,
+        sequence bigint NOT NULL,
+        switch_time timestamptz NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE activation_history (
+        world text NOT NULL,
+        activations jsonb NOT NULL,
+        epoch bigint NOT NULL,
+        sequence bigint NOT NULL,
+        switch_time timestamptz NOT NULL,
+        PRIMARY KEY (world, sequence)
+    )
+    """,
+    """
+    CREATE TABLE outbox (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event_id text NOT NULL UNIQUE,
+        world text NOT NULL,
+        sequence bigint NOT NULL,
+        subject text NOT NULL,
+        payload bytea NOT NULL,
+        event_hash text NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now(),
+        publish_time timestamptz,
+        UNIQUE (world, sequence)
+    )
+    """,
+    "CREATE INDEX outbox_unpublished ON outbox (id) WHERE publish_time IS NULL",
+)
+
 
 def upgrade() -> None:
-    """Name the owner."""
-    op.execute(
-        "COMMENT ON SCHEMA world IS 'World service of QMTL: worlds, policies, evaluations. Nobody else reads it.'"
-    )
+    """Make the tables."""
+    for statement in STATEMENTS:
+        op.execute(statement)

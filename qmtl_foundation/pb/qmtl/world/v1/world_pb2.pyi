@@ -175,9 +175,9 @@ class RuleOutcome(_message.Message):
     rule: str
     passed: bool
     value: float
-    limit: str
+    limit: float
     message: str
-    def __init__(self, rule: _Optional[str] = ..., passed: _Optional[bool] = ..., value: _Optional[float] = ..., limit: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    def __init__(self, rule: _Optional[str] = ..., passed: _Optional[bool] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
 
 class StrategyStatus(_message.Message):
     __slots__ = ("strategy_id", "strategy_version", "status", "active", "weight", "side", "score", "contribution", "metrics", "rules", "equity_curve", "eval_key", "evaluate_time")

@@ -197,7 +197,7 @@ class Activation(betterproto2.Message):
 
     side: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
-    "long", "short" or "both".
+    Side to which it leans: "long", "short" or "neutral".
     """
 
     mode: "__common__v1__.EffectiveMode" = betterproto2.field(

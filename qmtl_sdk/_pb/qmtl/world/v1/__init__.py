@@ -499,12 +499,12 @@ class ExecutionModel(betterproto2.Message):
 
     slippage_bp: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
     """
-    Slippage against the trader, basis points of the price, [0, 1000].
+    Slippage against the trader, basis points of the price, [0, 10000).
     """
 
     fee_bp: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
     """
-    Fee, basis points of the notional, [0, 1000].
+    Fee, basis points of the notional, [0, 10000).
     """
 
     rebalance: "Rebalance" = betterproto2.field(4, betterproto2.TYPE_ENUM, default_factory=lambda: Rebalance(0))
@@ -514,7 +514,7 @@ class ExecutionModel(betterproto2.Message):
 
     drift: "float" = betterproto2.field(5, betterproto2.TYPE_DOUBLE)
     """
-    Drift that triggers a rebalance, fraction of equity, [0, 1]; used by REBALANCE_DRIFT only.
+    Drift that triggers a rebalance, fraction of equity, (0, 1] for REBALANCE_DRIFT, else 0.
     """
 
     can_short: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
@@ -529,7 +529,7 @@ class ExecutionModel(betterproto2.Message):
 
     cash_rate: "float" = betterproto2.field(8, betterproto2.TYPE_DOUBLE)
     """
-    Annual rate that cash earns, fraction, [0, 1].
+    Simple annual rate (ACT/365) that cash earns, fraction, (-1, 1).
     """
 
 
@@ -816,9 +816,9 @@ class RuleOutcome(betterproto2.Message):
     The value judged; absent when it is missing.
     """
 
-    limit: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    limit: "float | None" = betterproto2.field(4, betterproto2.TYPE_DOUBLE, optional=True)
     """
-    The limit, as text: a number, or an expression.
+    The limit; absent for a rule that compares with none.
     """
 
     message: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
@@ -883,7 +883,7 @@ class StrategyStatus(betterproto2.Message):
 
     side: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
     """
-    "long", "short", "both" or empty.
+    Side to which it leans: "long", "short" or "neutral"; empty: not judged yet.
     """
 
     score: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)

@@ -1,0 +1,16 @@
+"""Start the world service: ``qmtl-world`` or ``python -m qmtl_world``."""
+
+from __future__ import annotations
+
+from qmtl_world.bootstrap import running
+from qmtl_world.settings import WorldSettings
+from qmtl_foundation.process import run_service
+
+
+def main() -> None:
+    """Run until signalled."""
+    run_service(WorldSettings, running)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""An activation set and its identity. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.identity import content_id
+
+STATE_CONTEXT: Final = "qmtl 2026-11 activation-state v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """Let one strategy version trade. ``weight`` is a fraction of the world's equity, in [0, 1]."""
+
+    strategy_id: str
+    strategy_version: str
+    weight: float
+    side: str
+    mode: EffectiveMode
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationSet:
+    """Hold what may trade in a world. ``epoch`` and ``sequence`` are 0 when it was never switched."""
+
+    world: str
+    activations: tuple[Activation, ...] = ()
+    epoch: int = 0
+    sequence: int = 0
+    switch_time: datetime | None = None
+
+    @property
+    def state_hash(self) -> str:
+        """Return the identity of set, modes and pins; not of epoch, sequence or time."""
+        return state_hash(self.activations)
+
+    def find(self, strategy_id: str) -> Activation | None:
+        """Return a strategy's activation, or None."""
+        return next((each for each in self.activations if each.strategy_id == strategy_id), None)
+
+
+def state_hash(activations: Sequence[Activation]) -> str:
+    """Return the identity of what may trade; the order does not matter."""
+    return content_id(
+        STATE_CONTEXT,
+        [
+            {
+                "dataset_fingerprint": each.dataset_fingerprint,
+                "mode": each.mode.value,
+                "side": each.side,
+                "strategy_id": each.strategy_id,
+                "strategy_version": each.strategy_version,
+                "weight": each.weight,
+            }
+            for each in sorted(activations, key=lambda each: each.strategy_id)
+        ],
+    )

@@ -1,0 +1,125 @@
+"""Relays the outbox to the control stream: in order, each event once, never over a stream that went another way.
+
+Before an event is published, the last message of its subject is read. The same event id: it is there already. Its
+predecessor (or nothing, for the first): published, on condition that nothing came in between. Anything else: the stream and
+the database disagree; that world's events stop, and the log says so, until an operator has looked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import nats.js.errors
+
+from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.jetstream import Bus, StreamSpec
+from qmtl_foundation.jetstream.bus import translated_errors
+from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres.pool import Pool
+
+STREAM: Final = "control"
+EVENT_ID: Final = "Qmtl-Event-Id"
+BATCH: Final = 200
+POLL_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 1.0
+
+# One relay at a time: whoever holds the lock. The oldest unpublished event of each world that is not stopped.
+_LOCK = "SELECT pg_try_advisory_xact_lock(7309940231)"
+_NEXT = """
+SELECT o.id, o.event_id, o.world, o.sequence, o.subject, o.payload,
+       (SELECT p.event_id FROM outbox p WHERE p.world = o.world AND p.sequence = o.sequence - 1) AS predecessor
+FROM outbox o WHERE o.publish_time IS NULL AND NOT o.world = ANY($1::text[]) ORDER BY o.id LIMIT $2
+"""
+_PUBLISHED = "UPDATE outbox SET publish_time = now() WHERE id = $1"
+
+_log = logging.getLogger(__name__)
+
+
+class Place(StrEnum):
+    """Say what a subject's last message means for the next event."""
+
+    THERE = "there"
+    NEXT = "next"
+    ASTRAY = "astray"
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """Hold a subject's last message: its event id and stream sequence; empty and 0 when there is none."""
+
+    event_id: str = ""
+    sequence: int = 0
+
+
+def place(last: Last, event_id: str, predecessor: str) -> Place:
+    """Judge where the next event stands relative to a subject's last message."""
+    if last.event_id == event_id:
+        return Place.THERE
+    return Place.NEXT if last.event_id == predecessor else Place.ASTRAY
+
+
+class Relay:
+    """Publish what the outbox holds."""
+
+    def __init__(self, pool: Pool, bus: Bus, replicas: int) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._replicas = replicas
+        self._stopped: set[str] = set()
+
+    async def open(self) -> None:
+        """Make the control stream, or leave it when it stands."""
+        await self._bus.ensure_stream(StreamSpec(STREAM, (f"{STREAM}.>",), replicas=self._replicas))
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        while True:
+            try:
+                relayed = await self.relay()
+            except QmtlError as error:
+                _log.warning("relay waits: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not relayed:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def relay(self) -> int:
+        """Publish one batch; return how many events it settled."""
+        async with transaction(self._pool) as connection:
+            if not await connection.fetchval(_LOCK):
+                return 0
+            rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(self._stopped), BATCH)
+            settled = 0
+            for row in rows:
+                if row["world"] not in self._stopped and await self._publish(row):
+                    await connection.execute(_PUBLISHED, row["id"])
+                    settled += 1
+            return settled
+
+    async def _publish(self, row: Mapping[str, Any]) -> bool:
+        last = await self._last(row["subject"])
+        where = place(last, row["event_id"], row["predecessor"] or "")
+        if where is Place.ASTRAY:
+            self._stopped.add(row["world"])
+            _log.error(
+                "the control stream of world %s ends with event %s, but %s should follow %s: stopped",
+                row["world"], last.event_id, row["event_id"], row["predecessor"],
+            )  # fmt: skip
+            return False
+        if where is Place.NEXT:
+            condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.sequence)}
+            await self._bus.publish(row["subject"], row["payload"], condition)
+        return True
+
+    async def _last(self, subject: str) -> Last:
+        with translated_errors():
+            try:
+                message = await self._bus.jetstream.get_last_msg(STREAM, subject)
+            except nats.js.errors.NotFoundError:
+                return Last()
+        return Last((message.headers or {}).get(EVENT_ID, ""), int(message.seq))

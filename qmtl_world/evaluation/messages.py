@@ -1,0 +1,97 @@
+"""Evaluations and standings as messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from qmtl_foundation.clock import format_rfc3339
+from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
+from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
+from qmtl_foundation.rpc.timestamps import to_timestamp
+from qmtl_world.apply.model import ActivationSet
+from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
+from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+_FINDINGS = {"look_ahead": ProofState.LOOK_AHEAD, "warm_up_too_short": ProofState.SHORT_WARM_UP}
+
+
+def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) -> evaluation_pb2.Evaluation:
+    """Return the message of an evaluation; with its standing, as the round that followed left it."""
+    return evaluation_pb2.Evaluation(
+        eval_key=record.eval_key,
+        world=record.world,
+        strategy_id=record.strategy_id,
+        strategy_version=record.strategy_version,
+        policy_version=record.policy_version,
+        status=record.status if standing is None else standing.status,
+        metrics=dict(record.metrics),
+        rules=to_rules(record.rules if standing is None else standing.rules),
+        score=record.score if standing is None else standing.score,
+        contribution=None if standing is None else standing.contribution,
+        as_of=record.as_of,
+        dataset_fingerprint=record.dataset_fingerprint,
+        create_time=to_timestamp(record.create_time),
+    )
+
+
+def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
+    """Return the messages of outcomes."""
+    return [
+        world_pb2.RuleOutcome(
+            rule=each.rule, passed=each.passed, value=each.value, limit=each.limit, message=each.message
+        )
+        for each in rules
+    ]
+
+
+def to_status(
+    world: world_pb2.World,
+    standings: Sequence[Standing],
+    activation_set: ActivationSet,
+    latest: RoundRecord | None,
+    trials: int,
+) -> world_service_pb2.GetWorldStatusResponse:
+    """Return the message of a world's status."""
+    return world_service_pb2.GetWorldStatusResponse(
+        world=world,
+        strategies=[_to_strategy(each, activation_set) for each in standings],
+        epoch=activation_set.epoch,
+        sequence=activation_set.sequence,
+        trials=trials,
+        score=None if latest is None else latest.world_score,
+        as_of="" if latest is None else format_rfc3339(latest.as_of),
+        round_time=None if latest is None else to_timestamp(latest.create_time),
+    )
+
+
+def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
+    """Return what the submitted proofs say; whatever is not clearly passed is a finding or missing."""
+    for finding in report.findings:
+        state = _FINDINGS.get(finding.kind, ProofState.LOOK_AHEAD)
+        where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
+        return Proof(state, f"{finding.message or finding.kind}: node {where}"[:500])
+    if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
+        return Proof(ProofState.PROVEN)
+    if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
+        return Proof(ProofState.LOOK_AHEAD, "the proofs failed without saying where")
+    return Proof(ProofState.MISSING)
+
+
+def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2.StrategyStatus:
+    record = standing.evaluation
+    activation = activation_set.find(record.strategy_id)
+    return world_pb2.StrategyStatus(
+        strategy_id=record.strategy_id,
+        strategy_version=record.strategy_version,
+        status=standing.status,
+        active=activation is not None,
+        weight=0.0 if activation is None else activation.weight,
+        side=standing.side,
+        score=standing.score,
+        contribution=standing.contribution,
+        metrics=dict(record.metrics),
+        rules=to_rules(standing.rules),
+        equity_curve=record.equity_curve,
+        eval_key=record.eval_key,
+        evaluate_time=to_timestamp(record.create_time),
+    )

@@ -1,0 +1,97 @@
+"""The world service's worker processes: statistics, policies and rounds run here, off the event loop that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
+from multiprocessing.connection import wait
+from typing import ParamSpec, TypeVar
+
+from qmtl_foundation.errors import QmtlError, Reason
+
+WORKERS = 2
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class EvaluationProcesses:
+    """Run functions of data in worker processes; what they raise as QmtlError arrives as such."""
+
+    def __init__(self) -> None:
+        self._executor = _start()
+
+    async def run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        """Return what ``work`` returns. A worker that dies is replaced, and the call fails with DEPENDENCY_UNAVAILABLE."""
+        if kwargs:
+            raise TypeError("worker functions take positional arguments only")
+        executor = self._executor
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, work, *args)
+        except BrokenProcessPool as error:
+            _log.warning("an evaluation worker died; starting new ones")
+            if self._executor is executor:
+                self._executor = _start()
+            raise QmtlError(
+                Reason.DEPENDENCY_UNAVAILABLE,
+                "the worker that evaluated died; try again",
+                metadata={"dependency": "evaluation worker"},
+            ) from error
+
+    async def check_policy(self, text: bytes) -> str:
+        """Return the content id of a well-formed policy; raise INVALID_POLICY with every fault."""
+        return await self.run(_check_policy, text)
+
+    def close(self) -> None:
+        """Stop the workers; work that has not begun is dropped."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+@asynccontextmanager
+async def open_processes() -> AsyncIterator[EvaluationProcesses]:
+    """Yield worker processes that begin to load their libraries at once, and do not outlive this process."""
+    processes = EvaluationProcesses()
+    warming = [asyncio.create_task(processes.run(_load)) for _ in range(WORKERS)]
+    try:
+        yield processes
+    finally:
+        for task in warming:
+            task.cancel()
+        await asyncio.to_thread(processes.close)
+
+
+def _start() -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the service is gone, even by SIGKILL: nobody would collect its result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_await_end, args=(parent.sentinel,), daemon=True).start()
+
+
+def _await_end(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(0)
+
+
+def _load() -> None:
+    import qmtl_world.evaluation.policy
+    import qmtl_world.evaluation.worker  # noqa: F401  # loaded for its libraries
+
+
+def _check_policy(text: bytes) -> str:
+    from qmtl_world.evaluation.policy import compile_policy, content_id_of
+
+    return content_id_of(compile_policy(text).policy)

@@ -1,0 +1,199 @@
+"""The SQL of evaluations, decision rounds and standings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qmtl_foundation.postgres.pool import Connection
+from qmtl_world.evaluation.codec import (
+    decode_candidate,
+    decode_rules,
+    decode_state,
+    encode_candidate,
+    encode_metrics,
+    encode_rules,
+    encode_state,
+)
+from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+# The same evaluation again takes its place as the newest one, under the policy that judges now.
+_ADD = """
+INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
+                        status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, further_trials,
+                        create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (eval_key) DO UPDATE SET status = excluded.status, score = excluded.score, rules = excluded.rules,
+    candidate = excluded.candidate
+RETURNING id
+"""
+_GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2"
+_LIST = """
+SELECT * FROM evaluation WHERE world = $1 AND ($2 = '' OR strategy_id = $2) AND id < $3 ORDER BY id DESC LIMIT $4
+"""
+# Of each strategy the newest evaluation, and that of the version in force.
+_NEWEST = "SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1 ORDER BY strategy_id, id DESC"
+_IN_FORCE = """
+SELECT DISTINCT ON (strategy_id) * FROM evaluation
+WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+ORDER BY strategy_id, id DESC
+"""
+_COUNT_TRIALS = """
+SELECT (SELECT count(*) FROM trial WHERE world = $1)
+     + (SELECT coalesce(sum(further_trials), 0) FROM evaluation WHERE world = $1)
+"""
+_TRIAL_SHARPES = "SELECT (metrics->>'sharpe')::float8 AS sharpe FROM evaluation WHERE world = $1 AND metrics ? 'sharpe'"
+_NEWEST_ROUND = "SELECT * FROM round WHERE world = $1 ORDER BY id DESC LIMIT 1"
+_ADD_ROUND = """
+INSERT INTO round (world, as_of, policy_version, world_score, cohort, state, create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_CLEAR_STANDINGS = "DELETE FROM standing WHERE world = $1"
+_ADD_STANDING = """
+INSERT INTO standing (world, strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_LIST_STANDINGS = """
+SELECT e.*, s.status AS now_status, s.active, s.side, s.weight, s.score AS now_score, s.contribution,
+       s.rules AS now_rules
+FROM standing s JOIN evaluation e ON e.id = s.evaluation_id
+WHERE s.world = $1 ORDER BY s.active DESC, s.score DESC NULLS LAST, s.strategy_id
+"""
+
+
+async def add_evaluation(connection: Connection, record: EvaluationRecord) -> int:
+    """Store an evaluation and return its row."""
+    row: int = await connection.fetchval(
+        _ADD,
+        record.eval_key,
+        record.world,
+        record.strategy_id,
+        record.strategy_version,
+        record.policy_version,
+        record.as_of,
+        record.dataset_fingerprint,
+        record.status,
+        record.score,
+        encode_metrics(record.metrics),
+        encode_rules(record.rules),
+        encode_candidate(record.candidate),
+        list(record.equity_curve),
+        record.series_ts,
+        record.series_ret,
+        record.further_trials,
+        record.create_time,
+    )
+    return row
+
+
+async def read_evaluation(connection: Connection, world: str, eval_key: str) -> EvaluationRecord | None:
+    """Return an evaluation, or None."""
+    row = await connection.fetchrow(_GET, world, eval_key)
+    return None if row is None else _to_record(row)
+
+
+async def list_evaluations(
+    connection: Connection, world: str, strategy_id: str, below: int, limit: int
+) -> list[EvaluationRecord]:
+    """Return up to ``limit`` evaluations below a row, newest first; of one strategy unless it is empty."""
+    return [_to_record(row) for row in await connection.fetch(_LIST, world, strategy_id, below, limit)]
+
+
+async def newest_evaluations(connection: Connection, world: str) -> dict[str, EvaluationRecord]:
+    """Return the newest evaluation of each strategy."""
+    return {row["strategy_id"]: _to_record(row) for row in await connection.fetch(_NEWEST, world)}
+
+
+async def evaluations_in_force(
+    connection: Connection, world: str, versions: Mapping[str, str]
+) -> dict[str, EvaluationRecord]:
+    """Return the newest evaluation of each strategy's version in force."""
+    rows = await connection.fetch(_IN_FORCE, world, list(versions), list(versions.values()))
+    return {row["strategy_id"]: _to_record(row) for row in rows}
+
+
+async def count_trials(connection: Connection, world: str) -> int:
+    """Return how many versions and sweep cells a world has seen."""
+    return int(await connection.fetchval(_COUNT_TRIALS, world))
+
+
+async def trial_sharpes(connection: Connection, world: str) -> list[float]:
+    """Return the annualised Sharpe ratios of all evaluations that have one."""
+    return [row["sharpe"] for row in await connection.fetch(_TRIAL_SHARPES, world)]
+
+
+async def read_round(connection: Connection, world: str) -> RoundRecord | None:
+    """Return the newest decision round, or None."""
+    row = await connection.fetchrow(_NEWEST_ROUND, world)
+    if row is None:
+        return None
+    return RoundRecord(
+        world=world,
+        as_of=row["as_of"],
+        policy_version=row["policy_version"],
+        world_score=row["world_score"],
+        cohort=json.loads(row["cohort"]),
+        state=decode_state(row["state"]),
+        create_time=row["create_time"],
+    )
+
+
+async def add_round(connection: Connection, record: RoundRecord, standings: Sequence[Standing]) -> None:
+    """Store a round, and make its standings the world's."""
+    await connection.execute(
+        _ADD_ROUND,
+        record.world,
+        record.as_of,
+        record.policy_version,
+        record.world_score,
+        json.dumps(dict(record.cohort)),
+        encode_state(record.state),
+        record.create_time,
+    )
+    await connection.execute(_CLEAR_STANDINGS, record.world)
+    rows = [
+        (
+            record.world,
+            each.evaluation.strategy_id,
+            each.evaluation.id,
+            each.status,
+            each.active,
+            each.side,
+            each.weight,
+            each.score,
+            each.contribution,
+            encode_rules(each.rules),
+        )
+        for each in standings
+    ]
+    await connection.executemany(_ADD_STANDING, rows)
+
+
+async def list_standings(connection: Connection, world: str) -> list[Standing]:
+    """Return where each strategy stands: active ones first, then by score, then by name."""
+    return [
+        Standing(
+            evaluation=_to_record(row),
+            status=row["now_status"],
+            active=row["active"],
+            side=row["side"],
+            weight=row["weight"],
+            score=row["now_score"],
+            contribution=row["contribution"],
+            rules=decode_rules(row["now_rules"]),
+        )
+        for row in await connection.fetch(_LIST_STANDINGS, world)
+    ]
+
+
+def _to_record(row: Mapping[str, Any]) -> EvaluationRecord:
+    names = ("id", "eval_key", "world", "strategy_id", "strategy_version", "policy_version", "as_of")
+    names += ("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "further_trials", "create_time")
+    return EvaluationRecord(
+        metrics=json.loads(row["metrics"]),
+        rules=decode_rules(row["rules"]),
+        candidate=decode_candidate(row["candidate"]),
+        equity_curve=tuple(row["equity_curve"]),
+        **{name: row[name] for name in names},
+    )

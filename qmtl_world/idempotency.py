@@ -1,0 +1,45 @@
+"""Same request id, same answer (AIP-155): a mutation and its answer are stored in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres.pool import Connection, Pool
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+_GET = "SELECT method, request_hash, answer FROM request WHERE request_id = $1"
+_ADD = "INSERT INTO request (request_id, method, request_hash, answer) VALUES ($1, $2, $3, $4)"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Name a mutation: its id, its method, and the hash of all that it asks."""
+
+    request_id: str
+    method: str
+    request_hash: str
+
+
+async def once(pool: Pool, request: Request, work: Callable[[Connection], Awaitable[bytes]]) -> bytes:
+    """Do ``work`` and store its answer in one transaction, or return the answer that stands under the request's id.
+
+    Raises REQUEST_ID_REUSED when the id stands for another request. What ``work`` raises is not stored.
+    """
+    async with transaction(pool) as connection:
+        await connection.execute(_LOCK, request.request_id)
+        row = await connection.fetchrow(_GET, request.request_id)
+        if row is not None:
+            if (row["method"], row["request_hash"]) != (request.method, request.request_hash):
+                raise QmtlError(
+                    Reason.REQUEST_ID_REUSED,
+                    f"request_id {request.request_id!r} was used for another {row['method']}; take a new one",
+                    metadata={"request_id": request.request_id, "method": row["method"]},
+                )
+            stored: bytes = row["answer"]
+            return stored
+        answer = await work(connection)
+        await connection.execute(_ADD, request.request_id, request.method, request.request_hash, answer)
+        return answer

@@ -1,0 +1,19 @@
+"""Settings of the world service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qmtl_foundation.settings import Address, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSettings:
+    """Hold where the world service listens and what it stands on."""
+
+    postgres_dsn: Secret
+    nats_url: str
+    listen: Address
+    metrics_listen: Address
+    log_level: str = "info"
+    nats_replicas: int = 1

@@ -1,0 +1,1 @@
+"""Worlds, policy versions, bindings, and the decision what a strategy may do."""

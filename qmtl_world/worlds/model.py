@@ -1,0 +1,179 @@
+"""A world, its policies and bindings, and the decision. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, EffectiveMode
+from qmtl_foundation.execution_model import ExecutionModel, SizingRule
+from qmtl_foundation.identity import content_id
+from qmtl_foundation.requests import check_resource_name
+
+MAX_DESCRIPTION: Final = 200
+MAX_BARS_PER_YEAR: Final = 10_000_000.0
+MAX_DECISION_TTL_SECONDS: Final = 86_400
+ETAG_CONTEXT: Final = "qmtl 2026-11 etag v1"
+ETAG_DIGITS: Final = 16
+# What a world may be set to; SHADOW is reached by operators through an apply only.
+WORLD_MODES: Final = frozenset({EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER, EffectiveMode.LIVE})
+
+
+class SharePolicy(StrEnum):
+    """Say whether feature artifacts may leave the world; promotion needs it stated."""
+
+    UNSTATED = "unstated"
+    WORLD = "world"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """Hold what an owner states of a world. ``bars_per_year`` annualises; ``decision_ttl_s`` is in seconds."""
+
+    name: str
+    data_preset: str
+    bars_per_year: float
+    description: str = ""
+    mode: EffectiveMode = EffectiveMode.COMPUTE_ONLY
+    allow_live: bool = False
+    execution_model: ExecutionModel = field(default_factory=ExecutionModel)
+    sizing_rule: SizingRule = field(default_factory=SizingRule)
+    share_policy: SharePolicy = SharePolicy.UNSTATED
+    decision_ttl_s: int = DECISION_TTL_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check every field; raise QmtlError (INVALID_FIELD) naming it and the mend."""
+        check_resource_name("world.name", self.name)
+        check_resource_name("world.data_preset", self.data_preset)
+        if len(self.description) > MAX_DESCRIPTION:
+            raise invalid_field("world.description", f"must be at most {MAX_DESCRIPTION} characters")
+        if not (math.isfinite(self.bars_per_year) and 0 < self.bars_per_year <= MAX_BARS_PER_YEAR):
+            raise invalid_field(
+                "world.bars_per_year", f"{self.bars_per_year} must be above 0, such as 252 for daily bars of NYSE"
+            )
+        if self.mode not in WORLD_MODES:
+            allowed = ", ".join(sorted(mode.value for mode in WORLD_MODES))
+            raise invalid_field("world.mode", f"{self.mode.value} must be one of {allowed}")
+        if not 1 <= self.decision_ttl_s <= MAX_DECISION_TTL_SECONDS:
+            raise invalid_field(
+                "world.decision_ttl_s", f"{self.decision_ttl_s} must be within [1, {MAX_DECISION_TTL_SECONDS}] seconds"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Hold a world as stored. ``revision`` rises with each change; ``active_policy_version`` 0 means none."""
+
+    spec: WorldSpec
+    active_policy_version: int
+    revision: int
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """Return what a change must name."""
+        return etag_of(self.spec.name, self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """Hold one uploaded policy; ``yaml`` is the text as uploaded."""
+
+    world: str
+    version: int
+    yaml: str
+    content_id: str
+    active: bool
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDataset:
+    """Say what data a strategy version was bound to; moments are None and texts empty when not known."""
+
+    preset: str
+    as_of: str
+    fingerprint: str
+    newest_as_of: str
+    end_time: datetime | None
+    coverage: float
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Hold the newest version of a strategy that was bound to a world."""
+
+    world: str
+    strategy_id: str
+    strategy_version: str
+    submission_id: str
+    dataset: BoundDataset
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Hold what the world lets one strategy do until ``expire_time``."""
+
+    world: str
+    strategy_id: str
+    effective_mode: EffectiveMode
+    reason: str
+    policy_version: int
+    as_of: str
+    expire_time: datetime
+    allow_live: bool
+
+    @property
+    def etag(self) -> str:
+        """Return what changes when the decision changes; not with its expiry."""
+        stated = (self.world, self.strategy_id, self.effective_mode.value, self.policy_version, self.as_of)
+        return etag_of(*stated, self.allow_live)
+
+
+def decide(world: World, binding: Binding, active_version: str | None, now: datetime) -> Decision:
+    """Decide what a bound strategy may do.
+
+    ``active_version`` is the version of it that stands in the activation set, None when none does. Only that very
+    version may do what the world is set to; a new one is validated first, and without a policy nothing is.
+    """
+    spec = world.spec
+    if world.active_policy_version == 0:
+        mode, reason = EffectiveMode.COMPUTE_ONLY, "the world has no active policy"
+    elif active_version is None:
+        mode, reason = EffectiveMode.VALIDATE, "not activated yet: to be evaluated"
+    elif active_version != binding.strategy_version:
+        mode, reason = EffectiveMode.VALIDATE, "a new version: to be evaluated while the old one stays"
+    else:
+        mode, reason = spec.mode, f"active in the world, which is set to {spec.mode.value}"
+    return Decision(
+        world=spec.name,
+        strategy_id=binding.strategy_id,
+        effective_mode=mode,
+        reason=reason,
+        policy_version=world.active_policy_version,
+        as_of=binding.dataset.as_of,
+        expire_time=now + timedelta(seconds=spec.decision_ttl_s),
+        allow_live=spec.allow_live,
+    )
+
+
+def etag_of(*stated: str | int | bool) -> str:
+    """Return a short text that changes with what is stated."""
+    return content_id(ETAG_CONTEXT, list(stated)).removeprefix("blake3:")[:ETAG_DIGITS]
+
+
+def check_etag(given: str, current: str) -> None:
+    """Raise STALE_ETAG when a change was made from another state than the present one."""
+    if given != current:
+        raise QmtlError(
+            Reason.STALE_ETAG,
+            "the world has changed since it was read; read it again and repeat the change",
+            metadata={"expected": current, "given": given[:80]},
+        )

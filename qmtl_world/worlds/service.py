@@ -1,0 +1,204 @@
+"""``qmtl.world.v1.WorldService``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from qmtl_foundation.clock import Clock
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
+from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceServicer
+from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres.pool import Connection, Pool
+from qmtl_foundation.requests import (
+    check_content_id,
+    check_page_size,
+    check_request_id,
+    check_resource_name,
+    check_strategy_id,
+    decode_page_token,
+    encode_page_token,
+)
+from qmtl_world.apply import store as apply_store
+from qmtl_world.evaluation import store as evaluation_store
+from qmtl_world.evaluation.messages import to_status
+from qmtl_world.evaluation.processes import EvaluationProcesses
+from qmtl_world.idempotency import Request, once
+from qmtl_world.worlds import store
+from qmtl_world.worlds.messages import from_dataset, from_world, to_decision, to_policy, to_world
+from qmtl_world.worlds.model import Binding, check_etag, decide
+
+MAX_POLICY_BYTES: Final = 64 * 1024
+NEWEST: Final = 2**31 - 1
+
+
+class WorldService(WorldServiceServicer):
+    """Answer for worlds, policies and decisions."""
+
+    def __init__(self, pool: Pool, processes: EvaluationProcesses, clock: Clock) -> None:
+        self._pool = pool
+        self._processes = processes
+        self._clock = clock
+
+    async def CreateWorld(self, request: pb.CreateWorldRequest, context: Any) -> pb.CreateWorldResponse:
+        """Make a world."""
+        spec = from_world(request.world)
+        if request.validate_only:
+            return pb.CreateWorldResponse(world=request.world)
+
+        async def work(connection: Connection) -> bytes:
+            world = await store.add_world(connection, spec)
+            return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
+
+        return pb.CreateWorldResponse.FromString(await once(self._pool, _named("CreateWorld", request), work))
+
+    async def GetWorld(self, request: pb.GetWorldRequest, context: Any) -> pb.GetWorldResponse:
+        """Read a world."""
+        name = check_resource_name("world", request.world)
+        async with acquire(self._pool) as connection:
+            world = await store.read_world(connection, name)
+        return pb.GetWorldResponse(world=to_world(world))
+
+    async def ListWorlds(self, request: pb.ListWorldsRequest, context: Any) -> pb.ListWorldsResponse:
+        """List worlds."""
+        size, after = check_page_size(request.page_size), decode_page_token(request.page_token)
+        async with acquire(self._pool) as connection:
+            worlds = await store.list_worlds(connection, after, size + 1)
+        token = encode_page_token(worlds[size - 1].spec.name) if len(worlds) > size else ""
+        return pb.ListWorldsResponse(worlds=[to_world(each) for each in worlds[:size]], next_page_token=token)
+
+    async def UpdateWorld(self, request: pb.UpdateWorldRequest, context: Any) -> pb.UpdateWorldResponse:
+        """Change a world."""
+        spec = from_world(request.world)
+
+        async def work(connection: Connection) -> bytes:
+            current = await store.read_world(connection, spec.name, lock=True)
+            check_etag(request.world.etag, current.etag)
+            world = current if request.validate_only else await store.change_world(connection, spec)
+            return pb.UpdateWorldResponse(world=to_world(world)).SerializeToString()
+
+        return pb.UpdateWorldResponse.FromString(await self._mutate("UpdateWorld", request, work))
+
+    async def DeleteWorld(self, request: pb.DeleteWorldRequest, context: Any) -> pb.DeleteWorldResponse:
+        """Delete a world in which nothing is active."""
+        name = check_resource_name("world", request.world)
+
+        async def work(connection: Connection) -> bytes:
+            world = await store.read_world(connection, name, lock=True)
+            check_etag(request.etag, world.etag)
+            active = (await apply_store.read_set(connection, name)).activations
+            if active:
+                raise QmtlError(
+                    Reason.WORLD_NOT_EMPTY,
+                    f"world {name!r} has {len(active)} active strategies; activate a policy that none of them passes first",
+                    metadata={"world": name, "active": str(len(active))},
+                )
+            await store.delete_world(connection, name)
+            return b""
+
+        await once(self._pool, _named("DeleteWorld", request), work)
+        return pb.DeleteWorldResponse()
+
+    async def UploadPolicy(self, request: pb.UploadPolicyRequest, context: Any) -> pb.UploadPolicyResponse:
+        """Check and store a policy version."""
+        name = check_resource_name("world", request.world)
+        text = request.yaml.encode()
+        if len(text) > MAX_POLICY_BYTES:
+            raise invalid_field("yaml", f"has {len(text)} bytes; the limit is {MAX_POLICY_BYTES}")
+        content_id = await self._processes.check_policy(text)
+
+        async def work(connection: Connection) -> bytes:
+            await store.read_world(connection, name, lock=True)
+            if request.validate_only:
+                return b""
+            policy = await store.add_policy(connection, name, request.yaml, content_id)
+            if request.activate:
+                policy = await store.activate_policy(connection, name, policy.version)
+            return pb.UploadPolicyResponse(policy=to_policy(policy)).SerializeToString()
+
+        return pb.UploadPolicyResponse.FromString(await self._mutate("UploadPolicy", request, work))
+
+    async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Any) -> pb.ListPoliciesResponse:
+        """List policy versions."""
+        name, size = check_resource_name("world", request.world), check_page_size(request.page_size)
+        below = _version_token(request.page_token)
+        async with acquire(self._pool) as connection:
+            await store.read_world(connection, name)
+            policies = await store.list_policies(connection, name, below, size + 1)
+        token = encode_page_token(str(policies[size - 1].version)) if len(policies) > size else ""
+        return pb.ListPoliciesResponse(policies=[to_policy(each) for each in policies[:size]], next_page_token=token)
+
+    async def ActivatePolicy(self, request: pb.ActivatePolicyRequest, context: Any) -> pb.ActivatePolicyResponse:
+        """Put a policy version in force."""
+        name = check_resource_name("world", request.world)
+        if request.version < 1:
+            raise invalid_field("version", f"{request.version} must be at least 1")
+
+        async def work(connection: Connection) -> bytes:
+            await store.read_world(connection, name, lock=True)
+            policy = await store.activate_policy(connection, name, request.version)
+            return pb.ActivatePolicyResponse(policy=to_policy(policy)).SerializeToString()
+
+        answer = await once(self._pool, _named("ActivatePolicy", request), work)
+        return pb.ActivatePolicyResponse.FromString(answer)
+
+    async def GetWorldStatus(self, request: pb.GetWorldStatusRequest, context: Any) -> pb.GetWorldStatusResponse:
+        """Read where every strategy stands."""
+        name = check_resource_name("world", request.world)
+        async with transaction(self._pool) as connection:
+            world = await store.read_world(connection, name)
+            activation_set = await apply_store.read_set(connection, name)
+            standings = await evaluation_store.list_standings(connection, name)
+            latest = await evaluation_store.read_round(connection, name)
+            trials = await evaluation_store.count_trials(connection, name)
+        return to_status(to_world(world), standings, activation_set, latest, trials)
+
+    async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:
+        """Bind a strategy version and decide."""
+        binding = Binding(
+            world=check_resource_name("world", request.world),
+            strategy_id=check_strategy_id(request.strategy_id),
+            strategy_version=check_content_id("strategy_version", request.strategy_version),
+            submission_id=request.submission_id,
+            dataset=from_dataset(request.dataset),
+        )
+        async with transaction(self._pool) as connection:
+            world = await store.read_world(connection, binding.world)
+            await store.bind(connection, binding)
+            active = await apply_store.active_version(connection, binding.world, binding.strategy_id)
+        return pb.BindStrategyResponse(decision=to_decision(decide(world, binding, active, self._clock())))
+
+    async def GetDecision(self, request: pb.GetDecisionRequest, context: Any) -> pb.GetDecisionResponse:
+        """Take a fresh decision."""
+        name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
+        async with transaction(self._pool) as connection:
+            world = await store.read_world(connection, name)
+            binding = await store.read_binding(connection, name, strategy_id)
+            active = await apply_store.active_version(connection, name, strategy_id)
+        return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, active, self._clock())))
+
+    async def _mutate(self, method: str, request: Any, work: Any) -> bytes:
+        """Do a mutation once, or plan it (``validate_only``) without storing an answer."""
+        if not request.validate_only:
+            return await once(self._pool, _named(method, request), work)
+        async with transaction(self._pool) as connection:
+            plan: bytes = await work(connection)
+        return plan
+
+
+def _named(method: str, request: Message) -> Request:
+    request_id: str = request.request_id  # type: ignore[attr-defined]  # every mutation's request has one
+    request_hash = bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
+    return Request(check_request_id(request_id), method, request_hash)
+
+
+def _version_token(token: str) -> int:
+    text = decode_page_token(token)
+    if not text:
+        return NEWEST
+    if not text.isdigit():
+        raise invalid_field("page_token", "is not a token of ours; leave it empty to start again")
+    return min(int(text), NEWEST)
