@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.strategy.values import BOOL_NULL, Axis, Value, ValueKind
+from qmtl_sdk.strategy.values import Axis, Value
 
 ABSENT = -1
 
@@ -21,9 +21,7 @@ def choose_symbol(value: Value, axis: Axis, symbol: str) -> tuple[Value, Axis]:
             metadata={"field": "symbol", "symbol": symbol},
         )
     column = axis.symbols.index(symbol)
-    chosen = np.ascontiguousarray(value.data[:, column : column + 1])
-    chosen.flags.writeable = False
-    return Value(value.kind, chosen), Axis(axis.timestamps, (symbol,))
+    return value.like(value.data[:, column : column + 1]), Axis(axis.timestamps, (symbol,))
 
 
 def last_closed(source: Axis, clock: Axis) -> NDArray[np.intp]:
@@ -53,12 +51,9 @@ def symbol_positions(source: Axis, clock: Axis) -> NDArray[np.intp]:
 
 def as_of(value: Value, bars: NDArray[np.intp], columns: NDArray[np.intp] | None) -> Value:
     """Return the value on other bars (and symbols); what is absent is null."""
-    null = BOOL_NULL if value.kind is ValueKind.BOOL else np.nan
-    joined = value.data[bars] if len(value.data) else np.full((len(bars), value.data.shape[1]), null)
-    joined[bars == ABSENT] = null
+    joined = value.data[bars] if len(value.data) else np.full((len(bars), value.data.shape[1]), value.null)
+    joined[bars == ABSENT] = value.null
     if columns is not None:
         joined = joined[:, columns]
-        joined[:, columns == ABSENT] = null
-    joined = np.ascontiguousarray(joined, dtype=value.data.dtype)
-    joined.flags.writeable = False
-    return Value(value.kind, joined)
+        joined[:, columns == ABSENT] = value.null
+    return value.like(joined)

@@ -73,23 +73,25 @@ def long_short(operands: Operands, params: Params) -> Value:
 
 def _direction(value: Value, when_false: float) -> FloatArray:
     numbers = value.numbers()
-    if value.kind is ValueKind.BOOL:
-        return np.where(numbers == 0.0, when_false, numbers)
-    return np.sign(numbers)
+    direction: FloatArray = np.sign(numbers)
+    return np.where(numbers == 0.0, when_false, numbers) if value.kind is ValueKind.BOOL else direction
 
 
 def _shared(direction: FloatArray, params: Params) -> FloatArray:
     active = np.nansum(np.abs(direction), axis=1, keepdims=True)
-    return direction * (float(params["gross"]) / np.maximum(active, 1.0))  # type: ignore[arg-type]  # a float by construction
+    gross = float(params["gross"])  # type: ignore[arg-type]  # a float by construction
+    shared: FloatArray = direction * (gross / np.maximum(active, 1.0))
+    return shared
 
 
 def _centred(numbers: FloatArray) -> FloatArray:
     known = ~np.isnan(numbers)
     pivot = np.take_along_axis(numbers, np.argmax(known, axis=1)[:, None], axis=1)
-    distance = numbers - pivot
+    distance: FloatArray = numbers - pivot
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     mean = np.where(known, distance, 0.0).sum(axis=1, keepdims=True) / count
-    return distance - mean
+    distance -= mean
+    return distance
 
 
 def _tie_bounds(ordered: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

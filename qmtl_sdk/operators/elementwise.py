@@ -115,10 +115,7 @@ def when(operands: Operands, params: Params) -> Value:
     """Choose ``then`` where true, ``else`` where false, null where unknown."""
     condition = truth(operands, "condition")
     then = number(operands, params, "then")
-    if "else" in operands or "else" in params:
-        otherwise = number(operands, params, "else")
-    else:
-        otherwise = np.nan
+    otherwise = number(operands, {"else": np.nan, **params}, "else")
     chosen = np.where(condition > 0, then, otherwise)
     chosen[np.broadcast_to(condition < 0, chosen.shape)] = np.nan
     return floats(chosen)
@@ -154,12 +151,12 @@ def finite(numbers: FloatArray) -> FloatArray:
 def _above(left: FloatArray | float, right: FloatArray | float) -> BoolArray:
     above = np.greater(left, right).view(np.int8)
     # One of > and <= holds unless a side is null: 2·above + not_above - 1 is 1, 0 or -1.
-    return above + above + np.less_equal(left, right).view(np.int8) - np.int8(1)  # type: ignore[no-any-return]  # int8 ufuncs
+    return above + above + np.less_equal(left, right).view(np.int8) - np.int8(1)
 
 
 def _not_below(left: FloatArray | float, right: FloatArray | float) -> BoolArray:
     reaches = np.greater_equal(left, right).view(np.int8)
-    return reaches + reaches + np.less(left, right).view(np.int8) - np.int8(1)  # type: ignore[no-any-return]  # int8 ufuncs
+    return reaches + reaches + np.less(left, right).view(np.int8) - np.int8(1)
 
 
 def _known(holds: NDArray[np.int8], fails: NDArray[np.int8], *sides: FloatArray | float) -> BoolArray:

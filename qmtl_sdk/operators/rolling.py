@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from qmtl_sdk.operators.elementwise import Operands, Params, finite
-from qmtl_sdk.strategy.values import BOOL_NULL, FloatArray, Value, ValueKind, booleans, floats, integers
+from qmtl_sdk.strategy.values import FloatArray, Value, floats
 
 
 def shift(operands: Operands, params: Params) -> Value:
     """Take the value of some bars ago; keeps what the value holds."""
     value, bars = operands["value"], whole(params, "bars")
-    if value.kind is ValueKind.BOOL:
-        return booleans(_shifted(value.data, bars, BOOL_NULL))
-    return (integers if value.kind is ValueKind.INT else floats)(_shifted(value.data, bars, np.nan))
+    out = np.empty_like(value.data)
+    out[:bars] = value.null
+    out[bars:] = value.data[: max(len(out) - bars, 0)]
+    return value.like(out)
 
 
 def pct_change(operands: Operands, params: Params) -> Value:
@@ -115,13 +116,6 @@ def rolling_slope(operands: Operands, params: Params) -> Value:
 def whole(params: Params, name: str) -> int:
     """Return a parameter that is a whole number by construction."""
     return int(params[name])  # type: ignore[arg-type]  # checked when the node was made
-
-
-def _shifted(data: FloatArray, bars: int, null: float | np.int8) -> FloatArray:  # type: ignore[type-arg]
-    out = np.empty_like(data)
-    out[:bars] = null
-    out[bars:] = data[: max(len(data) - bars, 0)]
-    return out
 
 
 def _mean(numbers: FloatArray, window: int, decay: float) -> Value:

@@ -150,7 +150,7 @@ def _refuse_nan(node: Node, axis: Axis, wrong: NDArray[np.bool_]) -> None:
     when, name = axis.when(bar), axis.symbols[symbol]
     raise QmtlError(
         Reason.INVALID_STRATEGY,
-        f"node {node.name!r} returned NaN at {when} for {name}, where no input is null; return null for what is unknown",
+        f"node {node.name!r} returned NaN at {when} for {name}, where no input is null; return null for the unknown",
         metadata={"node": node.name, "timestamp": when, "symbol": name},
     )
 
@@ -171,7 +171,8 @@ def _null_in_window(node: Node, view: View, shape: tuple[int, ...]) -> NDArray[n
     seen = np.cumsum(null, axis=0)
     before = np.zeros_like(seen)
     before[node.period :] = seen[: -node.period] if len(seen) > node.period else 0
-    return (seen - before) > 0
+    found: NDArray[np.bool_] = seen > before
+    return found
 
 
 def _value(kind: ValueKind, data: NDArray[np.float64]) -> Value:

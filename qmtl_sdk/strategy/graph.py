@@ -33,7 +33,7 @@ def topological(nodes: Sequence[Node]) -> tuple[Node, ...]:
         elif key not in seen:
             open_path[key] = node
             work.append((node, True))
-            work.extend((needed, False) for needed in reversed(_needs(node, known)) if id(needed) not in seen)
+            work.extend((needed, False) for needed in reversed(needs(node, known)) if id(needed) not in seen)
     return tuple(order.values())
 
 
@@ -50,7 +50,8 @@ def query_matches(query: TagQueryNode, nodes: Sequence[Node]) -> list[Node]:
     return sorted(found.values(), key=lambda node: (node.name, node.node_id))
 
 
-def _needs(node: Node, known: Sequence[Node]) -> list[Node]:
+def needs(node: Node, known: Sequence[Node]) -> list[Node]:
+    """Return the nodes that have to be there before a node: its inputs, or what a tag query finds among the known."""
     if isinstance(node, TagQueryNode):
         return query_matches(node, known)
     return [entry.node for entry in node.inputs]

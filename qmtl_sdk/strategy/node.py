@@ -103,7 +103,7 @@ class Node(Expression):
     ) -> None:
         if not callable(compute):
             raise invalid_field("compute", f"{compute!r} cannot be called; give a function")
-        name = name or getattr(compute, "__name__", type(compute).__name__)
+        name = name or str(getattr(compute, "__name__", type(compute).__name__))
         kind = NodeKind.FUNCTION if initial is MISSING else NodeKind.FOLD
         if kind is NodeKind.FOLD:
             _check_fold(name, period, warmup, cross_section)
@@ -252,9 +252,8 @@ class OperatorNode(Node):
         numbers = {name: _number(operator, name, x) for name, x in operands.items() if not isinstance(x, Node)}
         clock = common_clock([node for _, node in nodes])
         joined = [(name, on_clock(node, clock)) for name, node in nodes]
-        return cls(
-            operator, joined, {**params, **numbers}, period=period, single=True if operator.name == "symbol" else None
-        )
+        single = True if operator.name == "symbol" else None
+        return cls(operator, joined, {**params, **numbers}, period=period, single=single)
 
 
 class StreamInput(Node):
@@ -345,13 +344,8 @@ def on_clock(node: Node, clock: Node) -> Node:
         return node
     from qmtl_sdk.operators.catalog import OPERATORS  # the catalog's kernels speak of strategy.values
 
-    return OperatorNode(
-        OPERATORS["as_of"],
-        [("value", node), ("clock", clock)],
-        {"single": node.single},
-        clock=clock,
-        single=node.single,
-    )
+    inputs, single = [("value", node), ("clock", clock)], node.single
+    return OperatorNode(OPERATORS["as_of"], inputs, {"single": single}, clock=clock, single=single)
 
 
 def _joined(entries: Sequence[tuple[str, Node]]) -> tuple[Input, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, Final, get_origin, get_type_hints
+from inspect import get_annotations
+from typing import ClassVar, Final, get_origin, get_type_hints
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 
@@ -30,7 +31,7 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
             raise invalid_field(name, f"is no parameter of {strategy.__name__}; its parameters are: {known}")
     values: dict[str, Parameter] = {}
     for name, kind in declared.items():
-        value = given.get(name, getattr(strategy, name, MISSING))
+        value: object = given.get(name, getattr(strategy, name, MISSING))
         if value is MISSING:
             raise invalid_field(name, f"{strategy.__name__} needs it; give {strategy.__name__}({name}=…) or a default")
         values[name] = _checked(name, kind, value)
@@ -43,7 +44,7 @@ def _declared(strategy: type, root: type) -> dict[str, type]:
         hints = get_type_hints(strategy)
     except Exception as error:  # an annotation can raise anything
         raise _invalid(strategy, f"has an annotation that cannot be read: {error}") from error
-    owned = [name for base in reversed(strategy.__mro__) if issubclass(base, root) for name in vars_of(base, root)]
+    owned = [name for base in reversed(strategy.__mro__) if issubclass(base, root) for name in _annotated(base, root)]
     declared: dict[str, type] = {}
     for name in dict.fromkeys(owned):
         hint = hints[name]
@@ -55,12 +56,11 @@ def _declared(strategy: type, root: type) -> dict[str, type]:
     return declared
 
 
-def vars_of(base: type, root: type) -> list[str]:
-    """Return the names that one class annotates; the root's are no parameters."""
-    return [] if base is root else list(base.__dict__.get("__annotations__", {}))
+def _annotated(base: type, root: type) -> list[str]:
+    return [] if base is root else list(get_annotations(base))
 
 
-def _checked(name: str, kind: type, value: Any) -> Parameter:
+def _checked(name: str, kind: type, value: object) -> Parameter:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -71,8 +71,8 @@ def _checked(name: str, kind: type, value: Any) -> Parameter:
         raise invalid_field(name, f"{_short(value)} is too large; at most 2**53 - 1")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise invalid_field(name, f"has {len(value)} characters; at most {MAX_TEXT}")
-    checked: Parameter = value
-    return checked
+    assert isinstance(value, Parameter)  # noqa: S101  # `kind` is one of TYPES, and the value's own type
+    return value
 
 
 def _short(value: object) -> str:

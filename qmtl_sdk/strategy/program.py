@@ -11,8 +11,8 @@ from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import Json, canonical_json, node_crc32
-from qmtl_sdk.strategy.graph import query_matches, topological
-from qmtl_sdk.strategy.node import Node, NodeKind, TagQueryNode
+from qmtl_sdk.strategy.graph import needs, topological
+from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.parameters import Parameter
 from qmtl_sdk.strategy.strategy import Outline, Strategy
 
@@ -90,10 +90,7 @@ class Program:
         needed: dict[str, int] = {}
         for node in reversed(self.nodes):
             before = needed[node.node_id] = needed.get(node.node_id, 0) + node.period - 1
-            inputs = (
-                query_matches(node, self.nodes) if isinstance(node, TagQueryNode) else [e.node for e in node.inputs]
-            )
-            for source in inputs:
+            for source in needs(node, self.nodes):
                 needed[source.node_id] = max(needed.get(source.node_id, 0), crossing(before, node, source))
         return needed
 

@@ -114,6 +114,5 @@ def _check_node(field: str, node: object) -> None:
 def _check_weight(field: str, node: object) -> None:
     _check_node(field, node)
     if isinstance(node, Node) and node.value_kind is ValueKind.BOOL:
-        raise invalid_field(
-            field, f"{node.name!r} is true or false, no weight; use .when(1.0, else_=0.0) or .long_only()"
-        )
+        found = f"{node.name!r} is true or false, no weight"
+        raise invalid_field(field, f"{found}; use .when(1.0, else_=0.0) or .long_only()")

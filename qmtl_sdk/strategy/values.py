@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-BOOL_NULL = np.int8(-1)
-NANOSECONDS = 1_000_000_000
+BOOL_NULL: Final = np.int8(-1)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.int8]
@@ -43,6 +44,11 @@ class Value:
         numbers[self.data < 0] = np.nan
         return _locked(numbers)
 
+    @property
+    def null(self) -> float:
+        """Return what null is written as in the data."""
+        return int(BOOL_NULL) if self.kind is ValueKind.BOOL else math.nan
+
     def is_null(self) -> NDArray[np.bool_]:
         """Return bool [T, S], true where the value is unknown."""
         return self.data < 0 if self.kind is ValueKind.BOOL else np.isnan(self.data)
@@ -50,6 +56,10 @@ class Value:
     def rows(self, start: int, stop: int) -> Value:
         """Return the bars [start, stop) as a view on the same memory."""
         return Value(self.kind, self.data[start:stop])
+
+    def like(self, data: NDArray[Any]) -> Value:
+        """Return a value of the same kind over other data, which is made read-only."""
+        return Value(self.kind, _locked(np.asarray(data, dtype=self.data.dtype)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +93,7 @@ def integers(data: FloatArray) -> Value:
     return Value(ValueKind.INT, _locked(data))
 
 
-def _locked(data: NDArray) -> NDArray:  # type: ignore[type-arg]  # float64 and int8 alike
+def _locked(data: NDArray[Any]) -> NDArray[Any]:
     data = np.ascontiguousarray(data)
     data.flags.writeable = False
     return data

@@ -52,7 +52,7 @@ class InputView:
         """Return one column with its kind; raise KeyError naming the columns that there are."""
         if name is None and len(self.columns) == 1:
             return next(iter(self.columns.values()))
-        if name not in self.columns:
+        if name is None or name not in self.columns:
             raise KeyError(f"no column {name!r}; there are {', '.join(self.columns)}")
         return self.columns[name]
 
@@ -129,9 +129,7 @@ def widened(value: Value, symbols: int) -> Value:
     """Return a value of one symbol repeated over all; others unchanged."""
     if value.data.shape[1] == symbols:
         return value
-    wide = np.repeat(value.data, symbols, axis=1)
-    wide.flags.writeable = False
-    return Value(value.kind, wide)
+    return value.like(np.repeat(value.data, symbols, axis=1))
 
 
 def long_frame(axis: Axis, columns: Mapping[str, Value]) -> pl.DataFrame:
@@ -158,9 +156,4 @@ def _series(name: str, value: Value) -> pl.Series:
 
 
 def _one(value: Value, symbol: int) -> Value:
-    width = value.data.shape[1]
-    if width == 1:
-        return value
-    column = np.ascontiguousarray(value.data[:, symbol : symbol + 1])
-    column.flags.writeable = False
-    return Value(value.kind, column)
+    return value if value.data.shape[1] == 1 else value.like(value.data[:, symbol : symbol + 1])

@@ -16,4 +16,5 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     No fast-math: a reordered sum would differ between block borders, and so between live and backtest.
     """
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]  # untyped numba
+    compiled: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled

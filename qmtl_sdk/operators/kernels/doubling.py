@@ -124,11 +124,11 @@ def rolling_extreme(values: FloatArray, window: int, sign: float, stride: int, o
             for i in range((2 * length - 1) * stride, size):
                 a = older[i]
                 b = older[i - step]
-                newer[i] = a if (a < b) | (a != a) else b  # noqa: PLR0124  # a != a: null spreads
+                newer[i] = a if (a < b) | (a != a) else b  # a != a: null spreads
             older, newer = newer, older
             length *= 2
         back = (window - length) * stride  # two overlapping blocks cover the window
         for i in range(stop - start):
             a = older[i + halo]
             b = older[i + halo - back]
-            out[start + i] = (a if (a < b) | (a != a) else b) * sign  # noqa: PLR0124  # a != a: null spreads
+            out[start + i] = (a if (a < b) | (a != a) else b) * sign  # a != a: null spreads

@@ -49,14 +49,14 @@ def rolling_rank(values: FloatArray, window: int, out: FloatArray) -> None:
                 newest = values[t, s]
                 smaller[s] += 1.0 if other < newest else 0.0
                 equal[s] += 1.0 if other == newest else 0.0
-                unknown[s] += 1.0 if other != other else 0.0  # noqa: PLR0124  # null is what differs from itself
+                unknown[s] += 1.0 if other != other else 0.0  # null is what differs from itself
         for s in range(symbols):
             out[t, s] = (smaller[s] + (equal[s] + 1.0) * 0.5) / window if unknown[s] == 0.0 else np.nan
 
 
 @kernel
 def _insert(ordered: FloatArray, size: int, value: float) -> int:
-    if value != value:  # noqa: PLR0124  # null is what differs from itself
+    if value != value:  # null is what differs from itself
         return size
     at = np.searchsorted(ordered[:size], value)
     for i in range(size, at, -1):
@@ -67,7 +67,7 @@ def _insert(ordered: FloatArray, size: int, value: float) -> int:
 
 @kernel
 def _remove(ordered: FloatArray, size: int, value: float) -> int:
-    if value != value:  # noqa: PLR0124  # null is what differs from itself
+    if value != value:  # null is what differs from itself
         return size
     at = np.searchsorted(ordered[:size], value)
     for i in range(at, size - 1):
