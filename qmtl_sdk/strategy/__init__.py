@@ -1,0 +1,1 @@
+"""Strategies: nodes, their values, their evaluation and the identity of their code."""
