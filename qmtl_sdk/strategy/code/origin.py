@@ -110,9 +110,10 @@ def code_file(function: FunctionType) -> str:
 
 
 def _above(module: str) -> list[str]:
-    """Return a module and its packages, outermost first: the public name is the short one."""
+    """Return a module and its packages, outermost first: the public name is the short one, operator not _operator."""
     parts = module.split(".")
-    return [".".join(parts[: length + 1]) for length in range(len(parts))]
+    names = [".".join(parts[: length + 1]) for length in range(len(parts))]
+    return [module.lstrip("_"), *names] if module.startswith("_") else names
 
 
 def _lookup(module: str, attribute: str) -> object:

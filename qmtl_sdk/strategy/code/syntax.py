@@ -165,7 +165,7 @@ def _joined_string(node: Any) -> Json:
     parts: list[list[Json]] = []
     literal = ""
     for value in [*node.values, None]:
-        text = getattr(value, "value", getattr(value, "s", None)) if _is_constant_node(value) else None
+        text = _literal(value) if type(value).__name__ in _CONSTANT_TYPES else None
         if isinstance(text, str):
             literal += text
             continue
@@ -183,22 +183,15 @@ def _formatted(node: Any) -> list[Json]:
     return ["FormattedValue", _node(node.value), conversion, None if spec == ["JoinedStr", []] else spec]
 
 
-def _is_constant_node(node: object) -> bool:
-    return type(node).__name__ in _CONSTANT_TYPES
-
-
-def _constant_node(node: Any) -> Json:
-    # ast.Num and its kin of Python 3.7 call their value n or s.
-    for field in ("value", "n", "s"):
-        if field in node._fields:
-            return ["Constant", constant(getattr(node, field))]
-    return ["Constant", constant(...)]
+def _literal(node: Any) -> object:
+    # ast.Num and its kin of Python 3.7 call their value n or s; ast.Ellipsis has none.
+    return next((getattr(node, field) for field in ("value", "n", "s") if field in node._fields), ...)
 
 
 _CONSTANT_TYPES: Final = frozenset({"Constant", "Num", "Str", "Bytes", "NameConstant", "Ellipsis"})
 
 _SPECIAL: Final[Mapping[str, Callable[[Any], Json]]] = {
-    **dict.fromkeys(_CONSTANT_TYPES, _constant_node),
+    **dict.fromkeys(_CONSTANT_TYPES, lambda node: ["Constant", constant(_literal(node))]),
     "AnnAssign": _annotated_assignment,
     "JoinedStr": _joined_string,
     # Until Python 3.8 a subscript wrapped its slice.
