@@ -1,0 +1,247 @@
+"""The names that a function takes from outside, found in its syntax tree (so: alike under every Python version)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from qmtl_sdk.strategy.code.errors import CodeIdentityError
+
+# Attributes that lead out of what can be followed.
+_ESCAPES: Final = frozenset(
+    {
+        "__builtins__",
+        "__class__",
+        "__closure__",
+        "__code__",
+        "__dict__",
+        "__getattribute__",
+        "__globals__",
+        "__import__",
+        "__loader__",
+        "__spec__",
+        "__subclasses__",
+        "f_globals",
+        "f_locals",
+        "gi_frame",
+        "tb_frame",
+    }
+)
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_TYPE_ONLY: Final = frozenset({"annotation", "returns", "type_params", "type_comment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Record one use of an outside name with the attributes taken from it: ``np.random.rand`` is np + (random, rand).
+
+    ``stored``: the use assigns to or deletes from what it names.
+    """
+
+    name: str
+    attributes: tuple[str, ...] = ()
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Name what an import inside the function binds: a module, or a member of it. ``level``: dots of a relative one."""
+
+    module: str
+    member: str | None
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Hold all that a function takes from outside: its uses, and the imports in its own body."""
+
+    uses: tuple[Use, ...]
+    imports: dict[str, Imported]
+
+
+def outside(tree: ast.AST, receiver: str | None = None) -> Outside:
+    """Return what the function ``tree`` takes from outside; ``receiver`` is a parameter to count as outside too.
+
+    Raises CodeIdentityError for ``global``, for a class in the body, and for attributes that lead out of what can be
+    followed. The tree's own defaults, decorators and annotations are not looked at: they ran before the function.
+    """
+    finder = _Finder()
+    scope = _Scope()
+    finder.enter(tree, scope)
+    bound = scope.bound - scope.outer - {receiver}
+    uses = tuple(dict.fromkeys(use for use in scope.uses if use.name not in bound))
+    return Outside(uses, finder.imports)
+
+
+def first_parameter(tree: ast.AST) -> str | None:
+    """Return the name of the first positional parameter of a function, None when it has none."""
+    if not isinstance(tree, _SCOPES):
+        return None
+    names = [arg.arg for arg in (*tree.args.posonlyargs, *tree.args.args)]
+    return names[0] if names else None
+
+
+@dataclass(slots=True)
+class _Scope:
+    bound: set[str] = field(default_factory=set)
+    outer: set[str] = field(default_factory=set)  # declared nonlocal: bound further out
+    uses: list[Use] = field(default_factory=list)
+    function: _Scope | None = None  # of a comprehension: where its walrus binds
+
+
+class _Finder:
+    """Walk one function; ``imports`` collects what the import statements in it bind."""
+
+    def __init__(self) -> None:
+        self.imports: dict[str, Imported] = {}
+
+    def enter(self, tree: ast.AST, scope: _Scope) -> None:
+        if isinstance(tree, ast.Lambda):
+            self._parameters(tree.args, scope)
+            self.visit(tree.body, scope)
+        elif isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._parameters(tree.args, scope)
+            self.visit_all(tree.body, scope)
+        else:
+            raise TypeError(f"{type(tree).__name__} is not a function")
+
+    def visit_all(self, nodes: Iterable[ast.AST], scope: _Scope) -> None:
+        for node in nodes:
+            self.visit(node, scope)
+
+    def visit(self, node: ast.AST, scope: _Scope) -> None:
+        if isinstance(node, _SCOPES):
+            self._function(node, scope)
+        elif isinstance(node, _COMPREHENSIONS):
+            self._comprehension(node, scope)
+        elif isinstance(node, ast.Name):
+            self._name(node, scope)
+        elif isinstance(node, ast.Attribute):
+            self._attribute(node, scope)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            self._import(node)
+        elif isinstance(node, ast.Global | ast.ClassDef):
+            _refuse_statement(node)
+        else:
+            self._plain(node, scope)
+
+    def _plain(self, node: ast.AST, scope: _Scope) -> None:
+        if isinstance(node, ast.Nonlocal):
+            scope.outer.update(node.names)
+            scope.uses.extend(Use(name, stored=True) for name in node.names)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            scope.bound.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            scope.bound.add(node.rest)
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            self._stored_item(node, scope)
+        elif isinstance(node, ast.NamedExpr) and scope.function is not None:
+            scope.function.bound.add(node.target.id)
+        self._children(node, scope)
+
+    def _children(self, node: ast.AST, scope: _Scope) -> None:
+        for name, value in ast.iter_fields(node):
+            if name in _TYPE_ONLY:
+                continue
+            children = value if isinstance(value, list) else [value]
+            self.visit_all((child for child in children if isinstance(child, ast.AST)), scope)
+
+    def _parameters(self, arguments: ast.arguments, scope: _Scope) -> None:
+        single = [arg for arg in (arguments.vararg, arguments.kwarg) if arg is not None]
+        scope.bound.update(arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single))
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: _Scope) -> None:
+        defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+        self.visit_all(defaults, scope)
+        if not isinstance(node, ast.Lambda):
+            (scope.function or scope).bound.add(node.name)
+            self.visit_all(node.decorator_list, scope)
+        inner = _Scope()
+        self.enter(node, inner)
+        _leave(inner, scope)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, scope: _Scope) -> None:
+        self.visit(node.generators[0].iter, scope)  # evaluated outside
+        inner = _Scope(function=scope.function or scope)
+        for position, generator in enumerate(node.generators):
+            self.visit(generator.target, inner)
+            self.visit_all(generator.ifs, inner)
+            if position:
+                self.visit(generator.iter, inner)
+        results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        self.visit_all(results, inner)
+        _leave(inner, scope)
+
+    def _name(self, node: ast.Name, scope: _Scope) -> None:
+        if isinstance(node.ctx, ast.Load):
+            scope.uses.append(Use(node.id))
+        else:
+            scope.bound.add(node.id)
+
+    def _attribute(self, node: ast.Attribute, scope: _Scope) -> None:
+        chain = _chain(node)
+        for name in _attribute_names(node):
+            if name in _ESCAPES:
+                mend = "a node function uses only what can be followed by name"
+                raise CodeIdentityError(f"attribute {name!r}", "leads out of what can be followed", mend)
+        if chain is None:
+            if not isinstance(node.ctx, ast.Load):
+                self._stored_item(node, scope)
+            self._children(node, scope)
+            return
+        name, attributes = chain
+        stored = not isinstance(node.ctx, ast.Load)
+        scope.uses.append(Use(name, attributes, stored))
+
+    def _stored_item(self, node: ast.Subscript | ast.Attribute, scope: _Scope) -> None:
+        target: ast.AST = node.value
+        while isinstance(target, ast.Subscript | ast.Attribute):
+            target = target.value
+        if isinstance(target, ast.Name):
+            scope.uses.append(Use(target.id, stored=True))
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for alias in node.names:
+            if isinstance(node, ast.ImportFrom):
+                found = Imported(node.module or "", alias.name, node.level)
+            else:
+                # `import a.b` binds a, `import a.b as c` binds b.
+                found = Imported(alias.name, None if alias.asname else "", 0)
+            name = alias.asname or alias.name.partition(".")[0]
+            if self.imports.setdefault(name, found) != found:
+                mend = "give each import a name of its own"
+                raise CodeIdentityError(f"name {name!r}", "is imported twice as two things", mend)
+
+
+def _leave(inner: _Scope, scope: _Scope) -> None:
+    bound = inner.bound - inner.outer
+    scope.uses.extend(use for use in inner.uses if use.name not in bound)
+
+
+def _chain(node: ast.Attribute) -> tuple[str, tuple[str, ...]] | None:
+    names: list[str] = []
+    current: ast.AST = node
+    while isinstance(current, ast.Attribute):
+        names.append(current.attr)
+        current = current.value
+    return (current.id, tuple(reversed(names))) if isinstance(current, ast.Name) else None
+
+
+def _attribute_names(node: ast.Attribute) -> Iterable[str]:
+    current: ast.AST = node
+    while isinstance(current, ast.Attribute):
+        yield current.attr
+        current = current.value
+
+
+def _refuse_statement(node: ast.Global | ast.ClassDef) -> None:
+    if isinstance(node, ast.Global):
+        names = ", ".join(node.names)
+        mend = "keep state in a fold node, and pass everything else as an argument"
+        raise CodeIdentityError(f"statement 'global {names}'", "reaches state that outlives the call", mend)
+    raise CodeIdentityError(f"class {node.name!r}", "is made inside the function", "define it at the top of the module")
