@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 NANOSECONDS_PER_YEAR = 365 * 86_400 * 1_000_000_000  # ACT/365
-DUST = 1e-12  # an order smaller than this part of its position is rounding, not an order
+DUST = 1e-12  # less than this part of a position, or of the account in cash, is rounding: nothing to trade
 
 # How a simulation ends.
 OK = 0
@@ -298,7 +298,7 @@ def _trade(t: int, prices: NDArray[np.float64], book: Book, rules: Rules, ledger
     for k in range(bought):
         price = prices[t, buys[k]] * (1.0 + rules.slippage)
         affordable = cash[0] / (1.0 + rules.fee) / price
-        if affordable > DUST * sizes[k]:
+        if cash[0] > DUST * value:
             _settle(t, buys[k], min(sizes[k], affordable), price, rules.fee, held, cash, counts, ledger)
         if sizes[k] > affordable:
             cash[0] = min(cash[0], 0.0)  # nothing but rounding is left
