@@ -81,7 +81,8 @@ class _FileSource(_Document):
     ``uri``: an absolute path or a URL (file, s3, gs, az, http), of one object, or of a folder when it ends in ``/``;
     ``{symbol}`` stands for each symbol of the preset. ``columns`` maps column names of ours to the file's: ``time``,
     ``symbol`` (not needed for a single symbol or ``{symbol}``), those of the schema, and ``adj_close``; a name that
-    is not mapped is taken as it is. ``timezone`` reads times that state no offset.
+    is not mapped is taken as it is. ``timezone`` reads times that state no offset, and tells the date of a session that
+    is stored as a time in UTC.
     """
 
     uri: str
