@@ -38,8 +38,8 @@ def assemble(preset: WorldDataPreset, rows: SourceRows, source_version: str) -> 
 
     Raises QmtlError DATA_INVALID for rows out of order, DATA_UNAVAILABLE when a symbol has no bar in the range.
     """
-    _require_rows(preset, rows)
     check_order(rows, preset.symbols)
+    _require_rows(preset, rows)
     grid = rows.grid or _expected(preset, rows.times)
     bars, off_calendar = _placed(preset, rows, grid)
     kept = bars >= 0

@@ -42,7 +42,7 @@ def sample_rows(preset: WorldDataPreset, content: bytes) -> SourceRows:
     sessions = everything.select("session", "opens", "closes").unique().sort("closes")
     grid = BarGrid(_nanoseconds(sessions["opens"]), _nanoseconds(sessions["closes"]), _nanoseconds(sessions["session"]))
     rows = everything.filter(pl.col("symbol").is_in(list(preset.symbols)))
-    columns = {name: _float64(rows, name, name, "sample") for name in _wanted(preset)}
+    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in _wanted(preset)}
     symbols = _symbol_index(preset, rows["symbol"])
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(_nanoseconds(rows["closes"]), symbols, columns, numbers, TimeMeans.CLOSE, grid)
@@ -110,7 +110,7 @@ def _file_part(
 ) -> SourceRows:
     named = _with_symbol(preset, source, file, frame)
     rows = named.filter(pl.col(_SYMBOL).is_in(list(preset.symbols)))
-    columns = {name: _float64(rows, name, _column(rows, source, name, file), file.name) for name in _wanted(preset)}
+    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in _wanted(preset)}
     times = _times(rows, source, _column(rows, source, "time", file), file)
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(times, _symbol_index(preset, rows[_SYMBOL]), columns, numbers, source.time_means)
@@ -146,16 +146,13 @@ def _symbol_index(preset: WorldDataPreset, symbols: pl.Series) -> NDArray[np.int
     return symbols.replace_strict(index, return_dtype=pl.Int64).to_numpy()
 
 
-def _float64(frame: pl.DataFrame, name: str, theirs: str, file_name: str) -> NDArray[np.float64]:
+def _float64(frame: pl.DataFrame, name: str, theirs: str, file: SourceFile) -> NDArray[np.float64]:
     given = frame[theirs]
     text = given.str.strip_chars() if given.dtype == pl.String else given
     numbers = text.cast(pl.Float64, strict=False)
+    mend = "correct it, or leave the cell empty for an unknown value"
     bad = numbers.is_null() & given.is_not_null()
-    if bad.any():
-        at = int(bad.arg_true()[0])
-        what = f"{file_name} row {frame[_ROW][at]}: {given[at]!r} in column {theirs!r} ({name}) is no number"
-        mend = "correct it, or leave the cell empty for an unknown value"
-        raise _row_error(what, mend, file_name, int(frame[_ROW][at]))
+    _refuse_first(frame, given, bad, f"in column {theirs!r} ({name}) is no number", mend, file)
     return numbers.fill_null(float("nan")).to_numpy()
 
 

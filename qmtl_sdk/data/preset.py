@@ -102,7 +102,7 @@ class _FileSource(_Document):
     def _known_timezone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{name!r} is no IANA time zone; write one such as America/New_York or UTC") from error
         return name
 

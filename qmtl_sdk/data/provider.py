@@ -83,7 +83,7 @@ class SeamlessDataProvider:
         return Interval(first, after)
 
     def _serve(self, span: Interval) -> _Served:
-        """Return the partitions that can hold ``span``; while the source cannot be asked, kept ones serve as they are."""
+        """Return the partitions that can hold ``span``; kept ones serve while the source cannot be asked."""
         try:
             version = self._source.version()
         except QmtlError as error:
