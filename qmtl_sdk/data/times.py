@@ -1,0 +1,58 @@
+"""Instants and durations as text: RFC 3339 in UTC to int64 nanoseconds and back, and "1d", "1h", "5m" to seconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Final
+
+from qmtl_foundation.errors import invalid_field
+
+NS_PER_SECOND: Final = 1_000_000_000
+DAY_SECONDS: Final = 86_400
+DAY_NS: Final = DAY_SECONDS * NS_PER_SECOND
+
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FRACTION: Final = re.compile(r"\.(\d{1,9})(?=Z|[+-]\d{2}:\d{2}$)")
+
+
+def parse_instant(text: str, field: str) -> int:
+    """Return nanoseconds since the Unix epoch of an RFC 3339 time, or of a date (its midnight in UTC).
+
+    Raises QmtlError INVALID_FIELD naming ``field`` when the text is neither, or states no UTC offset.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            day = date.fromisoformat(text)
+            return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_NS
+        fraction = _FRACTION.search(text)
+        moment = datetime.fromisoformat(_FRACTION.sub("", text))
+    except ValueError as error:
+        raise _bad_instant(text, field) from error
+    if moment.tzinfo is None:
+        raise _bad_instant(text, field)
+    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    whole = since_epoch.days * DAY_NS + since_epoch.seconds * NS_PER_SECOND
+    return whole + (int(fraction.group(1).ljust(9, "0")) if fraction else 0)
+
+
+def format_instant(nanoseconds: int) -> str:
+    """Return the RFC 3339 text in UTC, such as ``2013-03-01T21:00:00Z``; a fraction only where there is one."""
+    seconds, rest = divmod(nanoseconds, NS_PER_SECOND)
+    text = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:09d}".rstrip("0") + "Z" if rest else text + "Z"
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds of a duration such as ``1d``, ``1h``, ``5m`` or ``30s``; raise ValueError with the mend."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write a whole number and a unit s, m, h or d, such as 5m")
+    return int(match.group(1)) * _UNIT_SECONDS[match.group(2)]
+
+
+def _bad_instant(text: str, field: str) -> Exception:
+    mend = "write a date (2013-03-01, midnight in UTC) or an RFC 3339 time with its offset (2013-03-01T21:00:00Z)"
+    return invalid_field(field, f"{text!r} is no point in time; {mend}", value=text)
