@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -269,30 +270,39 @@ def _check_version(cluster: Cluster) -> None:
 
 
 def _clear_leftovers(cluster: Cluster) -> None:
-    """Wait for the processes of a killed server to end, help those that do not, then drop its pid file.
+    """Wait for the processes of a killed server to end, help those that do not, then drop its lock files.
 
-    PostgreSQL refuses to start while the pid of a stale file is in use, even by a stranger. The file may only go
-    when no process of the cluster is left.
+    PostgreSQL refuses to start while the pid in a stale file is in use, even by a stranger, or by a zombie that the
+    first process of a container never reaps. The files may only go when no process of the cluster is left.
     """
-    pid_file = cluster.data / "postmaster.pid"
-    if not pid_file.exists():
+    socket_lock = cluster.socket_directory / f"{_SOCKET}.lock"
+    stale = [file for file in (cluster.data / "postmaster.pid", socket_lock) if file.exists()]
+    if not stale:
         return
     for number in (None, signal.SIGQUIT, signal.SIGKILL):
-        if number is not None:
-            for process in _processes(cluster):
-                process.send_signal(number)
+        _signal_all(cluster, number)
         deadline = time.monotonic() + ORPHAN_SECONDS
         while _processes(cluster) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-    pid_file.unlink(missing_ok=True)
+    for file in stale:
+        file.unlink(missing_ok=True)
+
+
+def _signal_all(cluster: Cluster, number: signal.Signals | None) -> None:
+    if number is None:
+        return
+    for found in _processes(cluster):
+        with suppress(psutil.NoSuchProcess):
+            found.send_signal(number)
 
 
 def _processes(cluster: Cluster) -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline", "status"])
+    found = psutil.process_iter(["name", "cmdline", "status"])
     return [
         process
         for process in found
-        if process.info["status"] != psutil.STATUS_ZOMBIE
+        if process.info["name"] == "postgres"
+        and process.info["status"] != psutil.STATUS_ZOMBIE
         and any(cluster.label in part for part in process.info["cmdline"] or ())
     ]
 
