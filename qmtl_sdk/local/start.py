@@ -215,10 +215,9 @@ def _address(start: _Start, name: str, kind: str) -> str:
     known = start.known.get(name)
     child = process.recall(start.layout.record(name))
     remembered: str = getattr(known, kind) if known is not None else ""
-    if remembered and child is not None and child.alive:
-        return remembered
     port = int(remembered.rpartition(":")[2]) if remembered else 0
-    if port == 0 or port in start.ports or not _becomes_free(port):
+    ours = port != 0 and child is not None and child.alive
+    if not ours and (port == 0 or port in start.ports or not _becomes_free(port)):
         port = _free_port(start.ports)
     start.ports.add(port)
     return f"{HOST}:{port}"
