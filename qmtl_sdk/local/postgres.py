@@ -162,18 +162,25 @@ def _binaries(directory: Path, account: Account | None) -> Path:
         )
     if account is None or _can_use(installed / "bin" / "postgres", account):
         return installed / "bin"
-    return _copy_installation(installed, directory / f"install{MAJOR}", account) / "bin"
+    return _copy_installation(installed, directory / "installation", account) / "bin"
 
 
 def _copy_installation(installed: Path, target: Path, account: Account) -> Path:
-    """Copy the relocatable installation (38 MB): an environment below /root is closed to every account but root."""
+    """Copy the installation (40 MB): an environment below /root is closed to every account but root.
+
+    Its programs find each other and the wheel's shared libraries by relative paths, which the copy keeps.
+    """
+    wheel = installed.parent
     if not target.exists():
         partial = Path(tempfile.mkdtemp(prefix="install-", dir=target.parent))
+        libraries = wheel.parent / f"{_WHEEL}.libs"
+        if libraries.exists():
+            shutil.copytree(libraries, partial / libraries.name)
         for part in ("bin", "lib", "share"):
-            shutil.copytree(installed / part, partial / part, symlinks=True)
+            shutil.copytree(installed / part, partial / _WHEEL / installed.name / part, symlinks=True)
         _give_tree(partial, account)
         partial.rename(target)
-    return target
+    return target / _WHEEL / installed.name
 
 
 def _give_tree(root: Path, account: Account) -> None:

@@ -7,11 +7,11 @@ Processes start in the order of their needs: nats-server beside PostgreSQL, then
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.errors import QmtlError, invalid_field
 from qmtl_sdk.local import nats, postgres, process, service
 from qmtl_sdk.local.progress import Health, OnProgress, Phase, ProcessStatus, Progress, StackStatus, silent
 from qmtl_sdk.local.service import SERVICES, Service
@@ -43,7 +43,7 @@ def down(state_dir: Path, on_progress: OnProgress = silent) -> tuple[Progress, .
     layout.create()
     done = []
     with locked(layout):
-        for name in reversed(_names(layout)):
+        for name in reversed(_names(layout, _endpoints_if_readable(layout))):
             step = _take_down(layout, name)
             if step is not None:
                 done.append(step)
@@ -56,7 +56,7 @@ def status(state_dir: Path) -> StackStatus:
     """Return how each process of the stack is; a dead one with its end and its last log lines."""
     layout = Layout(state_dir.resolve())
     endpoints = load(layout).endpoints
-    found = [_process_status(layout, name, endpoints.get(name, Endpoint(""))) for name in _names(layout)]
+    found = [_process_status(layout, name, endpoints.get(name, Endpoint(""))) for name in _names(layout, endpoints)]
     return StackStatus(layout.root, tuple(found))
 
 
@@ -66,7 +66,7 @@ def logs(state_dir: Path, name: str, lines: int = 50, follow: bool = False) -> I
     Raises QmtlError(INVALID_FIELD) for a process that the stack does not have.
     """
     layout = Layout(state_dir.resolve())
-    known = (*_names(layout), MIGRATE)
+    known = (*_names(layout, load(layout).endpoints), MIGRATE)
     if name not in known:
         raise invalid_field(
             "service", f"{name!r} is not part of the stack: choose one of {', '.join(known)}", value=name
@@ -74,12 +74,20 @@ def logs(state_dir: Path, name: str, lines: int = 50, follow: bool = False) -> I
     return _read_log(layout.log(name), lines, follow)
 
 
-def _names(layout: Layout) -> list[str]:
+def _names(layout: Layout, endpoints: Mapping[str, Endpoint]) -> list[str]:
     """Return the processes in the order of their start, those too that only a record still tells of."""
     recorded = sorted(file.stem for file in (layout.root / "run").glob("*.record"))
-    named = dict.fromkeys((*load(layout).endpoints, *recorded))
+    named = dict.fromkeys((*endpoints, *recorded))
     first = [name for name in (postgres.NAME, nats.NAME) if name in named]
     return [*first, *(name for name in named if name not in first)]
+
+
+def _endpoints_if_readable(layout: Layout) -> Mapping[str, Endpoint]:
+    """Return what is remembered; stopping goes by the records and must not fail for a spoilt ``stack.json``."""
+    try:
+        return load(layout).endpoints
+    except QmtlError:
+        return {}
 
 
 def _take_down(layout: Layout, name: str) -> Progress | None:

