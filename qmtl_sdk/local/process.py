@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 
@@ -59,6 +59,7 @@ class Child:
     """Identify one started process; ``exit_status`` is the shell's, once its keeper has noted it."""
 
     pid: int
+    keeper_pid: int
     boot_id: str
     start_ticks: int
     exit_status: int | None
@@ -74,11 +75,18 @@ class Child:
             and self.boot_id == _boot_id()
         )
 
+    @property
+    def watched(self) -> bool:
+        """Tell whether the keeper is still there to note the end; it is older than its process."""
+        keeper = _stat(self.keeper_pid)
+        return keeper is not None and keeper.start_ticks <= self.start_ticks and keeper.state not in "ZX"
+
 
 @dataclass(frozen=True, slots=True)
 class _Stat:
     pid: int
     state: str
+    parent_pid: int
     start_ticks: int
 
 
@@ -87,23 +95,17 @@ def launch(command: Command, record: Path) -> Child:
 
     Raises QmtlError(DEPENDENCY_UNAVAILABLE) when it cannot even be started.
     """
-    account = command.account
-    with record.open("w+") as record_file, command.log.open("ab") as log_file:
-        launcher = subprocess.Popen(
-            ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv),
-            env=command.env,
-            cwd=command.directory,
-            stdin=record_file,
-            stdout=log_file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else [],
-            umask=0o077,
-        )
-        launcher.wait()
-    return _await_record(command, record)
+    try:
+        with record.open("w+") as record_file, command.log.open("ab") as log_file:
+            _detach(command, record_file, log_file)
+    except OSError as error:
+        raise _not_started(command, str(error)) from error
+    deadline = time.monotonic() + RECORD_SECONDS
+    while (child := recall(record)) is None:
+        if time.monotonic() > deadline:
+            raise _not_started(command, " | ".join(log_tail(command.log, 5)))
+        time.sleep(POLL_SECONDS)
+    return child
 
 
 def recall(record: Path) -> Child | None:
@@ -115,21 +117,22 @@ def recall(record: Path) -> Child | None:
     stat = _parse_stat(lines[1]) if len(lines) > 1 else None
     if stat is None:
         return None
-    return Child(stat.pid, lines[0], stat.start_ticks, int(lines[2]) if len(lines) > 2 else None)
+    return Child(stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(lines[2]) if len(lines) > 2 else None)
 
 
 def describe_end(record: Path) -> str:
     """Say how a dead process ended: exit code, signal, or that nobody was left to see it."""
+    child = recall(record)
+    if child is None:
+        return "was never started"
     deadline = time.monotonic() + EXIT_NOTE_SECONDS
-    while True:
-        child = recall(record)
-        if child is None:
-            return "was never started"
-        if child.exit_status is not None:
-            return _status_text(child.exit_status)
-        if time.monotonic() > deadline:
-            return "ended unseen (killed together with its keeper, or the machine went down)"
+    while child.exit_status is None and child.watched and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+        child = recall(record) or child
+    child = recall(record) or child  # the keeper may have written and gone between two looks
+    if child.exit_status is None:
+        return "ended unseen (killed together with its keeper, or the machine went down)"
+    return _status_text(child.exit_status)
 
 
 def stop(child: Child, with_signal: signal.Signals, grace_seconds: float) -> bool:
@@ -150,17 +153,29 @@ def log_tail(log: Path, lines: int) -> tuple[str, ...]:
         return ()
 
 
-def _await_record(command: Command, record: Path) -> Child:
-    deadline = time.monotonic() + RECORD_SECONDS
-    while (child := recall(record)) is None:
-        if time.monotonic() > deadline:
-            raise QmtlError(
-                Reason.DEPENDENCY_UNAVAILABLE,
-                f"{command.argv[0]} could not be started: " + " | ".join(log_tail(command.log, 5)),
-                metadata={"program": command.argv[0]},
-            )
-        time.sleep(POLL_SECONDS)
-    return child
+def _detach(command: Command, record: IO[str], log: IO[bytes]) -> None:
+    account = command.account
+    launcher = subprocess.Popen(
+        ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv),
+        env=command.env,
+        cwd=command.directory,
+        stdin=record,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else [],
+        umask=0o077,
+    )
+    launcher.wait()
+
+
+def _not_started(command: Command, why: str) -> QmtlError:
+    program = command.argv[0]
+    return QmtlError(
+        Reason.DEPENDENCY_UNAVAILABLE, f"{program} could not be started: {why}", metadata={"program": program}
+    )
 
 
 def _await_end(child: Child, seconds: float) -> bool:
@@ -204,7 +219,7 @@ def _parse_stat(line: str) -> _Stat | None:
     fields = tail.split()
     if len(fields) < 20:  # a record caught while it is written
         return None
-    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[19]))
+    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[19]))
 
 
 def _boot_id() -> str:

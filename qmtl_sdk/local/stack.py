@@ -7,11 +7,13 @@ Processes start in the order of their needs: nats-server beside PostgreSQL, then
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.errors import QmtlError, invalid_field
 from qmtl_sdk.local import nats, postgres, process, service
 from qmtl_sdk.local.progress import Health, OnProgress, Phase, ProcessStatus, Progress, StackStatus, silent
 from qmtl_sdk.local.service import SERVICES, Service
@@ -43,7 +45,7 @@ def down(state_dir: Path, on_progress: OnProgress = silent) -> tuple[Progress, .
     layout.create()
     done = []
     with locked(layout):
-        for name in reversed(_names(layout)):
+        for name in reversed(_names(layout, _endpoints_if_readable(layout))):
             step = _take_down(layout, name)
             if step is not None:
                 done.append(step)
@@ -56,7 +58,7 @@ def status(state_dir: Path) -> StackStatus:
     """Return how each process of the stack is; a dead one with its end and its last log lines."""
     layout = Layout(state_dir.resolve())
     endpoints = load(layout).endpoints
-    found = [_process_status(layout, name, endpoints.get(name, Endpoint(""))) for name in _names(layout)]
+    found = [_process_status(layout, name, endpoints.get(name, Endpoint(""))) for name in _names(layout, endpoints)]
     return StackStatus(layout.root, tuple(found))
 
 
@@ -66,7 +68,7 @@ def logs(state_dir: Path, name: str, lines: int = 50, follow: bool = False) -> I
     Raises QmtlError(INVALID_FIELD) for a process that the stack does not have.
     """
     layout = Layout(state_dir.resolve())
-    known = (*_names(layout), MIGRATE)
+    known = (*_names(layout, load(layout).endpoints), MIGRATE)
     if name not in known:
         raise invalid_field(
             "service", f"{name!r} is not part of the stack: choose one of {', '.join(known)}", value=name
@@ -74,12 +76,20 @@ def logs(state_dir: Path, name: str, lines: int = 50, follow: bool = False) -> I
     return _read_log(layout.log(name), lines, follow)
 
 
-def _names(layout: Layout) -> list[str]:
+def _names(layout: Layout, endpoints: Mapping[str, Endpoint]) -> list[str]:
     """Return the processes in the order of their start, those too that only a record still tells of."""
     recorded = sorted(file.stem for file in (layout.root / "run").glob("*.record"))
-    named = dict.fromkeys((*load(layout).endpoints, *recorded))
+    named = dict.fromkeys((*endpoints, *recorded))
     first = [name for name in (postgres.NAME, nats.NAME) if name in named]
     return [*first, *(name for name in named if name not in first)]
+
+
+def _endpoints_if_readable(layout: Layout) -> Mapping[str, Endpoint]:
+    """Return what is remembered; stopping goes by the records and must not fail for a spoilt ``stack.json``."""
+    try:
+        return load(layout).endpoints
+    except QmtlError:
+        return {}
 
 
 def _take_down(layout: Layout, name: str) -> Progress | None:
@@ -120,16 +130,24 @@ def _ready(layout: Layout, name: str, endpoint: Endpoint, child: process.Child) 
 
 
 def _read_log(log: Path, lines: int, follow: bool) -> Iterator[str]:
-    yield from process.log_tail(log, lines)
-    if not follow:
+    if not log.exists():
         return
     with log.open(encoding="utf-8", errors="replace") as text:
-        text.seek(0, 2)
         rest = ""
-        while True:
-            rest += text.readline()
+        for line in chain(deque(text, maxlen=lines), _lines_to_come(text) if follow else ()):
+            rest += line
             if rest.endswith("\n"):
                 yield rest.rstrip("\n")
                 rest = ""
-            else:
-                time.sleep(FOLLOW_SECONDS)
+        if rest:
+            yield rest
+
+
+def _lines_to_come(text: TextIO) -> Iterator[str]:
+    """Yield what is appended, a line or a part of one at a time."""
+    while True:
+        line = text.readline()
+        if line:
+            yield line
+        else:
+            time.sleep(FOLLOW_SECONDS)

