@@ -1,0 +1,119 @@
+"""Accounting: prices and targets to a ``BacktestResult``, under a world's execution model.
+
+The rules and their order are in ``docs/accounting.md``; the arithmetic is in ``kernel``, compiled on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
+from qmtl_foundation.execution_model import BASIS_POINTS, ExecutionModel, Fill, Rebalance
+from qmtl_sdk.backtest.model import BacktestResult, Fills
+from qmtl_sdk.data.panel import Panel
+
+if TYPE_CHECKING:
+    from qmtl_sdk.backtest.kernel import Rules
+
+
+def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) -> BacktestResult:
+    """Return what the targets would have earned.
+
+    ``prices`` has ``close``, and ``open`` where the model fills at the next open. ``targets``: float64 [T, S], the
+    weight of each symbol decided at the close of each bar; NaN holds, 0 is flat. Raises QmtlError: INVALID_FIELD for
+    targets of another shape, that are infinite, or negative where the model forbids shorts; DATA_INVALID for a price
+    that is missing as a column, not positive or infinite. Each names bar and symbol.
+    """
+    closes = _column(prices, "close")
+    opens = closes if model.fill is Fill.CLOSE else _column(prices, "open")
+    if targets.shape != closes.shape or targets.dtype != np.float64:
+        raise _bad_targets(f"must be float64 {list(closes.shape)}, is {targets.dtype} {list(targets.shape)}")
+    if closes.size == 0:
+        raise QmtlError(
+            Reason.DATA_UNAVAILABLE, "prices: there is no bar to account for; widen the range or the symbols"
+        )
+    from qmtl_sdk.backtest import kernel  # Numba takes a third of a second to import; nothing before needs it
+
+    status, bar, book, ledger, series = kernel.simulate(
+        prices.timestamps, opens, closes, np.ascontiguousarray(targets), _rules(model), float(model.initial_cash)
+    )
+    if status != kernel.OK:
+        raise _refusal(status, bar, int(book.counts[kernel.BAD_SYMBOL]), prices, targets)
+    used = slice(0, int(book.counts[kernel.FILLS]))
+    values = ledger.values[used].T.copy()
+    return BacktestResult(
+        timestamps=prices.timestamps,
+        symbols=prices.symbols,
+        initial_cash=float(model.initial_cash),
+        returns=series.returns,
+        equity=series.equity,
+        cash=series.cash,
+        positions=series.positions,
+        last_prices=book.marks,
+        fills=Fills(ledger.bar[used].copy(), ledger.symbol[used].copy(), *values),
+    )
+
+
+def _rules(model: ExecutionModel) -> Rules:
+    from qmtl_sdk.backtest import kernel
+
+    codes = {
+        Rebalance.ON_CHANGE: kernel.ON_CHANGE,
+        Rebalance.EVERY_BAR: kernel.EVERY_BAR,
+        Rebalance.DRIFT: kernel.DRIFT,
+    }
+    return kernel.Rules(
+        at_close=model.fill is Fill.CLOSE,
+        rebalance=codes[model.rebalance],
+        drift=float(model.drift),
+        can_short=model.can_short,
+        cash_rate=float(model.cash_rate),
+        slippage=model.slippage_bp / BASIS_POINTS,
+        fee=model.fee_bp / BASIS_POINTS,
+    )
+
+
+def _column(prices: Panel, name: str) -> NDArray[np.float64]:
+    column = prices.columns.get(name)
+    if column is None:
+        known = ", ".join(sorted(prices.columns)) or "none"
+        raise QmtlError(
+            Reason.DATA_INVALID,
+            f"prices: column {name!r} is needed to fill and mark, the columns are: {known}",
+            metadata={"field": "prices", "column": name, "columns": known},
+        )
+    return column
+
+
+def _refusal(status: int, bar: int, symbol: int, prices: Panel, targets: NDArray[np.float64]) -> QmtlError:
+    from qmtl_sdk.backtest import kernel
+
+    when = str(np.datetime64(int(prices.timestamps[bar]), "ns"))
+    name = prices.symbols[symbol]
+    place = {"bar": str(bar), "timestamp": when, "symbol": name}
+    if status == kernel.BAD_PRICE:
+        found = {
+            column: float(prices.columns[column][bar, symbol])
+            for column in ("open", "close")
+            if column in prices.columns
+        }
+        text = ", ".join(f"{column} {value!r}" for column, value in found.items())
+        message = f"prices: {name} at bar {bar} ({when}) must be positive and finite, or missing; found {text}"
+        return QmtlError(Reason.DATA_INVALID, message, metadata={"field": "prices", **place})
+    value = float(targets[bar, symbol])
+    mend = "must be finite; use null to hold"
+    if status == kernel.SHORT_REFUSED:
+        mend = "must not be negative: the world's execution model has can_short false; use long_only(…) or allow shorts"
+    return _bad_targets(f"{name} at bar {bar} ({when}) {mend}; is {value!r}", value=repr(value), **place)
+
+
+def _bad_targets(description: str, **metadata: str) -> QmtlError:
+    return QmtlError(
+        Reason.INVALID_FIELD,
+        f"targets: {description}",
+        metadata={"field": "targets", **metadata},
+        violations=(FieldViolation("targets", description),),
+    )
