@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -105,9 +105,8 @@ def read_document(content: bytes) -> Document:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        position = _position(mark) if mark is not None else Position(1, 1)
         reason = error.problem or error.context or "not YAML"
-        raise _refusal(position, f"not YAML: {reason}") from None
+        raise _refusal(_position(mark), f"not YAML: {reason}") from None
     except yaml.reader.ReaderError as error:
         position = _position_of(text, error.position)
         raise _refusal(position, f"character #x{ord(text[error.position]):04x} has no place in YAML") from None
@@ -135,6 +134,8 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
+        if not isinstance(node, yaml.ScalarNode):
+            raise TypeError(f"PyYAML composed a {type(node).__name__}")
         value = _plain(node.value) if node.style is None else node.value
         if isinstance(value, str):
             self.scalars[path] = self._scalar(node)
@@ -221,7 +222,10 @@ def _plain(text: str) -> Plain:
     return text
 
 
-def _position(mark: yaml.Mark) -> Position:
+def _position(mark: Any) -> Position:
+    """Return the place of one of PyYAML's marks, whose types its stubs leave open."""
+    if mark is None:
+        return Position(1, 1)
     return Position(mark.line + 1, mark.column + 1)
 
 

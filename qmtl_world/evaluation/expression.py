@@ -1,7 +1,7 @@
 """The syntax tree of a checked CEL expression: read it from CEL's serialised form, split it, print it again.
 
 CEL's Python runtime evaluates a rule as a whole; to say what was compared with what, its sides are needed. They stand
-in the protobuf ``cel.expr.CheckedExpr`` (github.com/google/cel-spec: proto/cel/expr); a few of its fields are read here.
+in the protobuf ``cel.expr.CheckedExpr`` (github.com/google/cel-spec: proto/cel/expr), of which few fields are read.
 """
 
 from __future__ import annotations

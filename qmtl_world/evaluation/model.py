@@ -153,7 +153,10 @@ class SampleFacts:
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """Say how current and complete the data is: its end before now, its snapshot before the preset's newest one, in days."""
+    """Say how current and complete the data is.
+
+    ``age_days`` from its end to now, ``behind_days`` from its snapshot to the preset's newest, ``coverage`` in [0, 1].
+    """
 
     age_days: float = 0.0
     behind_days: float = 0.0
