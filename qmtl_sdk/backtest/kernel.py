@@ -173,7 +173,7 @@ def _most_fills(targets: NDArray[np.float64], on_change: bool) -> int:
     """
     bars, symbols = targets.shape
     standing = np.zeros(symbols)
-    count = 2 * symbols
+    count = 2 * int(symbols)
     for t in range(bars):
         for s in range(symbols):
             target = targets[t, s]

@@ -1,4 +1,4 @@
-"""Statistics equal empyrical-reloaded, quantstats and scipy on the S&P 500, 1999–2018 (PyPI package arch)."""
+"""Statistics equal empyrical-reloaded, quantstats and scipy on the S&P 500, 1999 to 2018 (PyPI package arch)."""
 
 from __future__ import annotations
 

@@ -167,6 +167,7 @@ class HoldTargets(Strategy):  # type: ignore[misc]  # backtesting.py ships no ty
             self.sell()
 
 
+@pytest.mark.filterwarnings("ignore:DatetimeIndex.dayofweek is deprecated")  # backtesting.py 0.6 uses it with pandas 3
 @pytest.mark.parametrize(("short", "fee_bp"), [(False, 0.0), (False, 10.0), (True, 0.0)])
 def test_equals_backtesting_py_on_one_stock(stocks: Panel, short: bool, fee_bp: float) -> None:
     ibm = slice(2, 3)  # backtesting.py buys whole shares: with 1e13 in cash that is a part in 1e11
