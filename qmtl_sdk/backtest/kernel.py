@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 NANOSECONDS_PER_YEAR = 365 * 86_400 * 1_000_000_000  # ACT/365
 DUST = 1e-12  # less than this part of a position, or of the account in cash, is rounding: nothing to trade
+NEVER = 2**62  # a bar beyond all data
 
 # How a simulation ends.
 OK = 0
@@ -172,7 +173,7 @@ def _most_fills(targets: NDArray[np.float64], on_change: bool) -> int:
     """
     bars, symbols = targets.shape
     standing = np.zeros(symbols)
-    count = 2 * symbols
+    count = 2 * int(symbols)
     for t in range(bars):
         for s in range(symbols):
             target = targets[t, s]
@@ -184,10 +185,10 @@ def _most_fills(targets: NDArray[np.float64], on_change: bool) -> int:
 
 @njit(cache=True, nogil=True)
 def _next_after(gone: NDArray[np.int64], t: int) -> int:
-    nearest = np.iinfo(np.int64).max
+    nearest = NEVER
     for bar in gone:
         if t < bar < nearest:
-            nearest = bar
+            nearest = int(bar)
     return nearest
 
 

@@ -144,3 +144,51 @@ def test_cash_that_is_short_goes_to_the_smallest_orders_first_as_in_vectorbt(sto
     targets = momentum(stocks.columns["close"], gross=2.5, short=False)
     model = ExecutionModel(rebalance=Rebalance.EVERY_BAR, fee_bp=25.0, slippage_bp=5.0)
     assert_same(account(stocks, targets, model), by_vectorbt(stocks, targets, model))
+
+
+class HoldTargets(Strategy):  # type: ignore[misc]  # backtesting.py ships no types
+    """Go all long, all short or flat at the next open when the target changes."""
+
+    targets: Array = np.empty(0)
+
+    def init(self) -> None:
+        """Need no indicator: the targets are given."""
+
+    def next(self) -> None:
+        """Close what is there, then open the other side."""
+        now = len(self.data) - 1
+        if self.targets[now] == self.targets[now - 1]:
+            return
+        self.position.close()
+        if self.targets[now] > 0:
+            self.buy()
+        elif self.targets[now] < 0:
+            self.sell()
+
+
+@pytest.mark.filterwarnings("ignore:DatetimeIndex.dayofweek is deprecated")  # backtesting.py 0.6 uses it with pandas 3
+@pytest.mark.parametrize(("short", "fee_bp"), [(False, 0.0), (False, 10.0), (True, 0.0)])
+def test_equals_backtesting_py_on_one_stock(stocks: Panel, short: bool, fee_bp: float) -> None:
+    ibm = slice(2, 3)  # backtesting.py buys whole shares: with 1e13 in cash that is a part in 1e11
+    columns = {name: np.ascontiguousarray(column[:, ibm]) for name, column in stocks.columns.items()}
+    prices = Panel(stocks.timestamps, stocks.symbols[ibm], columns, stocks.interval_s)
+    targets = np.nan_to_num(momentum(columns["close"], gross=1.0, short=short))
+    targets[-5:] = 0.0
+    ours = account(prices, targets, ExecutionModel(can_short=short, fee_bp=fee_bp, initial_cash=1e13))
+    high, low = np.maximum(columns["open"], columns["close"]), np.minimum(columns["open"], columns["close"])
+    bars = {"Open": columns["open"], "High": high, "Low": low, "Close": columns["close"]}
+    data = pd.DataFrame({name: column[:, 0] for name, column in bars.items()}, index=pd.to_datetime(prices.timestamps))
+    theirs = Backtest(data, HoldTargets, cash=1e13, commission=fee_bp / 10_000).run(targets=targets[:, 0])
+    np.testing.assert_allclose(ours.equity, theirs["_equity_curve"]["Equity"].to_numpy(), rtol=RTOL)
+    trades, records = ours.trades(), theirs["_trades"]
+    assert len(trades) == len(records) > 50
+    for mine, field in (
+        (trades.entry_bar, "EntryBar"),
+        (trades.exit_bar, "ExitBar"),
+        (trades.size * trades.side, "Size"),
+        (trades.entry_price, "EntryPrice"),
+        (trades.exit_price, "ExitPrice"),
+        (trades.fees, "Commission"),
+    ):
+        np.testing.assert_allclose(mine, records[field].to_numpy(), rtol=RTOL, atol=1e-6, err_msg=field)
+    np.testing.assert_allclose(trades.pnl, records["PnL"].to_numpy(), rtol=1e-7, atol=1e4)
