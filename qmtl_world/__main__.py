@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from qmtl_foundation.process import run_service
 from qmtl_world.bootstrap import running
 from qmtl_world.settings import WorldSettings
-from qmtl_foundation.process import run_service
 
 
 def main() -> None:

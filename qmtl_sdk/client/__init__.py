@@ -1,0 +1,1 @@
+"""The SDK's gRPC client: one gateway address, typed messages, domain errors."""

@@ -1,0 +1,167 @@
+"""The connection to a gateway: every call idempotent, so that it is repeated while the gateway is away.
+
+All mutations carry a request id; a repetition under the same id has the same answer, on this gateway or another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from grpclib.client import Channel
+from grpclib.config import Configuration
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.settings import Address
+from qmtl_sdk.client.errors import StatusDetailsCodec, to_domain_error
+
+if TYPE_CHECKING:
+    from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
+    from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
+    from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
+    from qmtl_sdk._pb.qmtl.submission.v1 import Submission, SubmissionServiceStub
+    from qmtl_sdk._pb.qmtl.world.v1 import WorldServiceStub
+
+GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
+STATE_DIR_VARIABLE: Final = "QMTL_STATE_DIR"
+CALL_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 30.0  # how long calls are repeated while the gateway is away
+FIRST_RETRY_SECONDS: Final = 0.05
+MAX_RETRY_SECONDS: Final = 1.0
+FLOW_WINDOW_BYTES: Final = 4 * 1024 * 1024
+
+Answer = TypeVar("Answer")
+
+_LOST: Final = (OSError, StreamTerminatedError, ProtocolError, TimeoutError)
+_REPEATED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE})
+
+
+def gateway_address(given: str | None = None) -> Address:
+    """Return where the gateway is: as given, else ``QMTL_GATEWAY``, else the local stack's.
+
+    Raises QmtlError: INVALID_FIELD for what is no host:port, NOT_CONFIGURED when there is neither.
+    """
+    text = given or os.environ.get(GATEWAY_VARIABLE, "")
+    if not text:
+        from qmtl_sdk.local import state
+
+        folder = os.environ.get(STATE_DIR_VARIABLE, "")
+        text = state.gateway_address(Path(folder) if folder else state.default_state_dir())
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise invalid_field("gateway", str(error)) from error
+
+
+def new_request_id() -> str:
+    """Return a fresh idempotency key."""
+    return uuid.uuid4().hex
+
+
+class Gateway:
+    """Call a gateway's methods; failures are QmtlError. Open with ``connect``."""
+
+    def __init__(self, channel: Channel, address: Address, patience_s: float) -> None:
+        self._channel = channel
+        self._address = address
+        self._patience_s = patience_s
+
+    @property
+    def worlds(self) -> WorldServiceStub:
+        """Return the stub of WorldService."""
+        from qmtl_sdk._pb.qmtl.world.v1 import WorldServiceStub
+
+        return WorldServiceStub(self._channel)
+
+    @property
+    def datasets(self) -> DatasetServiceStub:
+        """Return the stub of DatasetService."""
+        from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
+
+        return DatasetServiceStub(self._channel)
+
+    @property
+    def submissions(self) -> SubmissionServiceStub:
+        """Return the stub of SubmissionService."""
+        from qmtl_sdk._pb.qmtl.submission.v1 import SubmissionServiceStub
+
+        return SubmissionServiceStub(self._channel)
+
+    @property
+    def evaluations(self) -> EvaluationServiceStub:
+        """Return the stub of EvaluationService."""
+        from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
+
+        return EvaluationServiceStub(self._channel)
+
+    @property
+    def allocations(self) -> AllocationServiceStub:
+        """Return the stub of AllocationService."""
+        from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
+
+        return AllocationServiceStub(self._channel)
+
+    async def call(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return what ``send`` answers, repeating it while the gateway, or what it stands on, is away.
+
+        ``send`` is a call that may be repeated: a read, or a mutation under one request id.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience_s
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            error = QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "")
+            try:
+                return await send()
+            except GRPCError as refused:
+                error = to_domain_error(refused)
+                if error.reason not in _REPEATED:
+                    raise error from refused
+            except _LOST as lost:
+                error = self._unreachable(lost)
+            if loop.time() + delay > until:
+                raise error
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, MAX_RETRY_SECONDS)
+
+    async def watch_submission(self, submission_id: str) -> AsyncIterator[Submission]:
+        """Yield a submission's states to its end, watching again when the gateway went away meanwhile."""
+        from qmtl_sdk._pb.qmtl.submission.v1 import SubmissionState, WatchSubmissionRequest
+
+        request = WatchSubmissionRequest(submission_id=submission_id)
+        ended = (SubmissionState.READY, SubmissionState.REJECTED)
+        while True:
+            watch = self.submissions.watch_submission(request)
+            state = await self.call(watch.__anext__)
+            while True:
+                if state.submission is None:
+                    raise QmtlError(Reason.INTERNAL, "the gateway sent a state without a submission")
+                yield state.submission
+                if state.submission.state in ended:
+                    return
+                try:
+                    state = await watch.__anext__()
+                except (StopAsyncIteration, *_LOST, GRPCError):
+                    break
+
+    def _unreachable(self, lost: BaseException) -> QmtlError:
+        return QmtlError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            f"the gateway at {self._address} does not answer ({type(lost).__name__}); "
+            f"`qmtl stack status` shows a local one, {GATEWAY_VARIABLE} names another",
+            metadata={"dependency": "gateway", "address": str(self._address)},
+        )
+
+
+@asynccontextmanager
+async def connect(address: Address, patience_s: float = PATIENCE_SECONDS) -> AsyncIterator[Gateway]:
+    """Yield a gateway client; the connection is made at the first call."""
+    config = Configuration(http2_connection_window_size=FLOW_WINDOW_BYTES, http2_stream_window_size=FLOW_WINDOW_BYTES)
+    async with Channel(address.host, address.port, status_details_codec=StatusDetailsCodec(), config=config) as channel:
+        yield Gateway(channel, address, patience_s)

@@ -1,0 +1,137 @@
+"""What the runner computes between ``Submit`` and ``Evaluate``: nodes, targets, accounting, proofs.
+
+1. Evaluate the program over the delivered bars; results of the same ComputeKey come from the disk cache.
+2. Turn the output into targets: as stated, or a signal by the world's sizing rule.
+3. Account for them under the world's execution model.
+4. Prove each function and fold node (``qmtl_sdk.proofs``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.execution_model import ExecutionModel, SizingRule
+from qmtl_foundation.identity import ComputeContext
+from qmtl_sdk.backtest.accounting import account
+from qmtl_sdk.backtest.model import BacktestResult
+from qmtl_sdk.backtest.sizing import targets_of_signal
+from qmtl_sdk.data.panel import Panel
+from qmtl_sdk.data.results import Outcome, ResultCache
+from qmtl_sdk.strategy.evaluate import Evaluation, Memo, evaluate
+from qmtl_sdk.strategy.node import Node, NodeKind
+from qmtl_sdk.strategy.program import OutputKind, Program
+from qmtl_sdk.strategy.values import Axis, Value, ValueKind
+from qmtl_sdk.submission.inputs import stream_inputs
+
+COMPUTE_LIBRARIES: Final = ("numpy", "numba", "polars", "qmtl")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computation:
+    """Hold what a program computed: the values of its nodes, its targets [T, S] and what they would have earned."""
+
+    evaluation: Evaluation
+    targets: NDArray[np.float64]
+    result: BacktestResult
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a computed result depends on."""
+    versions = {}
+    for name in COMPUTE_LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "source"
+    return versions
+
+
+def evaluate_program(
+    program: Program, bars: Panel, preset: str, cache: ResultCache, context: ComputeContext, memo: Memo | None = None
+) -> Evaluation:
+    """Return the values of a program's nodes; those with an author's code are kept by ComputeKey, and taken from there."""
+    memo = memo or Memo()
+    kept = [node for node in program.nodes if node.kind in (NodeKind.FUNCTION, NodeKind.FOLD)]
+    found = {node.node_id: value for node in kept if (value := _recall(cache, node, context)) is not None}
+    memo.values.update({node_id: value for node_id, value in found.items() if node_id not in memo.values})
+    evaluation = evaluate(program.nodes, stream_inputs(program, bars, preset), memo)
+    for node in kept:
+        if node.node_id not in found:
+            cache.put(node.node_id, context, _arrays(evaluation[node.node_id], evaluation.axis(node)))
+    return evaluation
+
+
+def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: SizingRule) -> NDArray[np.float64]:
+    """Return the targets [T, S] on the bars of the world; a symbol that the output does not name is null.
+
+    Raises QmtlError(INVALID_STRATEGY) when the output lies on another clock than the world's bars.
+    """
+    stated = np.full((len(bars.timestamps), len(bars.symbols)), np.nan)
+    output = program.output
+    if output.panel is not None:
+        axis = _checked_axis(evaluation.axis(output.panel), bars, output.panel)
+        places = [bars.symbols.index(symbol) for symbol in axis.symbols]
+        stated[:, places] = evaluation[output.panel.node_id].numbers()
+    for symbol, node in output.by_symbol:
+        _checked_axis(evaluation.axis(node), bars, node)
+        if symbol not in bars.symbols:
+            raise _unfit(node, f"states a target for {symbol!r}, which the data does not have")
+        stated[:, bars.symbols.index(symbol)] = evaluation[node.node_id].numbers()[:, 0]
+    return targets_of_signal(stated, rule) if output.kind is OutputKind.SIGNAL else stated
+
+
+def compute(
+    program: Program,
+    bars: Panel,
+    preset: str,
+    model: ExecutionModel,
+    rule: SizingRule,
+    cache: ResultCache,
+    context: ComputeContext,
+    memo: Memo | None = None,
+) -> Computation:
+    """Evaluate a program, size its output, and account for the targets under the world's execution model."""
+    evaluation = evaluate_program(program, bars, preset, cache, context, memo)
+    targets = targets_of(program, evaluation, bars, rule)
+    return Computation(evaluation, targets, account(bars, targets, model))
+
+
+def _checked_axis(axis: Axis, bars: Panel, node: Node) -> Axis:
+    if not np.array_equal(axis.timestamps, bars.timestamps):
+        raise _unfit(node, "lies on other bars than the world's; base it on self.bars()")
+    return axis
+
+
+def _unfit(node: Node, what: str) -> QmtlError:
+    return QmtlError(
+        Reason.INVALID_STRATEGY,
+        f"the output {node.name!r} {what}",
+        metadata={"node": node.name, "node_id": node.node_id},
+    )
+
+
+def _recall(cache: ResultCache, node: Node, context: ComputeContext) -> tuple[Value, Axis] | None:
+    found = cache.get(node.node_id, context)
+    if found.outcome is not Outcome.HIT or found.arrays is None:
+        return None
+    arrays = found.arrays
+    symbols = tuple(json.loads(arrays["symbols"].tobytes()))
+    kind = ValueKind(arrays["kind"].tobytes().decode())
+    return Value(kind, arrays["data"]), Axis(arrays["timestamps"], symbols)
+
+
+def _arrays(value: Value, axis: Axis) -> Mapping[str, NDArray[np.generic]]:
+    return {
+        "data": value.data,
+        "kind": np.frombuffer(value.kind.value.encode(), dtype=np.uint8),
+        "symbols": np.frombuffer(json.dumps(axis.symbols).encode(), dtype=np.uint8),
+        "timestamps": axis.timestamps,
+    }

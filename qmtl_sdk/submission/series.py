@@ -1,0 +1,115 @@
+"""The series that a submission carries, as Arrow IPC streams: returns, changes of targets, round trips."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_sdk.backtest.trades import Trades
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Hold Arrow IPC streams; ``targets`` and ``trades`` are empty when only returns are submitted."""
+
+    returns: bytes
+    targets: bytes = b""
+    trades: bytes = b""
+
+
+def encode_returns(timestamps: NDArray[np.int64], returns: NDArray[np.float64]) -> bytes:
+    """Return the stream of returns: ``ts`` (close, ns UTC) and ``ret`` (simple return of the bar)."""
+    import polars as pl
+
+    return _stream(pl.DataFrame({"ts": _times(timestamps), "ret": returns}))
+
+
+def encode_targets(timestamps: NDArray[np.int64], symbols: tuple[str, ...], targets: NDArray[np.float64]) -> bytes:
+    """Return the stream of changes of [T, S] targets; a null target holds the one before and is no change."""
+    import polars as pl
+
+    changed = np.zeros(targets.shape, dtype=bool)
+    for column in range(targets.shape[1]):
+        stated = np.flatnonzero(~np.isnan(targets[:, column]))
+        values = targets[stated, column]
+        changed[stated[np.concatenate(([True], values[1:] != values[:-1]))[: stated.size]], column] = True
+    bar, symbol = np.nonzero(changed)
+    names = np.asarray(symbols, dtype=object)[symbol].tolist()
+    weights = targets[bar, symbol]
+    return _stream(
+        pl.DataFrame({"ts": _times(timestamps[bar]), "symbol": pl.Series(names, dtype=pl.String), "weight": weights})
+    )
+
+
+def encode_trades(trades: Trades) -> bytes:
+    """Return the stream of round trips."""
+    import polars as pl
+
+    frame = trades.frame().drop("return_").with_columns(pl.col("side").cast(pl.Int8))
+    return _stream(frame)
+
+
+def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return times (ns UTC) and values of returns that an author states.
+
+    A Polars frame with ``ts`` (datetime) and ``return``, or one number per bar of the world's data. Raises QmtlError
+    INVALID_SERIES naming the row for what is not finite, unsorted or double, INVALID_FIELD for another shape.
+    """
+    import polars as pl
+
+    if isinstance(returns, pl.DataFrame):
+        times, values = _of_frame(returns)
+    else:
+        times, values = timestamps, np.asarray(returns, dtype=np.float64)
+    if values.shape != times.shape or values.ndim != 1:
+        expected = f"one return per bar of the world's data ({len(times)})"
+        raise invalid_field("returns", f"must be a frame (ts, return) or {expected}, has shape {list(values.shape)}")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise _bad(row, f"{values[row]} must be finite; drop the bar or repair its price")
+    unsorted = np.flatnonzero(np.diff(times) <= 0)
+    if unsorted.size:
+        raise _bad(int(unsorted[0]) + 1, "is not after the row above; sort by ts and drop doubles")
+    return times, values
+
+
+def _of_frame(frame: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    import polars as pl
+
+    missing = {"ts", "return"} - set(frame.columns)
+    if missing:
+        raise invalid_field("returns", f"has no column {', '.join(sorted(missing))}; it needs ts and return")
+    kind = frame.schema["ts"]
+    if not isinstance(kind, pl.Datetime):
+        raise invalid_field("returns.ts", f"is {kind}; it must be a datetime, in UTC")
+    times = frame["ts"].dt.cast_time_unit("ns").to_physical()
+    if times.null_count() or frame["return"].null_count():
+        raise invalid_field("returns", "has nulls; drop those bars")
+    return times.to_numpy().astype(np.int64), frame["return"].cast(pl.Float64).to_numpy()
+
+
+def _times(timestamps: NDArray[np.int64]) -> pl.Series:
+    import polars as pl
+
+    return pl.Series(timestamps).cast(pl.Datetime("ns", "UTC"))
+
+
+def _stream(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _bad(row: int, what: str) -> QmtlError:
+    return QmtlError(
+        Reason.INVALID_SERIES, f"returns, row {row}: {what}", metadata={"series": "returns", "row": str(row)}
+    )
