@@ -211,8 +211,10 @@ def _refuse_first(
 ) -> None:
     if bad.any():
         at = int(bad.arg_true()[0])
-        row, symbol = int(frame[_ROW][at]), frame[_SYMBOL][at]
-        raise _row_error(f"{file.name} row {row} ({symbol}): {given[at]!s} {what}", mend, file.name, row)
+        row, symbol, value = str(frame[_ROW][at]), str(frame[_SYMBOL][at]), str(given[at])
+        message = f"{file.name} row {row} ({symbol}): {value} {what}; {mend}"
+        metadata = {"file": file.name, "row": row, "symbol": symbol, "value": value}
+        raise QmtlError(Reason.DATA_INVALID, message, metadata=metadata)
 
 
 def _time_mend(source: ParquetSource | CsvSource) -> str:
@@ -226,7 +228,3 @@ def _nanoseconds(moments: pl.Series) -> NDArray[np.int64]:
 
 def _invalid(what: str, mend: str, file: SourceFile) -> QmtlError:
     return QmtlError(Reason.DATA_INVALID, f"{what}; {mend}", metadata={"file": file.name})
-
-
-def _row_error(what: str, mend: str, file_name: str, row: int) -> QmtlError:
-    return QmtlError(Reason.DATA_INVALID, f"{what}; {mend}", metadata={"file": file_name, "row": str(row)})

@@ -132,17 +132,28 @@ class Manifest:
         return tuple(e for e in self.partitions if e.span.start < span.end and span.start < e.span.end)
 
 
-def by_year(whole: Partition) -> Iterator[tuple[PartitionEntry, Partition]]:
-    """Cut bars into years; yield each partition with its entry, in order."""
+def by_year(whole: Partition) -> Iterator[tuple[int, Partition]]:
+    """Cut bars into years; yield each year with its bars, in order."""
     years = _years(whole.grid.closes)
     for year in np.unique(years):
         first, after = np.searchsorted(years, [year, year + 1])
-        part = whole.take(slice(int(first), int(after)))
-        yield PartitionEntry(int(year), int(after - first), partition_hash(part.content())), part
+        yield int(year), whole.take(slice(int(first), int(after)))
+
+
+def entry_of(year: int, part: Partition) -> PartitionEntry:
+    """Return the entry of a year's bars."""
+    return PartitionEntry(year, len(part.grid), partition_hash(part.content()))
 
 
 def joined(parts: Sequence[Partition]) -> Partition:
     """Return consecutive partitions as one; its columns are read-only and C-contiguous."""
+    whole = parts[0] if len(parts) == 1 else _concatenated(parts)
+    for array in (whole.grid.opens, whole.grid.closes, whole.grid.sessions, *whole.columns.values()):
+        array.flags.writeable = False
+    return whole
+
+
+def _concatenated(parts: Sequence[Partition]) -> Partition:
     grids = [part.grid for part in parts]
     grid = BarGrid(
         np.concatenate([grid.opens for grid in grids]),
@@ -150,8 +161,6 @@ def joined(parts: Sequence[Partition]) -> Partition:
         np.concatenate([grid.sessions for grid in grids]),
     )
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    for array in (grid.opens, grid.closes, grid.sessions, *columns.values()):
-        array.flags.writeable = False
     return Partition(grid, parts[0].symbols, columns)
 
 

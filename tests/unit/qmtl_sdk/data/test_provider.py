@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from qmtl_sdk.data.report import Layer, SlaBreach
 from qmtl_sdk.data.source import SourceRows
 from qmtl_sdk.data.times import DAY_NS, parse_instant
 
-from .conftest import CsvPreset
+CsvPreset = Callable[..., WorldDataPreset]
 
 HEAD = "time,symbol,close\n"
 # NYSE was closed on Thursday 2004-01-01 and on the weekend of the 3rd and 4th.
@@ -235,6 +237,21 @@ def test_report_has_a_json_form(csv_preset: CsvPreset, tmp_path: Path) -> None:
     document = provider_of(csv_preset(without("2004-01-05,A")), tmp_path).read().report.document()
     assert document["gaps"] == [{"bars": 1, "span": ["2004-01-05T14:30:00Z", "2004-01-05T21:00:00Z"], "symbol": "A"}]
     assert document["served_from"] == "source"
+
+
+def read_in_process(folder: Path) -> None:
+    resolve_provider(builtin_preset("sample_sp500_1d"), folder).read()
+
+
+def test_processes_that_fill_the_cache_at_once_leave_it_whole(tmp_path: Path) -> None:
+    workers = [multiprocessing.get_context("spawn").Process(target=read_in_process, args=(tmp_path,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    report = resolve_provider(builtin_preset("sample_sp500_1d"), tmp_path).read().report
+    assert (report.served_from, report.bars) == (Layer.DISK, 5_031)
 
 
 class CountingSource:
