@@ -38,6 +38,7 @@ def assemble(preset: WorldDataPreset, rows: SourceRows, source_version: str) -> 
 
     Raises QmtlError DATA_INVALID for rows out of order, DATA_UNAVAILABLE when a symbol has no bar in the range.
     """
+    _require_columns(preset, rows)
     check_order(rows, preset.symbols)
     _require_rows(preset, rows)
     grid = rows.grid or _expected(preset, rows.times)
@@ -117,6 +118,15 @@ def _adjusted(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[n
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = columns[ADJUSTED_CLOSE] / columns["close"]
         return {name: values * factor if name in PRICES else values for name, values in columns.items()}
+
+
+def _require_columns(preset: WorldDataPreset, rows: SourceRows) -> None:
+    for name in preset.source_columns:
+        if name not in rows.columns:
+            message = (
+                f"{preset.name}: the source delivers no column {name!r}; add it there, or take it out of the preset"
+            )
+            raise QmtlError(Reason.DATA_INVALID, message, metadata={"data_preset": preset.name, "column": name})
 
 
 def _require_rows(preset: WorldDataPreset, rows: SourceRows, off_calendar: tuple[Violation, ...] = ()) -> None:

@@ -17,8 +17,6 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.files import SourceFile
 from qmtl_sdk.data.partitions import Partition
 from qmtl_sdk.data.preset import (
-    ADJUSTED_CLOSE,
-    Adjustments,
     CsvSource,
     ParquetSource,
     TimeMeans,
@@ -42,7 +40,7 @@ def sample_rows(preset: WorldDataPreset, content: bytes) -> SourceRows:
     sessions = everything.select("session", "opens", "closes").unique().sort("closes")
     grid = BarGrid(_nanoseconds(sessions["opens"]), _nanoseconds(sessions["closes"]), _nanoseconds(sessions["session"]))
     rows = everything.filter(pl.col("symbol").is_in(list(preset.symbols)))
-    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in _wanted(preset)}
+    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in preset.source_columns}
     symbols = _symbol_index(preset, rows["symbol"])
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(_nanoseconds(rows["closes"]), symbols, columns, numbers, TimeMeans.CLOSE, grid)
@@ -63,7 +61,7 @@ def file_rows(preset: WorldDataPreset, source: ParquetSource | CsvSource, files:
     return SourceRows(
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.symbols for part in parts]),
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in _wanted(preset)},
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in preset.source_columns},
         np.concatenate([part.rows for part in parts]),
         source.time_means,
     )
@@ -110,7 +108,7 @@ def _file_part(
 ) -> SourceRows:
     named = _with_symbol(preset, source, file, frame)
     rows = named.filter(pl.col(_SYMBOL).is_in(list(preset.symbols)))
-    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in _wanted(preset)}
+    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in preset.source_columns}
     times = _times(rows, source, _column(rows, source, "time", file), file)
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(times, _symbol_index(preset, rows[_SYMBOL]), columns, numbers, source.time_means)
@@ -125,11 +123,6 @@ def _with_symbol(
     if len(preset.symbols) == 1 and "symbol" not in source.columns and stated not in frame.columns:
         return frame.with_columns(pl.lit(preset.symbols[0]).alias(_SYMBOL))
     return frame.with_columns(pl.col(_column(frame, source, "symbol", file)).cast(pl.String).alias(_SYMBOL))
-
-
-def _wanted(preset: WorldDataPreset) -> tuple[str, ...]:
-    adjusted = preset.adjustments is Adjustments.SPLIT_DIVIDEND and ADJUSTED_CLOSE not in preset.bars.columns
-    return (*preset.bars.columns, ADJUSTED_CLOSE) if adjusted else preset.bars.columns
 
 
 def _column(frame: pl.DataFrame, source: ParquetSource | CsvSource, name: str, file: SourceFile) -> str:

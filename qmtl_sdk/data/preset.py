@@ -238,6 +238,12 @@ class WorldDataPreset(_Document):
         """Return the sessions that annualise: 252 for exchanges, 365 for 24/7."""
         return SESSIONS_PER_YEAR.get(self.calendar, EXCHANGE_SESSIONS_PER_YEAR)
 
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Return the columns that the source has to deliver: the schema's, and what adjusting needs."""
+        adjusting = self.adjustments is Adjustments.SPLIT_DIVIDEND and ADJUSTED_CLOSE not in self.bars.columns
+        return (*self.bars.columns, ADJUSTED_CLOSE) if adjusting else self.bars.columns
+
     def document(self) -> bytes:
         """Return the canonical JSON of this preset; `parse` reads it."""
         return canonical_json(self.model_dump(mode="json", by_alias=True))

@@ -272,6 +272,20 @@ def test_source_of_ones_own_is_served_by_the_protocol(csv_preset: CsvPreset, tmp
     assert (report.bars, report.bars_per_year, report.as_of) == (5, 365, "2004-01-06T00:00:00Z")
 
 
+def test_column_that_a_source_does_not_deliver_is_named(csv_preset: CsvPreset, tmp_path: Path) -> None:
+    preset = csv_preset("", symbols=["A"], calendar="24/7", schema=OHLCV)
+    with pytest.raises(QmtlError, match="no column 'open'"):
+        resolve_provider(preset, tmp_path, source=CountingSource()).read()
+
+
+def test_manifest_with_a_changed_digit_is_not_believed(csv_preset: CsvPreset, tmp_path: Path) -> None:
+    preset = csv_preset(FULL)
+    sound = provider_of(preset, tmp_path).read().report
+    (path,) = tmp_path.glob("cache/manifests/*")
+    path.write_text(path.read_text().replace("2003-12-31T", "2003-12-30T"))
+    assert provider_of(preset, tmp_path).read().report == sound
+
+
 def test_fingerprint_of_the_sample_is_pinned(tmp_path: Path) -> None:
     report = resolve_provider(builtin_preset("sample_us_equity_1d"), tmp_path).read().report
     assert report.fingerprint == "blake3:d9c29ce858abb743867d0cc6a3bc5d05db1f424aacab98b005d21b68bb14204b"
