@@ -16,18 +16,12 @@ from numpy.typing import NDArray
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.files import SourceFile
 from qmtl_sdk.data.partitions import Partition
-from qmtl_sdk.data.preset import (
-    CsvSource,
-    ParquetSource,
-    TimeMeans,
-    WorldDataPreset,
-)
+from qmtl_sdk.data.preset import CsvSource, ParquetSource, TimeMeans, WorldDataPreset
 from qmtl_sdk.data.sessions import BarGrid
 from qmtl_sdk.data.source import SourceRows
 
 # Names of the frame while it is read; no column of a schema can be called so.
 _ROW: Final = "#row"
-_TIME: Final = "#time"
 _SYMBOL: Final = "#symbol"
 _GRID: Final = ("opens", "closes", "sessions")
 _UTC_OFFSET: Final = r"[Tt ].*(Z|[+-]\d{2}:?\d{2})$"
@@ -40,7 +34,7 @@ def sample_rows(preset: WorldDataPreset, content: bytes) -> SourceRows:
     sessions = everything.select("session", "opens", "closes").unique().sort("closes")
     grid = BarGrid(_nanoseconds(sessions["opens"]), _nanoseconds(sessions["closes"]), _nanoseconds(sessions["session"]))
     rows = everything.filter(pl.col("symbol").is_in(list(preset.symbols)))
-    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in preset.source_columns}
+    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in preset.source_columns if name in rows.columns}
     symbols = _symbol_index(preset, rows["symbol"])
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(_nanoseconds(rows["closes"]), symbols, columns, numbers, TimeMeans.CLOSE, grid)

@@ -55,6 +55,7 @@ def test_unknown_builtin_names_those_there_are() -> None:
         ({"storage": "/data"}, "data_preset.storage", "file:///data/bars"),
         ({"adjustments": "splits"}, "data_preset.adjustments", "split_dividend"),
         ({"schema": {"columns": ["open"]}}, "data_preset.schema.columns", "add it"),
+        ({"schema": {"columns": ["close", "symbol"]}}, "data_preset.schema.columns", "choose another"),
         ({"schema": {"mode": "lax"}}, "data_preset.schema.mode", "canary"),
         ({"sla": {"max_missing_fraction": 2.0}}, "data_preset.sla.max_missing_fraction", "less than or equal to 1"),
         ({"sla": {"max_staleness": "soon"}}, "data_preset.sla.max_staleness", "such as 5m"),
