@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.conformance import PRICES, Rule, Violation, check_order, violation, violations
-from qmtl_sdk.data.partitions import Manifest, Partition, by_year
+from qmtl_sdk.data.partitions import Manifest, Partition, by_year, entry_of
 from qmtl_sdk.data.preset import ADJUSTED_CLOSE, Adjustments, TimeMeans, WorldDataPreset
 from qmtl_sdk.data.sessions import BarGrid, bar_grid, bars_per_session
 from qmtl_sdk.data.source import SourceRows
@@ -38,9 +38,12 @@ def assemble(preset: WorldDataPreset, rows: SourceRows, source_version: str) -> 
 
     Raises QmtlError DATA_INVALID for rows out of order, DATA_UNAVAILABLE when a symbol has no bar in the range.
     """
+    _require_columns(preset, rows)
     check_order(rows, preset.symbols)
     _require_rows(preset, rows)
     grid = rows.grid or _expected(preset, rows.times)
+    if not len(grid):
+        raise _no_bars(preset, list(preset.symbols), ())
     bars, off_calendar = _placed(preset, rows, grid)
     kept = bars >= 0
     rows, bars = _chosen(rows, kept), bars[kept]
@@ -49,17 +52,17 @@ def assemble(preset: WorldDataPreset, rows: SourceRows, source_version: str) -> 
     whole = _spread(preset, rows, bars, grid)
     known = np.isfinite(whole.columns["close"])
     closes = whole.grid.closes
-    entries = list(by_year(whole))
+    parts = [(entry_of(year, part), part) for year, part in by_year(whole)]
     manifest = Manifest(
         dataset_key=preset.dataset_key(),
         source_version=source_version,
         bars_per_session=bars_per_session(whole.grid),
         first_bars=tuple(int(closes[first]) for first in known.argmax(axis=0)),
         newest=int(closes[-1]),
-        partitions=tuple(entry for entry, _ in entries),
+        partitions=tuple(entry for entry, _ in parts),
         violations=found,
     )
-    return Assembled(manifest, {entry.content_hash: part for entry, part in entries})
+    return Assembled(manifest, {entry.content_hash: part for entry, part in parts})
 
 
 def _expected(preset: WorldDataPreset, times: NDArray[np.int64]) -> BarGrid:
@@ -115,6 +118,15 @@ def _adjusted(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[n
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = columns[ADJUSTED_CLOSE] / columns["close"]
         return {name: values * factor if name in PRICES else values for name, values in columns.items()}
+
+
+def _require_columns(preset: WorldDataPreset, rows: SourceRows) -> None:
+    for name in preset.source_columns:
+        if name not in rows.columns:
+            message = (
+                f"{preset.name}: the source delivers no column {name!r}; add it there, or take it out of the preset"
+            )
+            raise QmtlError(Reason.DATA_INVALID, message, metadata={"data_preset": preset.name, "column": name})
 
 
 def _require_rows(preset: WorldDataPreset, rows: SourceRows, off_calendar: tuple[Violation, ...] = ()) -> None:

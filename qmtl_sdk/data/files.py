@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import bytes_id, canonical_json
 from qmtl_sdk.data.objects import ObjectEntry, ObjectFolder, split_location
-from qmtl_sdk.data.preset import DATASET_KEY_CONTEXT, CsvSource, ParquetSource, SampleSource, WorldDataPreset
-from qmtl_sdk.data.source import DataSource, SourceRows
+from qmtl_sdk.data.preset import CsvSource, ParquetSource, SampleSource, WorldDataPreset
+from qmtl_sdk.data.source import SOURCE_CONTEXT, DataSource, SourceRows
 
-SYMBOL_FIELD = "{symbol}"
+SYMBOL_FIELD: Final = "{symbol}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class SampleFiles:
 
     def version(self) -> str:
         """Return the hash of the data set."""
-        return bytes_id(DATASET_KEY_CONTEXT, self._content)
+        return bytes_id(SOURCE_CONTEXT, self._content)
 
     def read(self) -> SourceRows:
         """Return the rows of the preset's symbols, with the grid of sessions that the data set carries."""
@@ -54,7 +55,7 @@ class ObjectFiles:
     def version(self) -> str:
         """Return a hash over the files' names and entity tags."""
         listed = [[symbol, entry.name, entry.version] for symbol, _, entry in self._entries()]
-        return bytes_id(DATASET_KEY_CONTEXT, canonical_json(listed))
+        return bytes_id(SOURCE_CONTEXT, canonical_json(listed))
 
     def read(self) -> SourceRows:
         """Return the rows of all files, in the order of the files' names."""

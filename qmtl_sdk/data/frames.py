@@ -16,20 +16,12 @@ from numpy.typing import NDArray
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.files import SourceFile
 from qmtl_sdk.data.partitions import Partition
-from qmtl_sdk.data.preset import (
-    ADJUSTED_CLOSE,
-    Adjustments,
-    CsvSource,
-    ParquetSource,
-    TimeMeans,
-    WorldDataPreset,
-)
+from qmtl_sdk.data.preset import CsvSource, ParquetSource, TimeMeans, WorldDataPreset
 from qmtl_sdk.data.sessions import BarGrid
 from qmtl_sdk.data.source import SourceRows
 
 # Names of the frame while it is read; no column of a schema can be called so.
 _ROW: Final = "#row"
-_TIME: Final = "#time"
 _SYMBOL: Final = "#symbol"
 _GRID: Final = ("opens", "closes", "sessions")
 _UTC_OFFSET: Final = r"[Tt ].*(Z|[+-]\d{2}:?\d{2})$"
@@ -42,7 +34,7 @@ def sample_rows(preset: WorldDataPreset, content: bytes) -> SourceRows:
     sessions = everything.select("session", "opens", "closes").unique().sort("closes")
     grid = BarGrid(_nanoseconds(sessions["opens"]), _nanoseconds(sessions["closes"]), _nanoseconds(sessions["session"]))
     rows = everything.filter(pl.col("symbol").is_in(list(preset.symbols)))
-    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in _wanted(preset)}
+    columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in preset.source_columns if name in rows.columns}
     symbols = _symbol_index(preset, rows["symbol"])
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(_nanoseconds(rows["closes"]), symbols, columns, numbers, TimeMeans.CLOSE, grid)
@@ -63,7 +55,7 @@ def file_rows(preset: WorldDataPreset, source: ParquetSource | CsvSource, files:
     return SourceRows(
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.symbols for part in parts]),
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in _wanted(preset)},
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in preset.source_columns},
         np.concatenate([part.rows for part in parts]),
         source.time_means,
     )
@@ -110,7 +102,7 @@ def _file_part(
 ) -> SourceRows:
     named = _with_symbol(preset, source, file, frame)
     rows = named.filter(pl.col(_SYMBOL).is_in(list(preset.symbols)))
-    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in _wanted(preset)}
+    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in preset.source_columns}
     times = _times(rows, source, _column(rows, source, "time", file), file)
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(times, _symbol_index(preset, rows[_SYMBOL]), columns, numbers, source.time_means)
@@ -125,11 +117,6 @@ def _with_symbol(
     if len(preset.symbols) == 1 and "symbol" not in source.columns and stated not in frame.columns:
         return frame.with_columns(pl.lit(preset.symbols[0]).alias(_SYMBOL))
     return frame.with_columns(pl.col(_column(frame, source, "symbol", file)).cast(pl.String).alias(_SYMBOL))
-
-
-def _wanted(preset: WorldDataPreset) -> tuple[str, ...]:
-    adjusted = preset.adjustments is Adjustments.SPLIT_DIVIDEND and ADJUSTED_CLOSE not in preset.bars.columns
-    return (*preset.bars.columns, ADJUSTED_CLOSE) if adjusted else preset.bars.columns
 
 
 def _column(frame: pl.DataFrame, source: ParquetSource | CsvSource, name: str, file: SourceFile) -> str:
@@ -211,8 +198,10 @@ def _refuse_first(
 ) -> None:
     if bad.any():
         at = int(bad.arg_true()[0])
-        row, symbol = int(frame[_ROW][at]), frame[_SYMBOL][at]
-        raise _row_error(f"{file.name} row {row} ({symbol}): {given[at]!s} {what}", mend, file.name, row)
+        row, symbol, value = str(frame[_ROW][at]), str(frame[_SYMBOL][at]), str(given[at])
+        message = f"{file.name} row {row} ({symbol}): {value} {what}; {mend}"
+        metadata = {"file": file.name, "row": row, "symbol": symbol, "value": value}
+        raise QmtlError(Reason.DATA_INVALID, message, metadata=metadata)
 
 
 def _time_mend(source: ParquetSource | CsvSource) -> str:
@@ -226,7 +215,3 @@ def _nanoseconds(moments: pl.Series) -> NDArray[np.int64]:
 
 def _invalid(what: str, mend: str, file: SourceFile) -> QmtlError:
     return QmtlError(Reason.DATA_INVALID, f"{what}; {mend}", metadata={"file": file.name})
-
-
-def _row_error(what: str, mend: str, file_name: str, row: int) -> QmtlError:
-    return QmtlError(Reason.DATA_INVALID, f"{what}; {mend}", metadata={"file": file_name, "row": str(row)})

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.identity import canonical_json, partition_hash
+from qmtl_foundation.identity import Json, canonical_json, content_id, partition_hash
 from qmtl_sdk.data.blocks import Block, BlockError, pack, unpack
 from qmtl_sdk.data.conformance import Rule, Violation
 from qmtl_sdk.data.coverage import Interval
@@ -23,6 +23,7 @@ from qmtl_sdk.data.sessions import BarGrid
 from qmtl_sdk.data.times import format_instant, parse_instant
 
 MANIFEST_FORMAT: Final = "qmtl.partitions/1"
+MANIFEST_CONTEXT: Final = "qmtl 2026-11 partition-manifest v1"
 
 _COLUMN_PREFIX: Final = "column/"
 
@@ -93,26 +94,26 @@ class Manifest:
     violations: tuple[Violation, ...]
 
     def document(self) -> bytes:
-        """Return the canonical JSON."""
-        return canonical_json(
-            {
-                "format": MANIFEST_FORMAT,
-                "bars_per_session": self.bars_per_session,
-                "dataset_key": self.dataset_key,
-                "first_bars": [format_instant(first) for first in self.first_bars],
-                "newest": format_instant(self.newest),
-                "partitions": [[entry.year, entry.bars, entry.content_hash] for entry in self.partitions],
-                "source_version": self.source_version,
-                "violations": [item.document() for item in self.violations],
-            }
-        )
+        """Return the canonical JSON, with the hash of its content under ``content_hash``."""
+        content: dict[str, Json] = {
+            "format": MANIFEST_FORMAT,
+            "bars_per_session": self.bars_per_session,
+            "dataset_key": self.dataset_key,
+            "first_bars": [format_instant(first) for first in self.first_bars],
+            "newest": format_instant(self.newest),
+            "partitions": [[entry.year, entry.bars, entry.content_hash] for entry in self.partitions],
+            "source_version": self.source_version,
+            "violations": [item.document() for item in self.violations],
+        }
+        return canonical_json({**content, "content_hash": content_id(MANIFEST_CONTEXT, content)})
 
     @classmethod
     def parse(cls, document: bytes) -> Manifest | None:
-        """Return the manifest of a document, or None when it is none of ours: then the dataset is made again."""
+        """Return the manifest of a document, or None when it is no whole one of ours: the dataset is made again."""
         try:
             given = json.loads(document)
-            if given["format"] != MANIFEST_FORMAT:
+            stated = given.pop("content_hash")
+            if given["format"] != MANIFEST_FORMAT or content_id(MANIFEST_CONTEXT, given) != stated:
                 return None
             found = tuple(Violation(**{**item, "rule": Rule(item["rule"])}) for item in given["violations"])
             return cls(
@@ -124,7 +125,7 @@ class Manifest:
                 partitions=tuple(PartitionEntry(*entry) for entry in given["partitions"]),
                 violations=found,
             )
-        except (KeyError, TypeError, ValueError, QmtlError):
+        except (AttributeError, KeyError, TypeError, ValueError, QmtlError):
             return None
 
     def overlapping(self, span: Interval) -> tuple[PartitionEntry, ...]:
@@ -132,17 +133,28 @@ class Manifest:
         return tuple(e for e in self.partitions if e.span.start < span.end and span.start < e.span.end)
 
 
-def by_year(whole: Partition) -> Iterator[tuple[PartitionEntry, Partition]]:
-    """Cut bars into years; yield each partition with its entry, in order."""
+def by_year(whole: Partition) -> Iterator[tuple[int, Partition]]:
+    """Cut bars into years; yield each year with its bars, in order."""
     years = _years(whole.grid.closes)
     for year in np.unique(years):
         first, after = np.searchsorted(years, [year, year + 1])
-        part = whole.take(slice(int(first), int(after)))
-        yield PartitionEntry(int(year), int(after - first), partition_hash(part.content())), part
+        yield int(year), whole.take(slice(int(first), int(after)))
+
+
+def entry_of(year: int, part: Partition) -> PartitionEntry:
+    """Return the entry of a year's bars."""
+    return PartitionEntry(year, len(part.grid), partition_hash(part.content()))
 
 
 def joined(parts: Sequence[Partition]) -> Partition:
     """Return consecutive partitions as one; its columns are read-only and C-contiguous."""
+    whole = parts[0] if len(parts) == 1 else _concatenated(parts)
+    for array in (whole.grid.opens, whole.grid.closes, whole.grid.sessions, *whole.columns.values()):
+        array.flags.writeable = False
+    return whole
+
+
+def _concatenated(parts: Sequence[Partition]) -> Partition:
     grids = [part.grid for part in parts]
     grid = BarGrid(
         np.concatenate([grid.opens for grid in grids]),
@@ -150,8 +162,6 @@ def joined(parts: Sequence[Partition]) -> Partition:
         np.concatenate([grid.sessions for grid in grids]),
     )
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    for array in (grid.opens, grid.closes, grid.sessions, *columns.values()):
-        array.flags.writeable = False
     return Partition(grid, parts[0].symbols, columns)
 
 

@@ -23,6 +23,8 @@ PRESET_FORMAT: Final = "qmtl.data-preset/1"
 DATASET_KEY_CONTEXT: Final = "qmtl 2026-11 dataset-key v1"
 BAR_COLUMNS: Final = ("open", "high", "low", "close", "volume")
 ADJUSTED_CLOSE: Final = "adj_close"
+# What a stored partition calls a bar's place in time and its symbol.
+RESERVED_COLUMNS: Final = frozenset({"opens", "closes", "sessions", "symbol"})
 # The field's convention of annualising; calendars not named here count as exchanges.
 SESSIONS_PER_YEAR: Final[Mapping[str, int]] = {"24/7": 365, "24/5": 260}
 EXCHANGE_SESSIONS_PER_YEAR: Final = 252
@@ -132,6 +134,11 @@ class DatasetSchema(_Document):
     def _distinct_with_close(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(columns)) != len(columns) or not all(name.isidentifier() for name in columns):
             raise ValueError("each column must be a name of its own (letters, digits, _); rename or remove the others")
+        taken = sorted(RESERVED_COLUMNS & set(columns))
+        if taken:
+            raise ValueError(
+                f"{taken[0]!r} is a name of the partitions' own; choose another and map it by source.columns"
+            )
         if "close" not in columns:
             raise ValueError("'close' is missing; add it: a bar exists where its close is known")
         return columns
@@ -237,6 +244,12 @@ class WorldDataPreset(_Document):
     def sessions_per_year(self) -> int:
         """Return the sessions that annualise: 252 for exchanges, 365 for 24/7."""
         return SESSIONS_PER_YEAR.get(self.calendar, EXCHANGE_SESSIONS_PER_YEAR)
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Return the columns that the source has to deliver: the schema's, and what adjusting needs."""
+        adjusting = self.adjustments is Adjustments.SPLIT_DIVIDEND and ADJUSTED_CLOSE not in self.bars.columns
+        return (*self.bars.columns, ADJUSTED_CLOSE) if adjusting else self.bars.columns
 
     def document(self) -> bytes:
         """Return the canonical JSON of this preset; `parse` reads it."""

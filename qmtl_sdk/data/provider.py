@@ -21,7 +21,7 @@ from qmtl_sdk.data.coverage import Interval
 from qmtl_sdk.data.disk import DEFAULT_MAX_BYTES, BoundedFolder
 from qmtl_sdk.data.files import source_of
 from qmtl_sdk.data.panel import Panel
-from qmtl_sdk.data.partitions import Manifest, Partition, PartitionEntry, by_year, joined
+from qmtl_sdk.data.partitions import Manifest, Partition, PartitionEntry, by_year, entry_of, joined
 from qmtl_sdk.data.preset import SchemaMode, WorldDataPreset
 from qmtl_sdk.data.report import Delivery, DeliveryReport, Layer, judge_coverage, judge_sla
 from qmtl_sdk.data.shelves import DiskShelf, MemoryShelf, Shelf, StorageShelf
@@ -126,7 +126,7 @@ class SeamlessDataProvider:
             data_preset=self.preset.name,
             served_from=served.layer,
             source_reachable=served.source_reachable,
-            fingerprint=self._fingerprint(bars),
+            fingerprint=self._fingerprint(manifest, bars),
             as_of=format_instant(known_until),
             span=Interval(int(bars.grid.opens[0]), newest),
             bars=len(bars.grid),
@@ -139,9 +139,10 @@ class SeamlessDataProvider:
         )
         return Delivery(panel, report)
 
-    def _fingerprint(self, bars: Partition) -> str:
+    def _fingerprint(self, manifest: Manifest, bars: Partition) -> str:
         """Return the fingerprint of exactly the bars delivered, so the same snapshot has it whatever came later."""
-        hashes = [entry.content_hash for entry, _ in by_year(bars)]
+        whole = {(entry.year, entry.bars): entry.content_hash for entry in manifest.partitions}
+        hashes = [whole.get((y, len(part.grid))) or entry_of(y, part).content_hash for y, part in by_year(bars)]
         return dataset_fingerprint(self.preset.bars.id, self.preset.symbols, self.preset.interval_s, hashes)
 
     def _empty(self, cause: str) -> QmtlError:

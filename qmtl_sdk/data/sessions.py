@@ -71,22 +71,31 @@ def bars_per_session(grid: BarGrid) -> int:
 
 
 def _load(calendar: str, start: int, end: int) -> Any:
-    """Return the library's calendar over more than the range: a range between two sessions would be refused."""
-    first, last = (
-        str(np.datetime64(moment, "ns").astype("datetime64[D]")) for moment in (start - PAD_NS, end + PAD_NS)
-    )
+    """Return the library's calendar over the range and more: it refuses a range that lies between two sessions."""
     with warnings.catch_warnings():
         # The library uses what pandas has deprecated; nothing of ours can mend that.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         library = importlib.import_module("exchange_calendars")
         try:
-            return library.get_calendar(calendar, start=first, end=last)
+            return _padded(library, calendar, start, end)
         except library.errors.InvalidCalendarName as error:
             raise _unknown(calendar, library.get_calendar_names()) from error
         except (library.errors.CalendarError, ValueError) as error:
+            span = f"{_date(start)}..{_date(end)}"
             mend = "choose a range within the calendar's, or another calendar"
-            raise invalid_field("calendar", f"{calendar} does not reach {first}..{last} ({error}); {mend}") from error
+            raise invalid_field("calendar", f"{calendar} does not reach {span} ({error}); {mend}") from error
+
+
+def _padded(library: Any, calendar: str, start: int, end: int) -> Any:
+    try:
+        return library.get_calendar(calendar, start=_date(start - PAD_NS), end=_date(end + PAD_NS))
+    except ValueError:  # more than the range is beyond the calendar's bounds; the range itself may not be
+        return library.get_calendar(calendar, start=_date(start), end=_date(end))
+
+
+def _date(moment: int) -> str:
+    return str(np.datetime64(moment, "ns").astype("datetime64[D]"))
 
 
 def _int64(nanoseconds: Any) -> NDArray[np.int64]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_sdk.data.preset import TimeMeans
 from qmtl_sdk.data.sessions import BarGrid
+
+SOURCE_CONTEXT: Final = "qmtl 2026-11 source-version v1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from qmtl_sdk.data.preset import WorldDataPreset
 from qmtl_sdk.data.provider import resolve_provider
 from qmtl_sdk.data.report import Delivery
 
-from .conftest import CsvPreset
+CsvPreset = Callable[..., WorldDataPreset]
 
 DAYS = ["2004-01-02", "2004-01-05", "2004-01-06"]
 HOURLY: dict[str, Json] = {"symbols": ["A"], "interval": "1h", "calendar": "24/7"}

@@ -3,12 +3,19 @@ from __future__ import annotations
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.identity import Json
 from qmtl_sdk.data.preset import WorldDataPreset, builtin_preset, builtin_presets
 
 
-def document(**fields: object) -> dict[str, object]:
-    source = {"kind": "csv", "uri": "/bars/a.csv", "time_means": "session"}
-    needed = {"name": "mine", "source": source, "symbols": ["A"], "interval": "1d", "start": "2020-01-01"}
+def document(**fields: Json) -> dict[str, Json]:
+    source: dict[str, Json] = {"kind": "csv", "uri": "/bars/a.csv", "time_means": "session"}
+    needed: dict[str, Json] = {
+        "name": "mine",
+        "source": source,
+        "symbols": ["A"],
+        "interval": "1d",
+        "start": "2020-01-01",
+    }
     return {**needed, "calendar": "XNYS", **fields}
 
 
@@ -48,6 +55,7 @@ def test_unknown_builtin_names_those_there_are() -> None:
         ({"storage": "/data"}, "data_preset.storage", "file:///data/bars"),
         ({"adjustments": "splits"}, "data_preset.adjustments", "split_dividend"),
         ({"schema": {"columns": ["open"]}}, "data_preset.schema.columns", "add it"),
+        ({"schema": {"columns": ["close", "symbol"]}}, "data_preset.schema.columns", "choose another"),
         ({"schema": {"mode": "lax"}}, "data_preset.schema.mode", "canary"),
         ({"sla": {"max_missing_fraction": 2.0}}, "data_preset.sla.max_missing_fraction", "less than or equal to 1"),
         ({"sla": {"max_staleness": "soon"}}, "data_preset.sla.max_staleness", "such as 5m"),
@@ -55,7 +63,7 @@ def test_unknown_builtin_names_those_there_are() -> None:
         ({"source": {"kind": "http"}}, "data_preset.source", "'sample', 'parquet', 'csv'"),
     ],
 )
-def test_bad_field_is_named_with_its_mend(fields: dict[str, object], field: str, mend: str) -> None:
+def test_bad_field_is_named_with_its_mend(fields: dict[str, Json], field: str, mend: str) -> None:
     violations = refused(document(**fields)).violations
     assert [item.field for item in violations] == [field]
     assert mend in violations[0].description
@@ -69,8 +77,8 @@ def test_bad_field_is_named_with_its_mend(fields: dict[str, object], field: str,
         ({"time_means": "noon"}, "data_preset.source.time_means", "'open'"),
     ],
 )
-def test_bad_field_of_a_source_is_named_without_its_kind(change: dict[str, object], field: str, mend: str) -> None:
-    source = {"kind": "csv", "uri": "/bars/a.csv", "time_means": "session", **change}
+def test_bad_field_of_a_source_is_named_without_its_kind(change: dict[str, Json], field: str, mend: str) -> None:
+    source: Json = {"kind": "csv", "uri": "/bars/a.csv", "time_means": "session", **change}
     violations = refused(document(source=source)).violations
     assert [item.field for item in violations] == [field]
     assert mend in violations[0].description
@@ -100,7 +108,8 @@ def test_dataset_key_covers_the_data_and_not_its_promises() -> None:
     base = WorldDataPreset.parse(document())
     same = document(name="other", storage="file:///x", sla={"max_staleness": "1d"}, schema={"mode": "strict"})
     assert WorldDataPreset.parse(same).dataset_key() == base.dataset_key()
-    for change in ({"symbols": ["B"]}, {"end": "2021-01-01"}, {"calendar": "XLON"}, {"adjustments": "split_dividend"}):
+    changes: list[dict[str, Json]] = [{"symbols": ["B"]}, {"end": "2021-01-01"}, {"calendar": "XLON"}]
+    for change in changes:
         assert WorldDataPreset.parse(document(**change)).dataset_key() != base.dataset_key()
 
 

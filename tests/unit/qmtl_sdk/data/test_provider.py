@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from qmtl_sdk.data.report import Layer, SlaBreach
 from qmtl_sdk.data.source import SourceRows
 from qmtl_sdk.data.times import DAY_NS, parse_instant
 
-from .conftest import CsvPreset
+CsvPreset = Callable[..., WorldDataPreset]
 
 HEAD = "time,symbol,close\n"
 # NYSE was closed on Thursday 2004-01-01 and on the weekend of the 3rd and 4th.
@@ -237,6 +239,21 @@ def test_report_has_a_json_form(csv_preset: CsvPreset, tmp_path: Path) -> None:
     assert document["served_from"] == "source"
 
 
+def read_in_process(folder: Path) -> None:
+    resolve_provider(builtin_preset("sample_sp500_1d"), folder).read()
+
+
+def test_processes_that_fill_the_cache_at_once_leave_it_whole(tmp_path: Path) -> None:
+    workers = [multiprocessing.get_context("spawn").Process(target=read_in_process, args=(tmp_path,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    report = resolve_provider(builtin_preset("sample_sp500_1d"), tmp_path).read().report
+    assert (report.served_from, report.bars) == (Layer.DISK, 5_031)
+
+
 class CountingSource:
     """A source of somebody else's: one symbol, a bar a day, round the clock."""
 
@@ -253,6 +270,20 @@ def test_source_of_ones_own_is_served_by_the_protocol(csv_preset: CsvPreset, tmp
     preset = csv_preset("", symbols=["A"], calendar="24/7")
     report = resolve_provider(preset, tmp_path, source=CountingSource()).read().report
     assert (report.bars, report.bars_per_year, report.as_of) == (5, 365, "2004-01-06T00:00:00Z")
+
+
+def test_column_that_a_source_does_not_deliver_is_named(csv_preset: CsvPreset, tmp_path: Path) -> None:
+    preset = csv_preset("", symbols=["A"], calendar="24/7", schema=OHLCV)
+    with pytest.raises(QmtlError, match="no column 'open'"):
+        resolve_provider(preset, tmp_path, source=CountingSource()).read()
+
+
+def test_manifest_with_a_changed_digit_is_not_believed(csv_preset: CsvPreset, tmp_path: Path) -> None:
+    preset = csv_preset(FULL)
+    sound = provider_of(preset, tmp_path).read().report
+    (path,) = tmp_path.glob("cache/manifests/*")
+    path.write_text(path.read_text().replace("2003-12-31T", "2003-12-30T"))
+    assert provider_of(preset, tmp_path).read().report == sound
 
 
 def test_fingerprint_of_the_sample_is_pinned(tmp_path: Path) -> None:

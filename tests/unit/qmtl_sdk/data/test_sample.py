@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from qmtl_sdk.data.preset import SampleDataset, builtin_preset, builtin_presets
+from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.identity import Json
+from qmtl_sdk.data.preset import SampleDataset, WorldDataPreset, builtin_preset, builtin_presets
 from qmtl_sdk.data.provider import resolve_provider
 from qmtl_sdk.data.sample.make import FOLDER, sample_frame
 
@@ -69,6 +71,19 @@ def test_google_is_null_before_its_listing(tmp_path: Path) -> None:
     assert str(np.datetime64(int(panel.timestamps[first]), "ns"))[:16] == "2004-08-19T20:00"
     assert len(panel.timestamps) == 3_270
     assert np.isfinite(close[first:]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"symbols": ["TSLA"]}, "history of TSLA is empty"),
+        ({"schema": {"columns": ["close", "vwap"]}}, "no column 'vwap'"),
+    ],
+)
+def test_what_the_sample_lacks_is_named(tmp_path: Path, change: dict[str, Json], part: str) -> None:
+    document = json.loads(builtin_preset("sample_us_equity_1d").document())
+    with pytest.raises(QmtlError, match=part):
+        resolve_provider(WorldDataPreset.parse({**document, **change}), tmp_path).read()
 
 
 def test_warm_read_imports_no_heavy_library(tmp_path: Path) -> None:

@@ -68,6 +68,14 @@ def test_unknown_calendar_names_near_ones() -> None:
     assert caught.value.violations[0].field == "calendar"
 
 
+def test_range_at_the_calendars_bound_is_served() -> None:
+    # The library knows Tokyo from 1997 on.
+    assert closes(grid_of("XTKS", 86_400, "1997-01-01", "1997-01-08")) == [
+        "1997-01-06T06:00:00Z",
+        "1997-01-07T06:00:00Z",
+    ]
+
+
 def test_time_before_the_calendar_is_refused() -> None:
     with pytest.raises(QmtlError, match="does not reach"):
         grid_of("XKRX", 86_400, "1950-01-01", "1951-01-01")
