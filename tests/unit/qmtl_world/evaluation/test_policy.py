@@ -116,7 +116,7 @@ def test_fault_is_named_with_line_column_field_and_mend(addition: str, field: st
         ("true && " * 200 + "true", "3:11: 1604 characters, at most 1000"),
         ("|\n      metrics.sharpe > 0.5\n        && metrics.nonesuch > 1.0", "5:19: unknown name"),
         (">\n      metrics.sharpe > 0.5\n      && metrics.nonesuch > 1.0", "3:11: unknown name metrics.nonesuch"),
-        ("\"metrics.sharpe > \\u0030.5 && metrics.nonesuch > 1.0\"", "3:11: unknown name metrics.nonesuch"),
+        ('"metrics.sharpe > \\u0030.5 && metrics.nonesuch > 1.0"', "3:11: unknown name metrics.nonesuch"),
     ],
 )
 def test_faulty_rule_is_placed_in_the_document(rule: str, description: str) -> None:
@@ -190,7 +190,7 @@ def test_billion_laughs_is_refused_before_it_is_built() -> None:
 
 
 def test_duplicate_keys_are_refused_at_every_level() -> None:
-    assert violations('select: {top_k: 1, top_k: 2}\napply: auto\napply: manual\n') == [
+    assert violations("select: {top_k: 1, top_k: 2}\napply: auto\napply: manual\n") == [
         ("select.top_k", "1:20: stated twice, first on line 1; remove one"),
         ("apply", "3:1: stated twice, first on line 2; remove one"),
     ]
