@@ -56,7 +56,9 @@ class ProofState(StrEnum):
 
     PROVEN = "proven"
     LOOK_AHEAD = "look_ahead"
-    SHORT_WARM_UP = "short_warm_up"
+    SHORT_WARM_UP = "warm_up_too_short"
+    NOT_RESUMABLE = "not_resumable"
+    NOT_DETERMINISTIC = "not_deterministic"
     MISSING = "unproven"
 
 
@@ -209,6 +211,40 @@ class Candidate:
     returns: ReturnSeries
     side: Side = Side.LONG
     has_target: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationTask:
+    """Hold what one strategy submitted, as Arrow IPC streams (empty: none), and what its world has seen before.
+
+    ``trials`` counts every strategy tried in the world, this one included. ``trial_sharpes`` are the annualised Sharpe
+    ratios of the others, ``trial_returns`` their series, as far as the world has them.
+    """
+
+    returns: bytes
+    targets: bytes
+    trades: bytes
+    periods_per_year: float
+    trials: int = 1
+    trial_sharpes: tuple[float, ...] = ()
+    trial_returns: tuple[ReturnSeries, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationMetrics:
+    """Hold what the world computed from a submission: all metrics of the catalog by name, NaN where undefined.
+
+    ``equity_curve`` starts at 1 and has at most 64 points on an even grid of bars.
+    """
+
+    metrics: Mapping[str, float]
+    sample: SampleFacts
+    risk: RiskFacts
+    side: Side
+    has_target: bool
+    returns: ReturnSeries
+    series_hash: str
+    equity_curve: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

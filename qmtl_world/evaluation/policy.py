@@ -6,7 +6,7 @@ compiled here too, so that a policy that is accepted can be judged by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
+from qmtl_foundation.identity import content_id
 from qmtl_world.evaluation.document import Document, DocumentError, Fault, Path, Position, field_name, read_document
 from qmtl_world.evaluation.gates import Gate, RuleError, Score, compile_gate, compile_score
 from qmtl_world.evaluation.model import (
@@ -32,6 +33,7 @@ from qmtl_world.evaluation.model import (
     WeightRules,
 )
 
+POLICY_CONTEXT: Final = "qmtl 2026-11 policy-content v1"
 MAX_GATES: Final = 64
 MAX_ACTIVE: Final = 10_000
 MAX_ROUNDS: Final = 1_000
@@ -132,6 +134,11 @@ def parse_policy(content: bytes) -> Policy:
     as ``line:column: reason``.
     """
     return compile_policy(content).policy
+
+
+def content_id_of(policy: Policy) -> str:
+    """Return the id of what a policy says; layout, comments and stated defaults do not matter."""
+    return content_id(POLICY_CONTEXT, asdict(policy))
 
 
 @lru_cache(maxsize=_COMPILED_POLICIES)

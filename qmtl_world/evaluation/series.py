@@ -1,12 +1,12 @@
 """The submitted series: decode returns, targets and round trips from Arrow IPC streams, check them, hash them.
 
-Columns, each without nulls; a client cannot state a metric, only these:
+Columns, in any order; a client cannot state a metric, only these:
 
-- returns: ``ts`` timestamp[ns, UTC] (the bar's close, ascending), ``ret`` float64 (simple, above or equal to -1)
+- returns: ``ts`` timestamp[ns, UTC] (the bar's close, ascending), ``return`` float64 (simple, at least -1)
 - targets: ``ts``, ``symbol`` string, ``weight`` float64 (of the strategy's capital, from this bar until the next
-  change), only where a weight changes, by ts
-- trades: ``symbol``, ``entry_ts``, ``exit_ts``, ``side`` int8 (1 long, -1 short), ``size``, ``entry_price``,
-  ``exit_price``, ``fees``, ``pnl`` float64, ``open`` bool (not closed at the end of the data)
+  change; null: hold), only where a target changes, by ts
+- trades: ``symbol``, ``entry_ts``, ``exit_ts``, ``size``, ``entry_price``, ``exit_price``, ``fees``, ``pnl``,
+  ``return`` float64, ``open`` bool (not closed at the end of the data)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_foundation.identity import SERIES_CONTEXT, Json, bytes_id, content_id
+from qmtl_foundation.statistics.positions import RoundTrips
 from qmtl_world.evaluation.arrow_bounds import StreamRefusedError, measure_stream
 from qmtl_world.evaluation.model import ReturnSeries
 
@@ -32,104 +33,106 @@ MAX_STREAM_BYTES: Final = 256 * 1024 * 1024  # encoded, and again decoded
 MAX_RETURN_ROWS: Final = 5_000_000
 MAX_TARGET_ROWS: Final = 10_000_000
 MAX_TRADE_ROWS: Final = 2_000_000
+MAX_TARGET_CELLS: Final = 20_000_000  # bars x symbols, as a dense array for the statistics
 MAX_RETURN: Final = 1e6  # a simple return beyond it is a fault of units or prices
 MAX_WEIGHT: Final = 1e3
 
+NULLABLE: Final = ("targets", "weight")
+
 _TS: Final = pl.Datetime("ns", "UTC")
-_RETURNS: Final[Mapping[str, Any]] = {"ts": _TS, "ret": pl.Float64}
+_RETURNS: Final[Mapping[str, Any]] = {"ts": _TS, "return": pl.Float64}
 _TARGETS: Final[Mapping[str, Any]] = {"ts": _TS, "symbol": pl.String, "weight": pl.Float64}
 _TRADES: Final[Mapping[str, Any]] = {
     "symbol": pl.String,
     "entry_ts": _TS,
     "exit_ts": _TS,
-    "side": pl.Int8,
     "size": pl.Float64,
     "entry_price": pl.Float64,
     "exit_price": pl.Float64,
     "fees": pl.Float64,
     "pnl": pl.Float64,
+    "return": pl.Float64,
     "open": pl.Boolean,
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TargetChanges:
-    """Hold changes of target weights, [n] each: ``ts`` int64 ns, ``symbol`` index into ``symbols``."""
+class Submission:
+    """Hold what a strategy submitted, checked.
 
-    symbols: tuple[str, ...]
-    ts: NDArray[np.int64]
-    symbol: NDArray[np.int64]
-    weight: NDArray[np.float64]
+    ``targets``: float64 [bars, symbols], NaN holds, None for returns alone. ``trades``: bars instead of times.
+    """
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RoundTrips:
-    """Hold round trips, [n] each: times int64 ns, ``pnl`` in money after fees, ``open`` where not closed yet."""
-
-    entry_ts: NDArray[np.int64]
-    exit_ts: NDArray[np.int64]
-    pnl: NDArray[np.float64]
-    open: NDArray[np.bool_]
+    returns: ReturnSeries
+    targets: NDArray[np.float64] | None
+    trades: RoundTrips | None
+    series_hash: str
 
 
-def decode_returns(content: bytes) -> ReturnSeries:
-    """Return the submitted returns, or raise QmtlError INVALID_SERIES naming field, row and time of the fault."""
-    frame = _read("returns", content, _RETURNS, MAX_RETURN_ROWS)
+def decode_submission(returns: bytes, targets: bytes, trades: bytes) -> Submission:
+    """Return what three Arrow IPC streams hold; empty bytes are no targets, no trades.
+
+    The hash is of the values: batches, compression, the order of columns and the sign of 0 do not matter. Raises
+    QmtlError INVALID_SERIES naming the field, and the row (from 0) and its time where one is at fault.
+    """
+    frames = {"returns": _read("returns", returns, _RETURNS, MAX_RETURN_ROWS)}
+    if targets:
+        frames["targets"] = _read("targets", targets, _TARGETS, MAX_TARGET_ROWS)
+    if trades:
+        frames["trades"] = _read("trades", trades, _TRADES, MAX_TRADE_ROWS)
+    series = _check_returns(frames["returns"])
+    return Submission(
+        returns=series,
+        targets=_check_targets(frames["targets"], series.ts) if targets else None,
+        trades=_check_trades(frames["trades"], series.ts) if trades else None,
+        series_hash=content_id(SERIES_CONTEXT, {name: _frame_hash(frame) for name, frame in frames.items()}),
+    )
+
+
+def _check_returns(frame: pl.DataFrame) -> ReturnSeries:
     if frame.is_empty():
         raise _refused("returns", "empty; submit at least one bar")
-    ts, ret = _times(frame, "ts"), frame["ret"].to_numpy()
-    _check_order("returns.ts", ts)
-    _check_rows("returns.ret", ~np.isfinite(ret), ret, ts, "must be finite; drop the bar or repair its price")
-    _check_rows("returns.ret", ret < -1.0, ret, ts, "loses more than all; a simple return is at least -1")
-    _check_rows("returns.ret", ret > MAX_RETURN, ret, ts, f"is beyond {MAX_RETURN:g}; returns are fractions")
+    ts, ret = _times(frame, "ts"), frame["return"].to_numpy()
+    _check_rows("returns.ts", _with_first(ts[1:] == ts[:-1]), ts, ts, "is stated twice; keep one")
+    _check_rows("returns.ts", _with_first(ts[1:] < ts[:-1]), ts, ts, "is before the row above; sort by ts")
+    _check_rows("returns.return", ~np.isfinite(ret), ret, ts, "must be finite; drop the bar or repair its price")
+    _check_rows("returns.return", ret < -1.0, ret, ts, "loses more than all; a simple return is at least -1")
+    _check_rows("returns.return", ret > MAX_RETURN, ret, ts, f"is beyond {MAX_RETURN:g}; returns are fractions")
     return ReturnSeries(ts, ret)
 
 
-def decode_targets(content: bytes, bars: NDArray[np.int64]) -> TargetChanges:
-    """Return the submitted target changes; each must stand on one of ``bars``, the ts of the returns.
-
-    Raises QmtlError INVALID_SERIES naming field, row and time of the fault.
-    """
-    frame = _read("targets", content, _TARGETS, MAX_TARGET_ROWS)
+def _check_targets(frame: pl.DataFrame, bars: NDArray[np.int64]) -> NDArray[np.float64]:
     ts, weight = _times(frame, "ts"), frame["weight"].to_numpy()
-    _check_rows("targets.ts", ~_is_among(ts, bars), ts, ts, "is no bar of the returns; state targets at bar closes")
+    rows = _bars_of("targets.ts", ts, ts, bars)
     _check_rows("targets.ts", _with_first(ts[1:] < ts[:-1])[: ts.size], ts, ts, "is before the row above; sort by ts")
-    _check_rows("targets.weight", ~np.isfinite(weight), weight, ts, "must be finite; leave the row out to hold")
+    stated = frame["weight"].is_not_null().to_numpy()
+    faulty = stated & ~np.isfinite(weight)
+    _check_rows("targets.weight", faulty, weight, ts, "must be finite; write null, or no row, to hold")
     _check_rows("targets.weight", np.abs(weight) > MAX_WEIGHT, weight, ts, f"is beyond {MAX_WEIGHT:g}")
     repeated = frame.select(pl.struct("ts", "symbol").is_first_distinct().not_()).to_series().to_numpy()
     _check_rows("targets.symbol", repeated, frame["symbol"], ts, "has two weights at one time; keep one")
-    names = frame["symbol"].unique().sort()
-    symbol = names.search_sorted(frame["symbol"]).to_numpy().astype(np.int64)
-    return TargetChanges(tuple(names), ts, symbol, weight)
+    symbols = frame["symbol"].unique().sort()
+    if bars.size * len(symbols) > MAX_TARGET_CELLS:
+        size = f"{bars.size} bars of {len(symbols)} symbols, at most {MAX_TARGET_CELLS} cells"
+        raise _refused("targets", f"{size}; use a longer interval or fewer symbols")
+    dense = np.full((bars.size, len(symbols)), np.nan)
+    dense[rows, symbols.search_sorted(frame["symbol"]).to_numpy()] = weight
+    return dense
 
 
-def decode_trades(content: bytes) -> RoundTrips:
-    """Return the submitted round trips, or raise QmtlError INVALID_SERIES naming field, row and time of the fault."""
-    frame = _read("trades", content, _TRADES, MAX_TRADE_ROWS)
+def _check_trades(frame: pl.DataFrame, bars: NDArray[np.int64]) -> RoundTrips:
     entry, leave = _times(frame, "entry_ts"), _times(frame, "exit_ts")
-    for name in ("size", "entry_price", "exit_price", "fees", "pnl"):
+    for name in ("size", "entry_price", "exit_price", "fees", "pnl", "return"):
         values = frame[name].to_numpy()
         _check_rows(f"trades.{name}", ~np.isfinite(values), values, entry, "must be finite")
-    side = frame["side"].to_numpy()
-    _check_rows("trades.side", np.abs(side.astype(np.int64)) != 1, side, entry, "must be 1 (long) or -1 (short)")
     _check_rows("trades.exit_ts", leave < entry, leave, entry, "is before its entry_ts")
-    return RoundTrips(entry, leave, frame["pnl"].to_numpy(), frame["open"].to_numpy())
-
-
-def series_hash(returns: bytes, targets: bytes | None, trades: bytes | None) -> str:
-    """Return the hash of submitted series by their values: batches, compression and the sign of 0 do not matter.
-
-    Raises QmtlError INVALID_SERIES for a stream that is none.
-    """
-    parts: dict[str, Json] = {
-        "returns": _frame_hash(_read("returns", returns, _RETURNS, MAX_RETURN_ROWS)),
-        "targets": None if targets is None else _frame_hash(_read("targets", targets, _TARGETS, MAX_TARGET_ROWS)),
-        "trades": None if trades is None else _frame_hash(_read("trades", trades, _TRADES, MAX_TRADE_ROWS)),
-    }
-    return content_id(SERIES_CONTEXT, parts)
+    entry_bar = _bars_of("trades.entry_ts", entry, entry, bars)
+    exit_bar = _bars_of("trades.exit_ts", leave, entry, bars)
+    return RoundTrips(entry_bar, exit_bar, frame["pnl"].to_numpy(), frame["open"].to_numpy())
 
 
 def _read(name: str, content: bytes, schema: Mapping[str, Any], max_rows: int) -> pl.DataFrame:
+    """Return a stream's frame with the columns of a schema, in its order."""
     if len(content) > MAX_STREAM_BYTES:
         raise _refused(name, f"{len(content)} bytes, at most {MAX_STREAM_BYTES}; use a longer interval")
     try:
@@ -139,13 +142,13 @@ def _read(name: str, content: bytes, schema: Mapping[str, Any], max_rows: int) -
         raise _refused(name, str(error)) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
         raise _refused(name, "is no Arrow IPC stream; write one with Polars' write_ipc_stream") from None
-    if frame.schema != pl.Schema(schema):
+    if dict(frame.schema) != dict(schema):
         _refuse_schema(name, frame, schema)
     for column in frame.get_columns():
-        if column.null_count():
+        if column.null_count() and (name, column.name) != NULLABLE:
             row = int(column.is_null().arg_max() or 0)
-            raise _refused(f"{name}.{column.name}", f"row {row}: null; leave the row out")
-    return frame
+            raise _refused(f"{name}.{column.name}", f"row {row}: null; leave the row out", row)
+    return frame.select(list(schema))
 
 
 def _refuse_schema(name: str, frame: pl.DataFrame, schema: Mapping[str, Any]) -> None:
@@ -156,11 +159,6 @@ def _refuse_schema(name: str, frame: pl.DataFrame, schema: Mapping[str, Any]) ->
 
 def _times(frame: pl.DataFrame, name: str) -> NDArray[np.int64]:
     return frame[name].to_physical().to_numpy()
-
-
-def _check_order(field: str, ts: NDArray[np.int64]) -> None:
-    _check_rows(field, _with_first(ts[1:] == ts[:-1]), ts, ts, "is stated twice; keep one")
-    _check_rows(field, _with_first(ts[1:] < ts[:-1]), ts, ts, "is before the row above; sort by ts")
 
 
 def _with_first(later: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -174,17 +172,17 @@ def _check_rows(field: str, faulty: NDArray[np.bool_], values: Any, ts: NDArray[
         return
     row = int(faulty.argmax())
     time = _rfc3339(int(ts[row]))
-    value = time if values is ts else values[row]
+    value = _rfc3339(int(values[row])) if values.dtype == np.int64 else values[row]
     rows = int(faulty.sum())
     raise _refused(
         field, f"row {row} ({time}): {value} {reason}" + (f"; {rows} rows do" if rows > 1 else ""), row, time
     )
 
 
-def _is_among(ts: NDArray[np.int64], bars: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not ts.size:
-        return np.zeros(0, dtype=np.bool_)
-    found: NDArray[np.bool_] = bars[np.minimum(np.searchsorted(bars, ts), bars.size - 1)] == ts
+def _bars_of(field: str, ts: NDArray[np.int64], times: NDArray[np.int64], bars: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bar [n] at which each time stands; refuse a time at which no bar of the returns closes."""
+    found = np.minimum(np.searchsorted(bars, ts), bars.size - 1)
+    _check_rows(field, bars[found] != ts, ts, times, "is no bar of the returns; state the close of one")
     return found
 
 
@@ -195,24 +193,28 @@ def _rfc3339(ns: int) -> str:
 
 
 def _frame_hash(frame: pl.DataFrame) -> str:
-    """Return the hash of a frame's values: rows, then each column's little-endian bytes or its texts."""
+    """Return the hash of a frame's values: rows, then each column's little-endian bytes, or its lengths and texts."""
     parts: list[Json] = [frame.height]
     for column in frame.get_columns():
         if column.dtype == pl.String:
-            lengths = column.str.len_bytes().to_numpy().astype("<u8").tobytes()
-            parts.append([bytes_id(SERIES_CONTEXT, lengths), bytes_id(SERIES_CONTEXT, "".join(column).encode())])
+            parts += [_bytes_hash(column.str.len_bytes()), bytes_id(SERIES_CONTEXT, "".join(column).encode())]
             continue
-        values = column.to_physical().to_numpy()
-        if column.dtype == pl.Float64:
-            values = values + 0.0  # -0.0 + 0.0 is 0.0
-        parts.append(
-            bytes_id(SERIES_CONTEXT, np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes())
-        )
+        if column.null_count():
+            parts.append(_bytes_hash(column.is_null()))
+            column = column.fill_null(0.0)
+        parts.append(_bytes_hash(column.to_physical()))
     return content_id(SERIES_CONTEXT, parts)
 
 
+def _bytes_hash(column: pl.Series) -> str:
+    values = column.to_numpy()
+    if values.dtype == np.float64:
+        values = values + 0.0  # -0.0 + 0.0 is 0.0
+    return bytes_id(SERIES_CONTEXT, values.astype(values.dtype.newbyteorder("<")).tobytes())
+
+
 def _refused(field: str, reason: str, row: int | None = None, ts: str = "") -> QmtlError:
-    metadata = {"field": field} | ({} if row is None else {"row": str(row), "ts": ts})
+    metadata = {"field": field} | ({} if row is None else {"row": str(row)}) | ({"ts": ts} if ts else {})
     return QmtlError(
         Reason.INVALID_SERIES,
         f"{field}: {reason}",
