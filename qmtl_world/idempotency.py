@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres import acquire, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
@@ -23,6 +23,12 @@ class Request:
     request_hash: str
 
 
+async def stored_answer(pool: Pool, request: Request) -> bytes | None:
+    """Return the answer that stands under a request's id, or None; raise as ``once`` for another request."""
+    async with acquire(pool) as connection:
+        return await _find(connection, request)
+
+
 async def once(pool: Pool, request: Request, work: Callable[[Connection], Awaitable[bytes]]) -> bytes:
     """Do ``work`` and store its answer in one transaction, or return the answer that stands under the request's id.
 
@@ -30,16 +36,23 @@ async def once(pool: Pool, request: Request, work: Callable[[Connection], Awaita
     """
     async with transaction(pool) as connection:
         await connection.execute(_LOCK, request.request_id)
-        row = await connection.fetchrow(_GET, request.request_id)
-        if row is not None:
-            if (row["method"], row["request_hash"]) != (request.method, request.request_hash):
-                raise QmtlError(
-                    Reason.REQUEST_ID_REUSED,
-                    f"request_id {request.request_id!r} was used for another {row['method']}; take a new one",
-                    metadata={"request_id": request.request_id, "method": row["method"]},
-                )
-            stored: bytes = row["answer"]
+        stored = await _find(connection, request)
+        if stored is not None:
             return stored
         answer = await work(connection)
         await connection.execute(_ADD, request.request_id, request.method, request.request_hash, answer)
         return answer
+
+
+async def _find(connection: Connection, request: Request) -> bytes | None:
+    row = await connection.fetchrow(_GET, request.request_id)
+    if row is None:
+        return None
+    if (row["method"], row["request_hash"]) != (request.method, request.request_hash):
+        raise QmtlError(
+            Reason.REQUEST_ID_REUSED,
+            f"request_id {request.request_id!r} was used for another {row['method']}; take a new one",
+            metadata={"request_id": request.request_id, "method": row["method"]},
+        )
+    answer: bytes = row["answer"]
+    return answer

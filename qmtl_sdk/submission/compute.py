@@ -57,7 +57,7 @@ def library_versions() -> dict[str, str]:
 def evaluate_program(
     program: Program, bars: Panel, preset: str, cache: ResultCache, context: ComputeContext, memo: Memo | None = None
 ) -> Evaluation:
-    """Return the values of a program's nodes; those with an author's code are kept by ComputeKey, and taken from there."""
+    """Return the values of a program's nodes; those of an author's code are kept, and taken, by ComputeKey."""
     memo = memo or Memo()
     kept = [node for node in program.nodes if node.kind in (NodeKind.FUNCTION, NodeKind.FOLD)]
     found = {node.node_id: value for node in kept if (value := _recall(cache, node, context)) is not None}

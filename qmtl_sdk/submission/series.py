@@ -26,10 +26,10 @@ class Series:
 
 
 def encode_returns(timestamps: NDArray[np.int64], returns: NDArray[np.float64]) -> bytes:
-    """Return the stream of returns: ``ts`` (close, ns UTC) and ``ret`` (simple return of the bar)."""
+    """Return the stream of returns: ``ts`` (close, ns UTC) and ``return`` (simple, of the bar)."""
     import polars as pl
 
-    return _stream(pl.DataFrame({"ts": _times(timestamps), "ret": returns}))
+    return _stream(pl.DataFrame({"ts": _times(timestamps), "return": returns}))
 
 
 def encode_targets(timestamps: NDArray[np.int64], symbols: tuple[str, ...], targets: NDArray[np.float64]) -> bytes:
@@ -51,10 +51,7 @@ def encode_targets(timestamps: NDArray[np.int64], symbols: tuple[str, ...], targ
 
 def encode_trades(trades: Trades) -> bytes:
     """Return the stream of round trips."""
-    import polars as pl
-
-    frame = trades.frame().drop("return_").with_columns(pl.col("side").cast(pl.Int8))
-    return _stream(frame)
+    return _stream(trades.frame().drop("side").rename({"return_": "return"}))
 
 
 def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

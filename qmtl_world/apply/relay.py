@@ -1,8 +1,8 @@
 """Relays the outbox to the control stream: in order, each event once, never over a stream that went another way.
 
 Before an event is published, the last message of its subject is read. The same event id: it is there already. Its
-predecessor (or nothing, for the first): published, on condition that nothing came in between. Anything else: the stream and
-the database disagree; that world's events stop, and the log says so, until an operator has looked.
+predecessor (or nothing, for the first): published, on condition that nothing came in between. Anything else: the stream
+and the database disagree; that world's events stop, and the log says so, until an operator has looked.
 """
 
 from __future__ import annotations

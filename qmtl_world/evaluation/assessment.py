@@ -39,7 +39,8 @@ class Assessment:
     @property
     def selectable(self) -> bool:
         """Tell whether the strategy may compete for a place."""
-        return self.status is Status.VALID and self.candidate.has_target
+        candidate = self.candidate
+        return self.status is Status.VALID and candidate.has_target and not candidate.blockers
 
     @property
     def order(self) -> tuple[float, str]:
@@ -63,6 +64,7 @@ def assess(candidate: Candidate, policy: CompiledPolicy) -> Assessment:
     if not candidate.has_target:
         message = "no_target: states returns only, so there is nothing to hold; state targets or a signal"
         outcomes.append(RuleOutcome(NO_TARGET_RULE, False, None, None, message))
+    outcomes += candidate.blockers
     return Assessment(candidate, status, None if isinstance(score, RuleOutcome) else score, tuple(outcomes))
 
 

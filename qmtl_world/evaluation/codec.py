@@ -24,9 +24,21 @@ from qmtl_world.evaluation.model import (
 
 
 @dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """Hold what data an evaluation rests on; ``end_time`` is RFC 3339, empty when it is not known."""
+
+    preset: str
+    end_time: str
+    coverage: float
+    gaps: int
+    cross_context_hits: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCandidate:
     """Hold of a candidate what is stored beside its returns and metrics."""
 
+    dataset: StoredDataset
     sample: SampleFacts
     risk: RiskFacts
     proof: Proof
@@ -77,6 +89,7 @@ def decode_candidate(text: str) -> StoredCandidate:
     fields: dict[str, Any] = json.loads(text)
     risk = {name: math.nan if value is None else value for name, value in fields["risk"].items()}
     return StoredCandidate(
+        dataset=StoredDataset(**fields["dataset"]),
         sample=SampleFacts(**fields["sample"]),
         risk=RiskFacts(**risk),
         proof=Proof(ProofState(fields["proof"]["state"]), fields["proof"]["finding"]),

@@ -203,7 +203,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """Hold one strategy of a cohort: its facts, proofs and returns. Without ``has_target`` it is never activated."""
+    """Hold one strategy of a cohort: its facts, proofs and returns.
+
+    Without ``has_target`` it is never activated, nor with ``blockers``: what the world asks of every promotion, failed.
+    """
 
     strategy_id: str
     facts: Facts
@@ -211,6 +214,7 @@ class Candidate:
     returns: ReturnSeries
     side: Side = Side.LONG
     has_target: bool = True
+    blockers: tuple[RuleOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

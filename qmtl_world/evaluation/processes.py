@@ -31,7 +31,7 @@ class EvaluationProcesses:
         self._executor = _start()
 
     async def run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        """Return what ``work`` returns. A worker that dies is replaced, and the call fails with DEPENDENCY_UNAVAILABLE."""
+        """Return what ``work`` returns; when its worker dies, raise DEPENDENCY_UNAVAILABLE and start new ones."""
         if kwargs:
             raise TypeError("worker functions take positional arguments only")
         executor = self._executor

@@ -1,7 +1,7 @@
-"""A round over strategies of which some have a version in force and a newer one: who stands for whom, then the decision.
+"""A round over strategies of which some have a version in force and a newer one: who stands for whom, and the decision.
 
-Submitting a strategy again makes a new version, which replaces the old one only in a switch: as long as the new one may not
-be selected, the version in force goes on standing for the strategy. Pure.
+Submitting a strategy again makes a new version, which replaces the old one only in a switch: as long as the new one may
+not be selected, the version in force goes on standing for the strategy. Pure.
 """
 
 from __future__ import annotations

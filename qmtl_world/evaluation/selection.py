@@ -158,9 +158,11 @@ def _settle(
 def _judge_hold(found: Assessment, state: StrategyState, rules: HysteresisRules) -> list[RuleOutcome]:
     """Return whether an active strategy that was not chosen is held: for demote_after rounds, or its dwell.
 
-    One that a proof refuses, that has no score or nothing to hold is never held.
+    One that a proof refuses, that has no score or nothing to hold, or that the world bars, is never held.
     """
-    if found.status is Status.REJECTED or found.score is None or not found.candidate.has_target:
+    candidate = found.candidate
+    barred = not candidate.has_target or bool(candidate.blockers)
+    if found.status is Status.REJECTED or found.score is None or barred:
         return [_outcome("hysteresis.demote_after", False, 0, 0, "is not held: it may not be active at all")]
     missed, dwell = state.streak + 1, state.dwell_rounds
     if dwell < rules.min_dwell_rounds:

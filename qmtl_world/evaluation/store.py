@@ -16,7 +16,10 @@ from qmtl_world.evaluation.codec import (
     encode_rules,
     encode_state,
 )
+from qmtl_world.evaluation.model import ReturnSeries
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+MAX_TRIAL_SERIES = 100
 
 # The same evaluation again takes its place as the newest one, under the policy that judges now.
 _ADD = """
@@ -43,7 +46,16 @@ _COUNT_TRIALS = """
 SELECT (SELECT count(*) FROM trial WHERE world = $1)
      + (SELECT coalesce(sum(further_trials), 0) FROM evaluation WHERE world = $1)
 """
-_TRIAL_SHARPES = "SELECT (metrics->>'sharpe')::float8 AS sharpe FROM evaluation WHERE world = $1 AND metrics ? 'sharpe'"
+# One per version tried: its newest evaluation. Series are read of the newest trials only: their matrix is dense.
+_OTHER_TRIALS = """
+WITH trials AS (
+    SELECT DISTINCT ON (strategy_id, strategy_version) * FROM evaluation WHERE world = $1 AND strategy_version <> $2
+    ORDER BY strategy_id, strategy_version, id DESC
+)
+"""
+_TRIAL_SHARPES = _OTHER_TRIALS + "SELECT (metrics->>'sharpe')::float8 AS sharpe FROM trials WHERE metrics ? 'sharpe'"
+_TRIAL_SERIES = _OTHER_TRIALS + "SELECT series_ts, series_ret FROM trials ORDER BY id DESC LIMIT $3"
+_JUDGE = "UPDATE evaluation SET status = $2, score = $3, rules = $4 WHERE id = $1"
 _NEWEST_ROUND = "SELECT * FROM round WHERE world = $1 ORDER BY id DESC LIMIT 1"
 _ADD_ROUND = """
 INSERT INTO round (world, as_of, policy_version, world_score, cohort, state, create_time)
@@ -118,9 +130,25 @@ async def count_trials(connection: Connection, world: str) -> int:
     return int(await connection.fetchval(_COUNT_TRIALS, world))
 
 
-async def trial_sharpes(connection: Connection, world: str) -> list[float]:
-    """Return the annualised Sharpe ratios of all evaluations that have one."""
-    return [row["sharpe"] for row in await connection.fetch(_TRIAL_SHARPES, world)]
+async def trial_sharpes(connection: Connection, world: str, strategy_version: str) -> list[float]:
+    """Return the annualised Sharpe ratios of the world's other trials that have one."""
+    return [row["sharpe"] for row in await connection.fetch(_TRIAL_SHARPES, world, strategy_version)]
+
+
+async def trial_series(connection: Connection, world: str, strategy_version: str) -> list[ReturnSeries]:
+    """Return the returns of the world's other trials, the newest up to ``MAX_TRIAL_SERIES``."""
+    import numpy as np  # not at import: the service starts without it
+
+    rows = await connection.fetch(_TRIAL_SERIES, world, strategy_version, MAX_TRIAL_SERIES)
+    return [
+        ReturnSeries(np.frombuffer(row["series_ts"], dtype="<i8"), np.frombuffer(row["series_ret"], dtype="<f8"))
+        for row in rows
+    ]
+
+
+async def judge_evaluation(connection: Connection, record: EvaluationRecord, standing: Standing) -> None:
+    """Keep with an evaluation how it was judged."""
+    await connection.execute(_JUDGE, record.id, standing.status, standing.score, encode_rules(standing.rules))
 
 
 async def read_round(connection: Connection, world: str) -> RoundRecord | None:
@@ -188,8 +216,10 @@ async def list_standings(connection: Connection, world: str) -> list[Standing]:
 
 
 def _to_record(row: Mapping[str, Any]) -> EvaluationRecord:
-    names = ("id", "eval_key", "world", "strategy_id", "strategy_version", "policy_version", "as_of")
-    names += ("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "further_trials", "create_time")
+    names: tuple[str, ...] = (
+        *("id", "eval_key", "world", "strategy_id", "strategy_version", "policy_version", "as_of"),
+        *("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "further_trials", "create_time"),
+    )
     return EvaluationRecord(
         metrics=json.loads(row["metrics"]),
         rules=decode_rules(row["rules"]),

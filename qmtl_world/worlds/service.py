@@ -93,7 +93,7 @@ class WorldService(WorldServiceServicer):
             if active:
                 raise QmtlError(
                     Reason.WORLD_NOT_EMPTY,
-                    f"world {name!r} has {len(active)} active strategies; activate a policy that none of them passes first",
+                    f"world {name!r} has {len(active)} active strategies; demote them by a stricter policy first",
                     metadata={"world": name, "active": str(len(active))},
                 )
             await store.delete_world(connection, name)

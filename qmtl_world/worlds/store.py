@@ -56,6 +56,9 @@ SET (strategy_version, submission_id, preset, as_of, fingerprint, newest_as_of, 
      excluded.newest_as_of, excluded.end_time, excluded.coverage, excluded.gaps, now())
 """
 _COUNT_TRIAL = "INSERT INTO trial (world, strategy_id, strategy_version) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_NEWEST_SNAPSHOTS = """
+SELECT preset, max(newest_as_of) AS newest FROM binding WHERE world = $1 AND newest_as_of <> '' GROUP BY preset
+"""
 _GET_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2"
 
 
@@ -158,6 +161,11 @@ async def read_binding(connection: Connection, world: str, strategy_id: str) -> 
         submission_id=row["submission_id"],
         dataset=BoundDataset(**{name: row[name] for name in names}),
     )
+
+
+async def newest_snapshots(connection: Connection, world: str) -> dict[str, str]:
+    """Return the newest snapshot that is known of each preset that a world's strategies read, RFC 3339 in UTC."""
+    return {row["preset"]: row["newest"] for row in await connection.fetch(_NEWEST_SNAPSHOTS, world)}
 
 
 def _columns(spec: WorldSpec) -> tuple[object, ...]:

@@ -1,0 +1,78 @@
+"""Wires the world service: settings -> pool -> bus -> worker processes -> rooms -> server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from qmtl_foundation.clock import utc_now
+from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2, allocation_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2, apply_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb2_grpc
+from qmtl_foundation.postgres import open_pool, ping
+from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.server import Room, serving
+from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
+from qmtl_world.allocation.service import AllocationService
+from qmtl_world.apply.relay import Relay
+from qmtl_world.apply.service import ApplyService
+from qmtl_world.evaluation.processes import open_processes
+from qmtl_world.evaluation.service import EvaluationService
+from qmtl_world.settings import WorldSettings
+from qmtl_world.worlds.service import WorldService
+
+SCHEMA = "world"
+
+
+@asynccontextmanager
+async def running(settings: WorldSettings) -> AsyncIterator[int]:
+    """Yield the port of a running world service."""
+    worlds = world_service_pb2.DESCRIPTOR.services_by_name["WorldService"]
+    evaluations = evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"]
+    applies = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
+    allocations = allocation_service_pb2.DESCRIPTOR.services_by_name["AllocationService"]
+    async with (
+        open_pool(settings.postgres_dsn, SCHEMA) as pool,
+        open_bus(settings.nats_url, "qmtl-world") as bus,
+        open_processes() as processes,
+    ):
+        relay = Relay(pool, bus, settings.nats_replicas)
+        await relay.open()
+        with exposing_metrics(settings.metrics_listen) as meter:
+            hits = zeroed_counter(
+                meter,
+                "cross_context_cache_hit_total",
+                "Cached results that runners found under another compute context, and did not use.",
+            )
+            rooms = [
+                Room.of(
+                    worlds,
+                    world_service_pb2_grpc.add_WorldServiceServicer_to_server,
+                    WorldService(pool, processes, utc_now),
+                ),
+                Room.of(
+                    evaluations,
+                    evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
+                    EvaluationService(pool, processes, utc_now, hits),
+                ),
+                Room.of(applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)),
+                Room.of(
+                    allocations,
+                    allocation_service_pb2_grpc.add_AllocationServiceServicer_to_server,
+                    AllocationService(pool),
+                ),
+            ]
+            probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
+            async with (
+                asyncio.TaskGroup() as group,
+                serving(settings.listen, rooms, probes) as port,
+            ):
+                relaying = group.create_task(relay.run())
+                try:
+                    yield port
+                finally:
+                    relaying.cancel()

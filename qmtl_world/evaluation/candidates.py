@@ -1,0 +1,97 @@
+"""From stored evaluations to the candidates of a round: their data as it is now, and what bars their promotion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from qmtl_foundation.clock import parse_rfc3339
+from qmtl_world.evaluation.model import Candidate, DataFacts, ReturnSeries, RuleOutcome
+from qmtl_world.evaluation.records import EvaluationRecord
+from qmtl_world.evaluation.round import Contender
+from qmtl_world.worlds.model import SharePolicy, WorldSpec
+
+DAY_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Hold what candidates are judged against: the moment, the world, its trials, each preset's newest snapshot."""
+
+    now: datetime
+    spec: WorldSpec
+    trials: int
+    newest_as_of: Mapping[str, str]
+
+
+def contenders(
+    newest: Mapping[str, EvaluationRecord], in_force: Mapping[str, EvaluationRecord], present: Present
+) -> tuple[Contender, ...]:
+    """Return who competes in a round: each strategy's newest evaluation, beside that of the version in force."""
+    return tuple(
+        Contender(
+            to_candidate(record, present),
+            to_candidate(standing, present)
+            if (standing := in_force.get(name)) and standing.strategy_version != record.strategy_version
+            else None,
+        )
+        for name, record in newest.items()
+    )
+
+
+def to_candidate(record: EvaluationRecord, present: Present) -> Candidate:
+    """Return the candidate that a stored evaluation is at present."""
+    import numpy as np  # not at import: the service starts without it
+
+    stored = record.candidate
+    series = ReturnSeries(np.frombuffer(record.series_ts, dtype="<i8"), np.frombuffer(record.series_ret, dtype="<f8"))
+    return Candidate(
+        strategy_id=record.strategy_id,
+        facts=stored.facts(record.metrics, _data(record, present), present.trials),
+        proof=stored.proof,
+        returns=series,
+        side=stored.side,
+        has_target=stored.has_target,
+        blockers=_blockers(record, present.spec),
+    )
+
+
+def _data(record: EvaluationRecord, present: Present) -> DataFacts:
+    dataset = record.candidate.dataset
+    return DataFacts(
+        age_days=_days_between(dataset.end_time, present.now),
+        behind_days=_behind(record.as_of, present.newest_as_of.get(dataset.preset, "")),
+        coverage=dataset.coverage,
+        gaps=dataset.gaps,
+    )
+
+
+def _behind(as_of: str, newest: str) -> float:
+    return max(0.0, _days_between(as_of, parse_rfc3339(newest))) if newest else math.nan
+
+
+def _days_between(earlier: str, later: datetime) -> float:
+    return (later - parse_rfc3339(earlier)).total_seconds() / DAY_SECONDS if earlier else math.nan
+
+
+def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, ...]:
+    found = []
+    if not record.dataset_fingerprint or not record.as_of:
+        found.append(
+            _failed("promotion.dataset", "the dataset snapshot is not pinned; submit with as_of and fingerprint")
+        )
+    if spec.share_policy is SharePolicy.UNSTATED:
+        mend = f"`qmtl world update {spec.name} --share-policy world` states it"
+        found.append(_failed("promotion.share_policy", f"the world states no share policy; {mend}"))
+    hits = record.candidate.dataset.cross_context_hits
+    if hits:
+        message = f"promotion.cross_context_hits: {hits} cached results belong to another context, needs 0"
+        found.append(RuleOutcome("promotion.cross_context_hits", False, float(hits), 0.0, message))
+    return tuple(found)
+
+
+def _failed(rule: str, sentence: str) -> RuleOutcome:
+    return RuleOutcome(rule, False, None, None, f"{rule}: {sentence}")

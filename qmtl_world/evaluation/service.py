@@ -1,0 +1,171 @@
+"""``qmtl.evaluation.v1.EvaluationService``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.metrics import Counter
+
+from qmtl_foundation.clock import Clock, format_rfc3339, parse_rfc3339
+from qmtl_foundation.errors import Reason, invalid_field
+from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
+from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.evaluation.v1.evaluation_service_pb2_grpc import EvaluationServiceServicer
+from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres.pool import Connection, Pool
+from qmtl_foundation.requests import (
+    check_content_id,
+    check_page_size,
+    check_request_id,
+    check_resource_name,
+    check_strategy_id,
+    decode_page_token,
+    encode_page_token,
+    not_found,
+)
+from qmtl_foundation.rpc.modes import from_domain
+from qmtl_world.allocation.messages import to_allocations
+from qmtl_world.allocation.model import allocate
+from qmtl_world.apply.messages import to_activation
+from qmtl_world.evaluation import store
+from qmtl_world.evaluation.evaluate import Evaluated, Terms, read_ground, settle
+from qmtl_world.evaluation.messages import from_proofs, to_evaluation
+from qmtl_world.evaluation.model import EvaluationTask
+from qmtl_world.evaluation.processes import EvaluationProcesses
+from qmtl_world.idempotency import Request, once, stored_answer
+from qmtl_world.worlds import store as world_store
+from qmtl_world.worlds.messages import from_execution_model, to_decision
+from qmtl_world.worlds.model import decide
+
+MAX_FURTHER_TRIALS: Final = 1_000_000
+MAX_CODE_VERSION: Final = 80
+NEWEST: Final = 2**63 - 1
+
+
+class EvaluationService(EvaluationServiceServicer):
+    """Evaluate strategies."""
+
+    def __init__(self, pool: Pool, processes: EvaluationProcesses, clock: Clock, cross_context_hits: Counter) -> None:
+        self._pool = pool
+        self._processes = processes
+        self._clock = clock
+        self._cross_context_hits = cross_context_hits
+
+    async def Evaluate(self, request: pb.EvaluateRequest, context: Any) -> pb.EvaluateResponse:
+        """Measure, judge, decide, switch."""
+        named = _named(request)
+        terms = _terms(request)
+        answer = await stored_answer(self._pool, named)
+        if answer is None:
+            answer = await self._evaluate(named, terms, request)
+        return pb.EvaluateResponse.FromString(answer)
+
+    async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: Any) -> pb.GetEvaluationResponse:
+        """Read an evaluation."""
+        world, key = check_resource_name("world", request.world), check_content_id("eval_key", request.eval_key)
+        async with transaction(self._pool) as connection:
+            await world_store.read_world(connection, world)
+            record = await store.read_evaluation(connection, world, key)
+        if record is None:
+            mend = f"`qmtl world status {world}` shows the keys there are"
+            raise not_found(Reason.STRATEGY_NOT_FOUND, "evaluation", key, mend, world=world, eval_key=key)
+        return pb.GetEvaluationResponse(evaluation=to_evaluation(record))
+
+    async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Any) -> pb.ListEvaluationsResponse:
+        """List evaluations."""
+        world, size = check_resource_name("world", request.world), check_page_size(request.page_size)
+        strategy_id = check_strategy_id(request.strategy_id) if request.strategy_id else ""
+        below = _row_token(request.page_token)
+        async with acquire(self._pool) as connection:
+            await world_store.read_world(connection, world)
+            records = await store.list_evaluations(connection, world, strategy_id, below, size + 1)
+        token = encode_page_token(str(records[size - 1].id)) if len(records) > size else ""
+        return pb.ListEvaluationsResponse(
+            evaluations=[to_evaluation(each) for each in records[:size]], next_page_token=token
+        )
+
+    async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
+        from qmtl_world.evaluation.worker import evaluate_series  # NumPy and Polars: not at start
+
+        if terms.cross_context_hits:
+            self._cross_context_hits.add(terms.cross_context_hits)
+        measured = await self._processes.run(evaluate_series, await self._task(terms, request))
+
+        async def work(connection: Connection) -> bytes:
+            evaluated = await settle(connection, self._processes, terms, measured, self._clock())
+            return self._answer(evaluated).SerializeToString()
+
+        return await once(self._pool, named, work)
+
+    async def _task(self, terms: Terms, request: pb.EvaluateRequest) -> EvaluationTask:
+        async with transaction(self._pool) as connection:
+            ground = await read_ground(connection, terms)
+            trials = await store.count_trials(connection, terms.world)
+            sharpes = await store.trial_sharpes(connection, terms.world, terms.strategy_version)
+            others = await store.trial_series(connection, terms.world, terms.strategy_version)
+        return EvaluationTask(
+            returns=request.returns,
+            targets=request.targets,
+            trades=request.trades,
+            periods_per_year=ground.world.spec.bars_per_year,
+            trials=max(1, trials + terms.further_trials),
+            trial_sharpes=tuple(sharpes),
+            trial_returns=tuple(others),
+        )
+
+    def _answer(self, evaluated: Evaluated) -> pb.EvaluateResponse:
+        ground, activation_set = evaluated.ground, evaluated.activation_set
+        activation = activation_set.find(evaluated.record.strategy_id)
+        active_version = None if activation is None else activation.strategy_version
+        return pb.EvaluateResponse(
+            evaluation=to_evaluation(evaluated.record, evaluated.standing),
+            decision=to_decision(decide(ground.world, ground.binding, active_version, self._clock())),
+            activation=None if activation is None else to_activation(activation, activation_set),
+            allocations=to_allocations(allocate(activation_set)) if activation_set.activations else None,
+        )
+
+
+def _named(request: pb.EvaluateRequest) -> Request:
+    request_hash = bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
+    return Request(check_request_id(request.request_id), "Evaluate", request_hash)
+
+
+def _terms(request: pb.EvaluateRequest) -> Terms:
+    if not 0 <= request.further_trials <= MAX_FURTHER_TRIALS:
+        raise invalid_field("further_trials", f"{request.further_trials} must be within [0, {MAX_FURTHER_TRIALS}]")
+    if request.cross_context_cache_hits < 0:
+        raise invalid_field("cross_context_cache_hits", f"{request.cross_context_cache_hits} must not be negative")
+    if len(request.code_version) > MAX_CODE_VERSION:
+        raise invalid_field("code_version", f"must be at most {MAX_CODE_VERSION} characters")
+    fingerprint = request.dataset_fingerprint
+    return Terms(
+        world=check_resource_name("world", request.world),
+        strategy_id=check_strategy_id(request.strategy_id),
+        strategy_version=check_content_id("strategy_version", request.strategy_version),
+        execution_domain=from_domain(request.execution_domain).value,
+        as_of=_snapshot_text(request.as_of),
+        dataset_fingerprint=check_content_id("dataset_fingerprint", fingerprint) if fingerprint else "",
+        execution_model=from_execution_model(request.execution_model),
+        proof=from_proofs(request.proofs),
+        further_trials=request.further_trials,
+        code_version=request.code_version,
+        cross_context_hits=request.cross_context_cache_hits,
+    )
+
+
+def _snapshot_text(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        return format_rfc3339(parse_rfc3339(text))
+    except ValueError as error:
+        raise invalid_field("as_of", f"{text[:60]!r} must be RFC 3339 in UTC, such as 2013-03-01T21:00:00Z") from error
+
+
+def _row_token(token: str) -> int:
+    text = decode_page_token(token)
+    if not text:
+        return NEWEST
+    if not text.isdigit():
+        raise invalid_field("page_token", "is not a token of ours; leave it empty to start again")
+    return min(int(text), NEWEST)
