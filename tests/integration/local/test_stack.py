@@ -26,6 +26,7 @@ from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.stack import down, logs, status, up
 from qmtl_sdk.local.state import Layout, gateway_address
 from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
 
 STAND_IN = str(ROOT / "tests" / "support" / "health_server.py")
 NAMES = ("postgres", "nats", "dagmgr", "world", "gateway")
@@ -242,8 +243,7 @@ def test_start_that_is_killed_on_its_way_is_finished_by_the_next(state_dir: Path
     )
     with subprocess.Popen((sys.executable, "-c", code, str(state_dir)), env={"PYTHONPATH": str(ROOT)}) as starter:
         record = Layout(state_dir).record(reached)
-        while recall(record) is None:
-            assert starter.poll() is None
+        wait_until(lambda: recall(record) is not None)
         starter.kill()
     assert up(state_dir, services=stand_ins()).healthy
     mine = [each for each in psutil.process_iter(["name", "cmdline"]) if str(state_dir) in str(each.info["cmdline"])]
