@@ -1,6 +1,6 @@
 """A small real process that serves ``grpc.health.v1`` where QMTL_LISTEN says, in the place of a service.
 
-``--exit-code N`` makes it end at once with a line in its log, ``--not-serving`` stay but never become healthy.
+``--exit-code N`` makes it end at once with a line in its log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
 DRAIN_SECONDS = 1.0
 
@@ -21,23 +21,19 @@ DRAIN_SECONDS = 1.0
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--exit-code", type=int)
-    parser.add_argument("--not-serving", action="store_true")
     options = parser.parse_args()
     if options.exit_code is not None:
         sys.stderr.write("the stand-in was told to fail\n")
         return int(options.exit_code)
-    serve(options.not_serving)
+    serve()
     return 0
 
 
-def serve(not_serving: bool) -> None:
+def serve() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
-    servicer = health.HealthServicer()
-    if not_serving:
-        servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
     server.add_insecure_port(os.environ["QMTL_LISTEN"])
     server.start()
     told = sorted(name for name in os.environ if name.startswith("QMTL_"))

@@ -90,6 +90,13 @@ def state_dir() -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture(scope="module")
+def lasting_dir() -> Iterator[Path]:
+    """Give a state directory for a module; its tests begin with ``up``, which heals what the last one broke."""
+    with guarded_directory() as directory:
+        yield directory
+
+
 @pytest.fixture
 def other_state_dir() -> Iterator[Path]:
     """Give a second state directory."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.stack import other_state_dir, state_dir
+from tests.support.stack import lasting_dir, other_state_dir, state_dir
 
-__all__ = ["other_state_dir", "state_dir"]
+__all__ = ["lasting_dir", "other_state_dir", "state_dir"]

@@ -12,6 +12,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.process import Child, Command, describe_end, launch, log_tail, recall, stop
+from tests.support.waiting import wait_until
 
 GRACE_SECONDS = 5.0
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
@@ -23,10 +24,6 @@ def start(folder: Path, *argv: str) -> Child:
 
 def python(folder: Path, code: str) -> Child:
     return start(folder, sys.executable, "-c", code)
-
-
-def await_end(child: Child) -> None:
-    psutil.wait_procs([psutil.Process(child.pid)] if child.alive else [], timeout=GRACE_SECONDS)
 
 
 def test_record_tells_of_the_process_itself(tmp_path: Path) -> None:
@@ -56,14 +53,15 @@ def test_process_is_no_child_of_its_starter(tmp_path: Path) -> None:
     ],
 )
 def test_end_is_told_by_code_or_signal(tmp_path: Path, script: str, end: str) -> None:
-    await_end(start(tmp_path, "/bin/sh", "-c", script))
+    child = start(tmp_path, "/bin/sh", "-c", script)
+    wait_until(lambda: not child.alive)
     assert describe_end(tmp_path / "record") == end
 
 
 def test_end_together_with_the_keeper_is_told_as_unseen(tmp_path: Path) -> None:
     child = start(tmp_path, "/bin/sleep", "60")
     os.killpg(os.getpgid(child.pid), signal.SIGKILL)
-    await_end(child)
+    wait_until(lambda: not child.alive)
     assert describe_end(tmp_path / "record").startswith("ended unseen")
 
 
@@ -80,8 +78,7 @@ def test_stranger_under_the_same_pid_is_not_taken_for_the_process(tmp_path: Path
 
 def test_process_deaf_to_the_signal_is_killed_after_the_grace(tmp_path: Path) -> None:
     child = python(tmp_path, STUBBORN)
-    while log_tail(tmp_path / "log", 1) != ("deaf",):
-        assert child.alive
+    wait_until(lambda: log_tail(tmp_path / "log", 1) == ("deaf",))
     assert stop(child, signal.SIGTERM, 0.05) is True
     assert describe_end(tmp_path / "record") == "was killed by SIGKILL"
 
@@ -89,20 +86,21 @@ def test_process_deaf_to_the_signal_is_killed_after_the_grace(tmp_path: Path) ->
 def test_stopped_process_is_killed_after_the_grace(tmp_path: Path) -> None:
     child = start(tmp_path, "/bin/sleep", "60")
     os.kill(child.pid, signal.SIGSTOP)
-    while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
-        assert child.alive
+    wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
     assert stop(child, signal.SIGTERM, 0.05) is True
     assert not child.alive
 
 
 def test_output_goes_to_the_log_and_its_tail_is_read(tmp_path: Path) -> None:
-    await_end(start(tmp_path, "/bin/sh", "-c", "echo one; echo two >&2; echo three"))
+    child = start(tmp_path, "/bin/sh", "-c", "echo one; echo two >&2; echo three")
+    wait_until(lambda: not child.alive)
     assert log_tail(tmp_path / "log", 2) == ("two", "three")
     assert log_tail(tmp_path / "absent", 2) == ()
 
 
 def test_program_that_is_not_there_is_told_by_its_end(tmp_path: Path) -> None:
-    await_end(start(tmp_path, "/no/such/program"))
+    child = start(tmp_path, "/no/such/program")
+    wait_until(lambda: not child.alive)
     assert describe_end(tmp_path / "record") == "exited with code 127"
 
 

@@ -26,6 +26,7 @@ from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.stack import down, logs, status, up
 from qmtl_sdk.local.state import Layout, gateway_address
 from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
 
 STAND_IN = str(ROOT / "tests" / "support" / "health_server.py")
 NAMES = ("postgres", "nats", "dagmgr", "world", "gateway")
@@ -102,72 +103,72 @@ def test_up_on_a_fresh_directory_is_healthy_on_the_loopback_only(state_dir: Path
     )
 
 
-def test_up_again_leaves_alone_what_lives_and_down_up_keeps_data_and_addresses(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
-    assert pids(up(state_dir, services=stand_ins())) == pids(first)
-    stopped = down(state_dir)
+def test_up_again_leaves_alone_what_lives_and_down_up_keeps_data_and_addresses(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    assert pids(up(lasting_dir, services=stand_ins())) == pids(first)
+    stopped = down(lasting_dir)
     assert [step.name for step in stopped] == list(reversed(NAMES))
     assert {step.phase for step in stopped} == {Phase.STOPPED}
     assert not any(psutil.pid_exists(pid) for pid in pids(first).values())
-    assert {process.health for process in status(state_dir).processes} == {Health.STOPPED}
-    assert down(state_dir) == ()
-    assert addresses(up(state_dir, services=stand_ins())) == addresses(first)
+    assert {process.health for process in status(lasting_dir).processes} == {Health.STOPPED}
+    assert down(lasting_dir) == ()
+    assert addresses(up(lasting_dir, services=stand_ins())) == addresses(first)
 
 
-async def test_kill_of_everything_loses_no_data(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
+async def test_kill_of_everything_loses_no_data(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
     await write_data(first, "survives")
     kill_all(first)
-    second = up(state_dir, services=stand_ins())
+    second = up(lasting_dir, services=stand_ins())
     assert second.healthy
     assert addresses(second) == addresses(first)
     assert not set(pids(second).values()) & set(pids(first).values())
     assert await read_data(second) == ("survives", "survives")
 
 
-def test_dead_service_is_named_by_status_and_only_it_is_started_again(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
+def test_dead_service_is_named_by_status_and_only_it_is_started_again(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
     kill(pids(first)["world"])
-    dead = by_name(status(state_dir))["world"]
+    dead = by_name(status(lasting_dir))["world"]
     assert (dead.health, dead.ended, dead.pid) == (Health.DEAD, "was killed by SIGKILL", None)
     assert any("serving on" in line for line in dead.last_lines)
     seen: list[Progress] = []
-    second = up(state_dir, seen.append, stand_ins())
+    second = up(lasting_dir, seen.append, stand_ins())
     assert Progress("world", Phase.FOUND_DEAD, "was killed by SIGKILL") in seen
     changed = {name for name, pid in pids(second).items() if pid != pids(first)[name]}
     assert changed == {"world"}
 
 
-def test_dead_postmaster_is_healed_under_living_services(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
+def test_dead_postmaster_is_healed_under_living_services(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
     kill(pids(first)["postgres"])
-    second = up(state_dir, services=stand_ins())
+    second = up(lasting_dir, services=stand_ins())
     assert second.healthy
     assert addresses(second)["postgres"] == addresses(first)["postgres"]
 
 
-def test_service_that_dies_at_start_is_named_with_code_and_log(state_dir: Path) -> None:
+def test_service_that_dies_at_start_is_named_with_code_and_log(lasting_dir: Path) -> None:
     with pytest.raises(QmtlError, match=r"(?s)world exited with code 3.*told to fail") as refused:
-        up(state_dir, services=stand_ins("--exit-code", "3"))
+        up(lasting_dir, services=stand_ins("--exit-code", "3"))
     assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE
     assert refused.value.metadata["process"] == "world"
-    assert by_name(status(state_dir))["world"].ended == "exited with code 3"
-    assert up(state_dir, services=stand_ins()).healthy
+    assert by_name(status(lasting_dir))["world"].ended == "exited with code 3"
+    assert up(lasting_dir, services=stand_ins()).healthy
 
 
-def test_service_that_lives_but_does_not_serve_is_unhealthy(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
+def test_service_that_lives_but_does_not_serve_is_unhealthy(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
     os.kill(pids(first)["world"], signal.SIGSTOP)
-    assert by_name(status(state_dir))["world"].health is Health.UNHEALTHY
+    assert by_name(status(lasting_dir))["world"].health is Health.UNHEALTHY
     os.kill(pids(first)["world"], signal.SIGCONT)
 
 
-def test_taken_port_is_given_up_and_who_dials_it_is_told(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
-    down(state_dir)
+def test_taken_port_is_given_up_and_who_dials_it_is_told(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    down(lasting_dir)
     host, _, port = addresses(first)["world"].rpartition(":")
     with socket.create_server((host, int(port))):
-        second = up(state_dir, services=stand_ins())
+        second = up(lasting_dir, services=stand_ins())
     assert second.healthy
     changed = {name for name, address in addresses(second).items() if address != addresses(first)[name]}
     assert changed == {"world"}
@@ -198,36 +199,38 @@ def test_long_directory_with_blanks_puts_the_socket_elsewhere_for_the_time_being
     assert not folder.exists()
 
 
-def test_lost_state_file_is_made_again_with_the_living_processes_stopped_first(state_dir: Path) -> None:
-    first = up(state_dir, services=stand_ins())
-    Layout(state_dir).state_file.unlink()
-    second = up(state_dir, services=stand_ins())
+def test_lost_state_file_is_made_again_with_the_living_processes_stopped_first(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).state_file.unlink()
+    second = up(lasting_dir, services=stand_ins())
     assert second.healthy
     running = {pid for pid in pids(first).values() if psutil.pid_exists(pid)}
     assert running <= set(pids(second).values())
 
 
-def test_unreadable_state_file_is_refused_with_the_mend_but_the_stack_stops(state_dir: Path) -> None:
-    up(state_dir, services=())
-    Layout(state_dir).state_file.write_text(json.dumps({"schema": "other"}))
+def test_unreadable_state_file_is_refused_with_the_mend_but_the_stack_stops(lasting_dir: Path) -> None:
+    down(lasting_dir)
+    up(lasting_dir, services=())
+    Layout(lasting_dir).state_file.write_text(json.dumps({"schema": "other"}))
     with pytest.raises(QmtlError, match="remove it") as refused:
-        status(state_dir)
+        status(lasting_dir)
     assert refused.value.reason is Reason.NOT_CONFIGURED
-    assert [step.name for step in down(state_dir)] == ["nats", "postgres"]
+    assert [step.name for step in down(lasting_dir)] == ["nats", "postgres"]
+    Layout(lasting_dir).state_file.unlink()
 
 
-def test_logs_of_an_unknown_process_names_the_known(state_dir: Path) -> None:
-    up(state_dir, services=())
-    with pytest.raises(QmtlError, match="choose one of postgres, nats, migrate"):
-        logs(state_dir, "wrold")
+def test_logs_of_an_unknown_process_names_the_known(lasting_dir: Path) -> None:
+    up(lasting_dir, services=())
+    with pytest.raises(QmtlError, match=r"choose one of postgres, nats, .*migrate"):
+        logs(lasting_dir, "wrold")
 
 
-def test_followed_log_goes_on_where_it_was_read_to(state_dir: Path) -> None:
-    up(state_dir, services=())
-    with Layout(state_dir).log("migrate").open("a") as log:
+def test_followed_log_goes_on_where_it_was_read_to(lasting_dir: Path) -> None:
+    up(lasting_dir, services=())
+    with Layout(lasting_dir).log("migrate").open("a") as log:
         log.write("one\ntwo\nthr")
         log.flush()
-        followed = logs(state_dir, "migrate", lines=2, follow=True)
+        followed = logs(lasting_dir, "migrate", lines=2, follow=True)
         assert next(followed) == "two"
         log.write("ee\n")
         log.flush()
@@ -242,8 +245,7 @@ def test_start_that_is_killed_on_its_way_is_finished_by_the_next(state_dir: Path
     )
     with subprocess.Popen((sys.executable, "-c", code, str(state_dir)), env={"PYTHONPATH": str(ROOT)}) as starter:
         record = Layout(state_dir).record(reached)
-        while recall(record) is None:
-            assert starter.poll() is None
+        wait_until(lambda: recall(record) is not None)
         starter.kill()
     assert up(state_dir, services=stand_ins()).healthy
     mine = [each for each in psutil.process_iter(["name", "cmdline"]) if str(state_dir) in str(each.info["cmdline"])]
