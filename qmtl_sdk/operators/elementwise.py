@@ -117,7 +117,7 @@ def when(operands: Operands, params: Params) -> Value:
     then = number(operands, params, "then")
     otherwise = number(operands, {"else": np.nan, **params}, "else")
     chosen = np.where(condition > 0, then, otherwise)
-    chosen[np.broadcast_to(condition < 0, chosen.shape)] = np.nan
+    np.copyto(chosen, np.nan, where=condition < 0)
     return floats(chosen)
 
 

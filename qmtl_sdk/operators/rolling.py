@@ -94,13 +94,14 @@ def rolling_rank(operands: Operands, params: Params) -> Value:
 
 
 def rolling_corr(operands: Operands, params: Params) -> Value:
-    """Correlate two values over each window; null where one does not vary."""
-    from qmtl_sdk.operators.kernels import moments  # Numba only when needed
-
+    """Correlate (Pearson) two values over each window; null where one does not vary."""
     left, right = np.broadcast_arrays(operands["left"].numbers(), operands["right"].numbers())
-    out = np.empty(left.shape)
-    moments.rolling_corr(_flat(left), _flat(right), whole(params, "window"), left.shape[1], out.reshape(-1))
-    return floats(out)
+    window = whole(params, "window")
+    _, crossed = _comoment(left, right, window)
+    spread = np.sqrt(_comoment(left, left, window)[1]) * np.sqrt(_comoment(right, right, window)[1])
+    spread[~(spread > 0.0)] = np.nan
+    crossed /= spread
+    return floats(np.clip(crossed, -1.0, 1.0, out=crossed))
 
 
 def rolling_slope(operands: Operands, params: Params) -> Value:
@@ -135,11 +136,19 @@ def _extreme(numbers: FloatArray, window: int, sign: float) -> Value:
 
 
 def _moments(numbers: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:
+    """Return each window's mean and sample standard deviation (ddof=1), both [T, S]."""
+    mean, squares = _comoment(numbers, numbers, window)
+    squares /= window - 1
+    return mean, np.sqrt(squares, out=squares)
+
+
+def _comoment(left: FloatArray, right: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:
+    """Return each window's mean of ``left`` and its sum of crossed deviations, both [T, S]."""
     from qmtl_sdk.operators.kernels import moments  # Numba only when needed
 
-    mean, deviation = np.empty_like(numbers), np.empty_like(numbers)
-    moments.rolling_moments(numbers.reshape(-1), window, numbers.shape[1], mean.reshape(-1), deviation.reshape(-1))
-    return mean, deviation
+    mean, crossed = np.empty(left.shape), np.empty(left.shape)
+    moments.rolling_comoment(_flat(left), _flat(right), window, left.shape[1], mean.reshape(-1), crossed.reshape(-1))
+    return mean, crossed
 
 
 def _quantile(numbers: FloatArray, window: int, quantile: float) -> Value:

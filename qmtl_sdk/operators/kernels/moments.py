@@ -2,7 +2,7 @@
 
 Two blocks a, b of n and m bars merge as mean = mean_a + (mean_b - mean_a) m / (n + m), and the sum of squared (or
 crossed) deviations as A + B + (mean_b - mean_a)² n m / (n + m): exact zero for constants, no cancellation, and an order
-that depends on the window alone. Layout and blocks as in ``doubling.py``.
+that depends on the window alone. Layout, chunks and inner loops as in ``doubling.py``.
 """
 
 from __future__ import annotations
@@ -10,164 +10,141 @@ from __future__ import annotations
 import numpy as np
 
 from qmtl_sdk.operators.kernels.compiler import kernel
-from qmtl_sdk.operators.kernels.doubling import BLOCK
+from qmtl_sdk.operators.kernels.doubling import chunk_elements
 from qmtl_sdk.strategy.values import FloatArray
 
 
 @kernel
-def rolling_moments(values: FloatArray, window: int, stride: int, mean: FloatArray, deviation: FloatArray) -> None:
-    """Take mean and sample standard deviation (ddof=1) of each window; arrays: float64 [T * S]."""
-    n = values.size
+def rolling_comoment(
+    left: FloatArray, right: FloatArray, window: int, stride: int, mean: FloatArray, crossed: FloatArray
+) -> None:
+    """Take each window's mean of ``left`` and its sum of crossed deviations; arrays: float64 [T * S].
+
+    With the same array on both sides the sum is of squared deviations, to the bit that one such sum would have.
+    """
     halo = (window - 1) * stride
-    mean[: min(halo, n)] = np.nan
-    deviation[: min(halo, n)] = np.nan
-    block = max(BLOCK, 3 * halo)
-    m, m_next = np.empty(block + halo), np.empty(block + halo)
-    q, q_next = np.empty(block + halo), np.empty(block + halo)
-    for start in range(halo, n, block):
-        stop = min(start + block, n)
-        size = stop - start + halo
-        m[:size] = values[start - halo : stop]
-        for i in range(size):
-            q[i] = m[i] - m[i]  # 0, or null
-        length = 1
-        taken = 0
+    mean[: min(halo, left.size)] = np.nan
+    crossed[: min(halo, left.size)] = np.nan
+    chunk = chunk_elements(halo)
+    x, x_longer = np.empty(chunk + halo), np.empty(chunk + halo)
+    y, y_longer = np.empty(chunk + halo), np.empty(chunk + halo)
+    c, c_longer = np.empty(chunk + halo), np.empty(chunk + halo)
+    mean_y = np.empty(chunk)
+    for start in range(halo, left.size, chunk):
+        stop = min(start + chunk, left.size)
+        count, size = stop - start, stop - start + halo
+        x[:size], y[:size] = left[start - halo : stop], right[start - halo : stop]
+        _zero_or_null(x[:size], y[:size], c[:size])
+        bars, taken = 1, 0
         while True:
-            if window & length:
-                back = halo - taken * stride
-                share = length / (taken + length)
-                cross = taken * share
-                for i in range(stop - start):
-                    if taken == 0:
-                        mean[start + i] = m[i + back]
-                        deviation[start + i] = q[i + back]
-                    else:
-                        delta = m[i + back] - mean[start + i]
-                        mean[start + i] += delta * share
-                        deviation[start + i] += q[i + back] + delta * delta * cross
-                taken += length
-            if 2 * length > window:
+            if window & bars:
+                share, at = bars / (taken + bars), halo - taken * stride
+                _take_comoment(
+                    mean[start:stop], mean_y[:count], crossed[start:stop],
+                    x[at : at + count], y[at : at + count], c[at : at + count], share, taken * share,
+                )  # fmt: skip
+                taken += bars
+            if 2 * bars > window:
                 break
-            step = length * stride
-            half = length * 0.5
-            for i in range((2 * length - 1) * stride, size):
-                delta = m[i - step] - m[i]
-                m_next[i] = m[i] + delta * 0.5
-                q_next[i] = q[i] + q[i - step] + delta * delta * half
-            m, m_next = m_next, m
-            q, q_next = q_next, q
-            length *= 2
-        for i in range(start, stop):
-            deviation[i] = np.sqrt(deviation[i] / (window - 1))
+            first, step = (2 * bars - 1) * stride, bars * stride
+            old, new = slice(first - step, size - step), slice(first, size)
+            _merge_comoments(x[new], y[new], c[new], x[old], y[old], c[old], bars * 0.5, c_longer[new])
+            _halfway(x[new], x[old], x_longer[new])
+            _halfway(y[new], y[old], y_longer[new])
+            x, x_longer, y, y_longer, c, c_longer = x_longer, x, y_longer, y, c_longer, c
+            bars *= 2
 
 
 @kernel
 def rolling_slope(values: FloatArray, window: int, stride: int, out: FloatArray) -> None:
     """Take the least-squares slope per bar of each window; arrays: float64 [T * S].
 
-    The number of the bar is the other variable: two neighbouring blocks of n and m bars lie (n + m) / 2 bars apart.
+    The number of the bar is the other variable: neighbouring blocks of n and m bars lie (n + m) / 2 bars apart.
     """
-    n = values.size
     halo = (window - 1) * stride
-    out[: min(halo, n)] = np.nan
-    block = max(BLOCK, 3 * halo)
-    m, m_next = np.empty(block + halo), np.empty(block + halo)
-    c, c_next = np.empty(block + halo), np.empty(block + halo)
-    mean = np.empty(block)
-    variation = window * (window * window - 1.0) / 12.0
-    for start in range(halo, n, block):
-        stop = min(start + block, n)
-        size = stop - start + halo
-        m[:size] = values[start - halo : stop]
-        for i in range(size):
-            c[i] = m[i] - m[i]  # 0, or null
-        length = 1
-        taken = 0
+    out[: min(halo, values.size)] = np.nan
+    chunk = chunk_elements(halo)
+    y, y_longer = np.empty(chunk + halo), np.empty(chunk + halo)
+    c, c_longer = np.empty(chunk + halo), np.empty(chunk + halo)
+    mean = np.empty(chunk)
+    for start in range(halo, values.size, chunk):
+        stop = min(start + chunk, values.size)
+        result, count, size = out[start:stop], stop - start, stop - start + halo
+        y[:size] = values[start - halo : stop]
+        _zero_or_null(y[:size], y[:size], c[:size])
+        bars, taken = 1, 0
         while True:
-            if window & length:
-                back = halo - taken * stride
-                share = length / (taken + length)
-                cross = taken * share * (taken + length) * 0.5
-                for i in range(stop - start):
-                    if taken == 0:
-                        mean[i] = m[i + back]
-                        out[start + i] = c[i + back]
-                    else:
-                        delta = mean[i] - m[i + back]
-                        out[start + i] += c[i + back] + delta * cross
-                        mean[i] -= delta * share
-                taken += length
-            if 2 * length > window:
+            if window & bars:
+                share, at = bars / (taken + bars), halo - taken * stride
+                _take_slope(mean[:count], result, y[at : at + count], c[at : at + count], share, 0.5 * taken * bars)
+                taken += bars
+            if 2 * bars > window:
                 break
-            step = length * stride
-            cross = length * 0.5 * length
-            for i in range((2 * length - 1) * stride, size):
-                delta = m[i] - m[i - step]
-                m_next[i] = m[i] - delta * 0.5
-                c_next[i] = c[i] + c[i - step] + delta * cross
-            m, m_next = m_next, m
-            c, c_next = c_next, c
-            length *= 2
-        for i in range(start, stop):
-            out[i] /= variation
+            first, step = (2 * bars - 1) * stride, bars * stride
+            old, new = slice(first - step, size - step), slice(first, size)
+            _merge_slopes(y[new], c[new], y[old], c[old], 0.5 * bars * bars, c_longer[new])
+            _halfway(y[new], y[old], y_longer[new])
+            y, y_longer, c, c_longer = y_longer, y, c_longer, c
+            bars *= 2
+        _divide(result, window * (window * window - 1.0) / 12.0)
 
 
 @kernel
-def rolling_corr(left: FloatArray, right: FloatArray, window: int, stride: int, out: FloatArray) -> None:
-    """Take Pearson's correlation of each window, null where a side does not vary; arrays: float64 [T * S]."""
-    n = left.size
-    halo = (window - 1) * stride
-    out[: min(halo, n)] = np.nan
-    block = max(BLOCK // 2, 2 * halo)
-    # Of each level: means x and y, sums of squared and crossed deviations; then the same of the window so far.
-    now, later = np.empty((5, block + halo)), np.empty((5, block + halo))
-    total = np.empty((5, block))
-    for start in range(halo, n, block):
-        stop = min(start + block, n)
-        count = stop - start
-        size = count + halo
-        for i in range(size):
-            x = left[start - halo + i]
-            y = right[start - halo + i]
-            now[0, i] = x
-            now[1, i] = y
-            null = (x - x) + (y - y)  # 0, or null
-            now[2, i] = null
-            now[3, i] = null
-            now[4, i] = null
-        length = 1
-        taken = 0
-        while True:
-            if window & length:
-                back = halo - taken * stride
-                if taken == 0:
-                    total[:, :count] = now[:, back : back + count]
-                else:
-                    share = length / (taken + length)
-                    cross = taken * share
-                    for i in range(count):
-                        dx = now[0, i + back] - total[0, i]
-                        dy = now[1, i + back] - total[1, i]
-                        total[0, i] += dx * share
-                        total[1, i] += dy * share
-                        total[2, i] += now[2, i + back] + dx * dx * cross
-                        total[3, i] += now[3, i + back] + dy * dy * cross
-                        total[4, i] += now[4, i + back] + dx * dy * cross
-                taken += length
-            if 2 * length > window:
-                break
-            step = length * stride
-            half = length * 0.5
-            for i in range((2 * length - 1) * stride, size):
-                dx = now[0, i - step] - now[0, i]
-                dy = now[1, i - step] - now[1, i]
-                later[0, i] = now[0, i] + dx * 0.5
-                later[1, i] = now[1, i] + dy * 0.5
-                later[2, i] = now[2, i] + now[2, i - step] + dx * dx * half
-                later[3, i] = now[3, i] + now[3, i - step] + dy * dy * half
-                later[4, i] = now[4, i] + now[4, i - step] + dx * dy * half
-            now, later = later, now
-            length *= 2
-        for i in range(count):
-            spread = np.sqrt(total[2, i]) * np.sqrt(total[3, i])
-            out[start + i] = min(max(total[4, i] / spread, -1.0), 1.0) if spread > 0.0 else np.nan
+def _zero_or_null(x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] = (x[i] - x[i]) + (y[i] - y[i])
+
+
+@kernel
+def _halfway(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] = newer[i] + (older[i] - newer[i]) * 0.5
+
+
+@kernel
+def _merge_comoments(
+    x: FloatArray, y: FloatArray, c: FloatArray, x_old: FloatArray, y_old: FloatArray, c_old: FloatArray,
+    cross: float, out: FloatArray,
+) -> None:  # fmt: skip
+    for i in range(out.size):
+        out[i] = c[i] + c_old[i] + (x_old[i] - x[i]) * (y_old[i] - y[i]) * cross
+
+
+@kernel
+def _take_comoment(
+    mean: FloatArray, mean_y: FloatArray, crossed: FloatArray, x: FloatArray, y: FloatArray, c: FloatArray,
+    share: float, cross: float,
+) -> None:  # fmt: skip
+    if cross == 0.0:  # the newest block starts the result
+        mean[:], mean_y[:], crossed[:] = x, y, c
+        return
+    for i in range(mean.size):
+        dx, dy = x[i] - mean[i], y[i] - mean_y[i]
+        mean[i] += dx * share
+        mean_y[i] += dy * share
+        crossed[i] += c[i] + dx * dy * cross
+
+
+@kernel
+def _merge_slopes(
+    y: FloatArray, c: FloatArray, y_old: FloatArray, c_old: FloatArray, cross: float, out: FloatArray
+) -> None:
+    for i in range(out.size):
+        out[i] = c[i] + c_old[i] + (y[i] - y_old[i]) * cross
+
+
+@kernel
+def _take_slope(mean: FloatArray, result: FloatArray, y: FloatArray, c: FloatArray, share: float, cross: float) -> None:
+    if cross == 0.0:  # the newest block starts the result
+        mean[:], result[:] = y, c
+        return
+    for i in range(mean.size):
+        delta = mean[i] - y[i]
+        mean[i] -= delta * share
+        result[i] += c[i] + delta * cross
+
+
+@kernel
+def _divide(values: FloatArray, divisor: float) -> None:
+    for i in range(values.size):
+        values[i] /= divisor

@@ -35,23 +35,19 @@ def rolling_quantile(values: FloatArray, window: int, quantile: float, out: Floa
 def rolling_rank(values: FloatArray, window: int, out: FloatArray) -> None:
     """Rank the newest value within each window as a fraction, ties by average; arrays: float64 [T, S]."""
     bars, symbols = values.shape
-    out[: min(window - 1, bars)] = np.nan
-    smaller = np.empty(symbols)
-    equal = np.empty(symbols)
-    unknown = np.empty(symbols)
-    for t in range(window - 1, bars):
-        smaller[:] = 0.0
-        equal[:] = 0.0
-        unknown[:] = 0.0
-        for u in range(t - window + 1, t + 1):
-            for s in range(symbols):
-                other = values[u, s]
-                newest = values[t, s]
-                smaller[s] += 1.0 if other < newest else 0.0
-                equal[s] += 1.0 if other == newest else 0.0
-                unknown[s] += 1.0 if other != other else 0.0  # null is what differs from itself
-        for s in range(symbols):
-            out[t, s] = (smaller[s] + (equal[s] + 1.0) * 0.5) / window if unknown[s] == 0.0 else np.nan
+    ordered = np.empty(window)
+    for s in range(symbols):
+        size = 0  # known values in the window, ordered[:size]
+        for t in range(bars):
+            if t >= window:
+                size = _remove(ordered, size, values[t - window, s])
+            size = _insert(ordered, size, values[t, s])
+            if size == window:
+                smaller = np.searchsorted(ordered, values[t, s], side="left")
+                up_to = np.searchsorted(ordered, values[t, s], side="right")
+                out[t, s] = (smaller + up_to + 1) * 0.5 / window
+            else:
+                out[t, s] = np.nan
 
 
 @kernel
