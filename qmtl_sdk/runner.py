@@ -1,0 +1,95 @@
+"""``Runner``: submit a strategy, and the system backtests, evaluates and activates it inside a world."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qmtl_foundation.errors import invalid_field
+
+if TYPE_CHECKING:
+    from qmtl_sdk.strategy.parameters import Parameter
+    from qmtl_sdk.strategy.strategy import Strategy
+    from qmtl_sdk.submission.result import SubmitResult
+
+MAX_SWEEP_CELLS = 100_000
+
+
+class Runner:
+    """Submit strategies. Each call finds the gateway by ``QMTL_GATEWAY``, else the local stack's."""
+
+    @staticmethod
+    def submit(
+        strategy: Strategy | type[Strategy],
+        *,
+        world: str,
+        mode: str | None = None,
+        data_preset: str | None = None,
+        returns: Any = None,
+        auto_returns: bool = True,
+        as_of: str | None = None,
+    ) -> SubmitResult:
+        """Submit a strategy, class or instance, and return what the world made of it; works inside Jupyter too.
+
+        ``mode`` is a wish that never raises what the world decides. ``data_preset`` overrides the world's. ``returns``
+        (a Polars frame of ``ts``, ``return``, or one number per bar) are evaluated and never activated; without them
+        they follow from the strategy's targets or signal. ``as_of`` is the dataset snapshot, RFC 3339 in UTC; default
+        the preset's newest. Raises QmtlError.
+        """
+        from qmtl_sdk.client import loop
+
+        work = Runner.asubmit(
+            strategy,
+            world=world,
+            mode=mode,
+            data_preset=data_preset,
+            returns=returns,
+            auto_returns=auto_returns,
+            as_of=as_of,
+        )
+        return loop.run(work)
+
+    @staticmethod
+    async def asubmit(
+        strategy: Strategy | type[Strategy],
+        *,
+        world: str,
+        mode: str | None = None,
+        data_preset: str | None = None,
+        returns: Any = None,
+        auto_returns: bool = True,
+        as_of: str | None = None,
+    ) -> SubmitResult:
+        """Do as ``submit``, inside a running event loop."""
+        from qmtl_sdk.submission.flow import submit
+
+        return await submit(
+            strategy,
+            world=world,
+            mode=mode,
+            data_preset=data_preset,
+            returns=returns,
+            auto_returns=auto_returns,
+            as_of=as_of,
+        )
+
+    @staticmethod
+    def sweep(
+        strategy: type[Strategy],
+        *,
+        grid: Mapping[str, Sequence[Parameter]],
+        world: str,
+        data_preset: str | None = None,
+        as_of: str | None = None,
+    ) -> list[SubmitResult]:
+        """Submit the product of a grid, in its order; equal nodes are computed once. Every cell counts as a trial."""
+        from qmtl_sdk.client import loop
+        from qmtl_sdk.submission.flow import submit_all
+
+        names = list(grid)
+        cells = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
+        if not 0 < len(cells) <= MAX_SWEEP_CELLS:
+            raise invalid_field("grid", f"makes {len(cells)} cells; give 1 to {MAX_SWEEP_CELLS}")
+        strategies = [strategy(**cell) for cell in cells]
+        return loop.run(submit_all(strategies, world=world, data_preset=data_preset, as_of=as_of))

@@ -1,0 +1,36 @@
+"""Settings of the SDK and the CLI, from ``QMTL_…`` variables."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+CACHE_VARIABLE: Final = "QMTL_CACHE_DIR"
+AUTHOR_VARIABLE: Final = "QMTL_AUTHOR"
+MAX_AUTHOR: Final = 64
+
+
+def cache_dir() -> Path:
+    """Return where data and results are cached: ``QMTL_CACHE_DIR``, else ``qmtl`` below the user's cache folder."""
+    stated = os.environ.get(CACHE_VARIABLE, "")
+    if stated:
+        return Path(stated)
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if home else Path.home() / ".cache") / "qmtl"
+
+
+def default_author() -> str:
+    """Return whose strategies these are: ``QMTL_AUTHOR``, else the user's name, made to fit a strategy id."""
+    name = os.environ.get(AUTHOR_VARIABLE, "") or _user()
+    fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:MAX_AUTHOR]
+    return fitting or "author"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid-{os.getuid()}"

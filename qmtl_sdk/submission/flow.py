@@ -1,0 +1,306 @@
+"""One submission from beginning to end, in the order of ``progress.Phase``.
+
+1. BUILD the program: run ``setup``, compute NodeIDs.
+2. DATA: read the world, resolve its data preset, deliver the bars, register the snapshot.
+3. SUBMIT: the gateway stores it durably and answers.
+4. BIND: wait until a worker has merged, bound and decided it; the answer holds the compute context.
+5. COMPUTE under that context (``compute.py``), 6. PROVE the author's nodes.
+7. EVALUATE: the world service measures, judges, decides. A context that has expired meanwhile is resolved afresh first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.identity import ComputeContext, Json, canonical_json
+from qmtl_sdk.client.gateway import Gateway, connect, gateway_address, new_request_id
+from qmtl_sdk.data.results import ResultCache
+from qmtl_sdk.settings import cache_dir, default_author
+from qmtl_sdk.strategy.program import OutputKind, Program, build
+from qmtl_sdk.strategy.strategy import Strategy
+from qmtl_sdk.submission import messages
+from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, silent
+from qmtl_sdk.submission.result import Precheck, SubmitResult
+from qmtl_sdk.submission.terms import WorldTerms
+
+if TYPE_CHECKING:
+    from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluateResponse
+    from qmtl_sdk._pb.qmtl.submission.v1 import Submission
+    from qmtl_sdk.data.provider import SeamlessDataProvider
+    from qmtl_sdk.data.report import Delivery
+    from qmtl_sdk.proofs import ProofReport
+    from qmtl_sdk.strategy.evaluate import Memo
+    from qmtl_sdk.submission.compute import Computation
+    from qmtl_sdk.submission.series import Series
+
+BIND_SECONDS = 30.0  # how long a submission may stay pending before the caller is told so
+EVALUATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """Hold what an author asks for."""
+
+    strategy: Strategy | type[Strategy]
+    world: str
+    mode: str | None = None
+    data_preset: str | None = None
+    returns: Any = None
+    auto_returns: bool = True
+    as_of: str | None = None
+    author: str | None = None
+    further_trials: int = 0
+
+
+@dataclass(slots=True)
+class Timings:
+    """Measure the phases and tell of them."""
+
+    on_progress: OnProgress
+    elapsed_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[list[str]]:
+        """Time a phase; what the body appends to the yielded list is told as its detail."""
+        self.on_progress(Progress(phase))
+        began = time.perf_counter()
+        detail: list[str] = []
+        yield detail
+        elapsed = (time.perf_counter() - began) * 1000.0
+        self.elapsed_ms[phase.value] = round(elapsed, 3)
+        self.on_progress(Progress(phase, elapsed, " ".join(detail)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Hold what the runner made of a submission; ``computation`` is None when only returns were submitted."""
+
+    series: Series
+    precheck: Precheck
+    computation: Computation | None
+    cross_context_hits: int
+
+
+async def submit(
+    strategy: Strategy | type[Strategy],
+    *,
+    world: str,
+    mode: str | None = None,
+    data_preset: str | None = None,
+    returns: Any = None,
+    auto_returns: bool = True,
+    as_of: str | None = None,
+    author: str | None = None,
+    gateway: str | None = None,
+    on_progress: OnProgress = silent,
+) -> SubmitResult:
+    """Submit a strategy to a world and return what came of it.
+
+    Raises QmtlError for what is wrong with the request, the strategy's code, its data or the stack; a strategy that the
+    world refuses is a result, not an error.
+    """
+    wish = Wish(strategy, world, mode, data_preset, returns, auto_returns, as_of, author)
+    async with connect(gateway_address(gateway)) as client:
+        return await carry_out(client, wish, on_progress)
+
+
+async def carry_out(
+    client: Gateway, wish: Wish, on_progress: OnProgress = silent, memo: Memo | None = None
+) -> SubmitResult:
+    """Carry out one submission over an open client; the cells of a sweep share ``memo``."""
+    timings = Timings(on_progress)
+    with timings.phase(Phase.BUILD) as detail:
+        program = build(wish.strategy)
+        _check_output(program, wish)
+        document = program.dag_document()
+        detail.append(f"{len(program.nodes)} nodes")
+    with timings.phase(Phase.DATA) as detail:
+        terms = await _read_world(client, wish)
+        provider = await asyncio.to_thread(_resolve, terms)
+        delivery = await asyncio.to_thread(provider.read, None, None, wish.as_of)
+        await _register_snapshot(client, delivery)
+        detail.append(f"{delivery.report.bars} bars to {delivery.report.as_of}")
+    with timings.phase(Phase.SUBMIT):
+        submission = await _send(client, wish, program, document, delivery)
+    with timings.phase(Phase.BIND):
+        submission = await _await_end(client, submission)
+        _raise_rejection(submission)
+    if submission.context is None or submission.decision is None:
+        return messages.pending_result(submission, timings.elapsed_ms)
+    work = await asyncio.to_thread(_work, program, wish, terms, delivery, submission, timings, memo)
+    with timings.phase(Phase.EVALUATE):
+        submission = await _fresh_context(client, wish, submission)
+        answer = await _evaluate(client, wish, terms, submission, work)
+    return messages.to_result(submission, program, work.precheck, answer, timings.elapsed_ms)
+
+
+def _check_output(program: Program, wish: Wish) -> None:
+    if wish.returns is not None or program.output.kind is not OutputKind.NONE:
+        if wish.returns is None and not wish.auto_returns:
+            raise invalid_field(
+                "returns", "none are given and auto_returns is off; give them, or leave auto_returns on"
+            )
+        return
+    raise QmtlError(
+        Reason.INVALID_STRATEGY,
+        f"{program.name} states neither target nor signal; end setup with self.target(…) or self.signal(…), "
+        "or submit its returns=",
+        metadata={"strategy": program.name},
+    )
+
+
+async def _read_world(client: Gateway, wish: Wish) -> WorldTerms:
+    from qmtl_sdk._pb.qmtl.dataset.v1 import GetPresetRequest
+    from qmtl_sdk._pb.qmtl.world.v1 import GetWorldRequest
+
+    answer = await client.call(lambda: client.worlds.get_world(GetWorldRequest(world=wish.world)))
+    if answer.world is None:
+        raise QmtlError(Reason.INTERNAL, "the gateway answered without a world")
+    name = wish.data_preset or answer.world.data_preset
+    preset = await client.call(lambda: client.datasets.get_preset(GetPresetRequest(name=name)))
+    if preset.preset is None:
+        raise QmtlError(Reason.INTERNAL, "the gateway answered without a preset")
+    return messages.to_terms(answer.world, name, preset.preset.document)
+
+
+def _resolve(terms: WorldTerms) -> SeamlessDataProvider:
+    from qmtl_sdk.data.preset import WorldDataPreset
+    from qmtl_sdk.data.provider import resolve_provider
+
+    return resolve_provider(WorldDataPreset.parse(terms.preset_document), cache_dir())
+
+
+async def _register_snapshot(client: Gateway, delivery: Delivery) -> None:
+    from qmtl_sdk._pb.qmtl.dataset.v1 import RegisterSnapshotRequest
+
+    request = RegisterSnapshotRequest(snapshot=messages.to_snapshot(delivery.report))
+    await client.call(lambda: client.datasets.register_snapshot(request))
+
+
+async def _send(client: Gateway, wish: Wish, program: Program, document: bytes, delivery: Delivery) -> Submission:
+    from qmtl_sdk._pb.qmtl.submission.v1 import SubmitRequest
+
+    params: dict[str, Json] = dict(program.parameters)
+    request = SubmitRequest(
+        request_id=new_request_id(),
+        world=wish.world,
+        author=wish.author or default_author(),
+        name=program.name,
+        dag=document,
+        params=canonical_json(params),
+        mode=wish.mode or "",
+        data_preset=wish.data_preset or "",
+        as_of=delivery.report.as_of,
+        dataset_fingerprint=delivery.report.fingerprint,
+    )
+    answer = await client.call(lambda: client.submissions.submit(request))
+    if answer.submission is None:
+        raise QmtlError(Reason.INTERNAL, "the gateway answered without a submission")
+    return answer.submission
+
+
+async def _await_end(client: Gateway, submission: Submission) -> Submission:
+    """Follow a submission to its end; one that stays pending too long is returned as it is."""
+    try:
+        async with asyncio.timeout(BIND_SECONDS):
+            async for state in client.watch_submission(submission.submission_id):
+                submission = state
+    except TimeoutError:
+        pass
+    return submission
+
+
+def _raise_rejection(submission: Submission) -> None:
+    error = submission.error
+    if error is None:
+        return
+    reason = Reason(error.reason) if error.reason in Reason.__members__ else Reason.INTERNAL
+    raise QmtlError(reason, error.message, metadata=dict(error.metadata))
+
+
+def _work(
+    program: Program,
+    wish: Wish,
+    terms: WorldTerms,
+    delivery: Delivery,
+    submission: Submission,
+    timings: Timings,
+    memo: Memo | None,
+) -> Work:
+    from qmtl_sdk.submission import series as encoding
+
+    bars, fingerprint = delivery.panel, delivery.report.fingerprint
+    if wish.returns is not None:
+        with timings.phase(Phase.COMPUTE):
+            times, values = encoding.checked_returns(wish.returns, bars.timestamps)
+            sent = encoding.Series(encoding.encode_returns(times, values))
+        return Work(sent, messages.unproven(values, terms.bars_per_year), None, 0)
+    from qmtl_sdk.proofs import prove_program
+    from qmtl_sdk.submission.compute import compute, library_versions
+
+    cache = ResultCache(cache_dir() / "results")
+    context = _compute_context(terms, delivery, submission, library_versions())
+    with timings.phase(Phase.COMPUTE):
+        computed = compute(
+            program, bars, terms.data_preset, terms.execution_model, terms.sizing_rule, cache, context, memo
+        )
+        sent = encoding.Series(
+            encoding.encode_returns(bars.timestamps, computed.result.returns),
+            encoding.encode_targets(bars.timestamps, bars.symbols, computed.targets),
+            encoding.encode_trades(computed.result.trades()),
+        )
+    with timings.phase(Phase.PROVE) as detail:
+        proofs: ProofReport = prove_program(program, computed.evaluation, computed.targets, fingerprint, cache_dir())
+        detail.append(proofs.status)
+    precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
+    return Work(sent, precheck, computed, cache.counts.cross_context)
+
+
+def _compute_context(
+    terms: WorldTerms, delivery: Delivery, submission: Submission, libraries: dict[str, str]
+) -> ComputeContext:
+    span = delivery.report.span
+    return ComputeContext(
+        world=terms.world,
+        execution_domain=messages.domain_text(submission.context),
+        as_of=delivery.report.as_of,
+        partition=f"[{span.start}, {span.end})",
+        dataset_fingerprint=delivery.report.fingerprint,
+        libraries=libraries,
+    )
+
+
+async def _fresh_context(client: Gateway, wish: Wish, submission: Submission) -> Submission:
+    """Resolve the context afresh when it has expired while the runner computed."""
+    from qmtl_sdk._pb.qmtl.submission.v1 import ResolveContextRequest
+
+    context = submission.context
+    if context is None or (context.expire_time is not None and datetime.now(UTC) < context.expire_time):
+        return submission
+    request = ResolveContextRequest(
+        world=wish.world,
+        strategy_id=submission.strategy_id,
+        mode=wish.mode or "",
+        as_of=context.as_of,
+        dataset_fingerprint=context.dataset_fingerprint,
+    )
+    answer = await client.call(lambda: client.submissions.resolve_context(request))
+    submission.context = answer.context
+    submission.decision = answer.decision or submission.decision
+    return submission
+
+
+async def _evaluate(
+    client: Gateway, wish: Wish, terms: WorldTerms, submission: Submission, work: Work
+) -> EvaluateResponse:
+    request = messages.to_evaluate(submission, terms, work.series, work.precheck, wish.further_trials)
+    request.cross_context_cache_hits = work.cross_context_hits
+    request.request_id = new_request_id()
+    return await client.call(lambda: client.evaluations.evaluate(request, timeout=EVALUATE_SECONDS))
