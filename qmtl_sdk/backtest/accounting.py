@@ -37,8 +37,15 @@ def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) 
         )
     from qmtl_sdk.backtest import kernel  # Numba takes a third of a second to import; nothing before needs it
 
-    status, bar, book, ledger, series = kernel.simulate(
-        prices.timestamps, opens, closes, np.ascontiguousarray(targets), _rules(model), float(model.initial_cash)
+    series = kernel.empty_series(*closes.shape)
+    status, bar, book, ledger = kernel.simulate(
+        prices.timestamps,
+        opens,
+        closes,
+        np.ascontiguousarray(targets),
+        _rules(model),
+        float(model.initial_cash),
+        series,
     )
     if status != kernel.OK:
         raise _refusal(status, bar, int(book.counts[kernel.BAD_SYMBOL]), prices, targets)
