@@ -155,7 +155,7 @@ def test_long_short_and_neutral_are_told_by_a_tenth_of_gross() -> None:
     assert lean(float("nan"), float("nan")) is Side.NEUTRAL
 
 
-def test_worker_process_returns_results_and_errors_whole() -> None:
+def test_worker_process_computes_the_same() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(evaluate_series, TASK).result().series_hash == evaluate_series(TASK).series_hash
 
@@ -230,7 +230,7 @@ def test_bad_targets_are_refused_by_field_row_and_time(stream: bytes, message: s
     ("changes", "message"),
     [
         ({"pnl": [1.0, np.nan, 0.0]}, "trades.pnl: row 1 (1970-01-04T00:00:00Z): nan must be finite"),
-        ({"exit_ts": TS[[4, 1, 9]]}, "trades.exit_ts: row 1 (1970-01-03T00:00:00Z): 1970-01-03T00:00:00Z is before"),
+        ({"exit_ts": TS[[4, 1, 9]]}, "trades.exit_ts: row 1 (1970-01-04T00:00:00Z): 1970-01-03T00:00:00Z is before"),
         ({"entry_ts": TS[[1, 2, 5]] - 1}, "trades.entry_ts: row 0 (1970-01-02T23:59:59.999999999Z)"),
         ({"open": [0, 0, 1]}, "trades: has the columns"),
     ],
