@@ -17,7 +17,7 @@ from qmtl_foundation.statistics import METRICS
 from qmtl_world.evaluation.model import EvaluationTask, ReturnSeries, Side
 from qmtl_world.evaluation.series import MAX_RETURN_ROWS
 from qmtl_world.evaluation.worker import evaluate_series, lean
-from tests.support.cohorts import DAY_NS, arrow, days
+from tests.support.cohorts import DAY_NS, Compression, arrow, days
 
 BARS = 300
 TS = days(BARS)
@@ -115,7 +115,8 @@ def test_overfitting_needs_other_trials_on_the_same_bars() -> None:
 def test_equity_curve_starts_at_one_and_ends_at_the_equity() -> None:
     curve = evaluate_series(TASK).equity_curve
     assert len(curve) == 64
-    assert (curve[0], curve[-1]) == (1.0, pytest.approx(np.prod(1 + RET)))
+    assert curve[0] == 1.0
+    assert curve[-1] == pytest.approx(float(np.prod(1 + RET)))
     assert evaluate_series(replace(TASK, returns=arrow({"ts": TS[:1], "return": [0.5]}))).equity_curve == (1.0, 1.5)
 
 
@@ -127,7 +128,7 @@ def test_absurd_and_ruinous_returns_have_finite_answers() -> None:
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
-def test_hash_is_of_values_not_of_their_encoding(compression: str) -> None:
+def test_hash_is_of_values_not_of_their_encoding(compression: Compression) -> None:
     whole = evaluate_series(TASK).series_hash
     again = arrow({"return": RET, "ts": TS}, compression=compression)
     assert evaluate_series(replace(TASK, returns=again)).series_hash == whole
