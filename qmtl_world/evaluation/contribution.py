@@ -39,8 +39,15 @@ class World:
             larger = (*self._active, assessment)
             common = _intersect(self._common, assessment) if self._active else assessment.candidate.returns.ts
         smaller = tuple(member for member in larger if member is not assessment)
-        with_it, without_it = self._score(larger, common), self._score(smaller, common)
+        with_it = self._known(larger, common)
+        without_it = self._known(smaller, common)
         return None if with_it is None or without_it is None else with_it - without_it
+
+    def _known(self, members: Sequence[Assessment], common: NDArray[np.int64]) -> float | None:
+        """Return a score; that of the active set itself is asked for once per strategy of the cohort."""
+        if members and members == self._active and common is self._common:
+            return self.score
+        return self._score(members, common)
 
     def _score(self, members: Sequence[Assessment], common: NDArray[np.int64]) -> float | None:
         if not members:

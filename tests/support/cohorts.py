@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,8 @@ from qmtl_world.evaluation.model import (
     Side,
 )
 from qmtl_world.evaluation.policy import CompiledPolicy, compile_policy
+
+Compression = Literal["uncompressed", "lz4", "zstd"]
 
 DAY_NS = 86_400 * 1_000_000_000
 ROUND_ONE = datetime(2024, 1, 2, tzinfo=UTC)
@@ -77,9 +80,11 @@ def days(count: int, start: int = 0) -> NDArray[np.int64]:
     return (np.arange(start, start + count, dtype=np.int64) + 1) * DAY_NS
 
 
-def arrow(columns: dict[str, object], times: tuple[str, ...] = ("ts",), compression: str = "uncompressed") -> bytes:
+def arrow(
+    columns: dict[str, object], times: tuple[str, ...] = ("ts",), compression: Compression = "uncompressed"
+) -> bytes:
     """Write columns as an Arrow IPC stream, the named ones as nanoseconds UTC."""
     frame = pl.DataFrame(columns).with_columns(pl.col(*times).cast(pl.Int64).cast(pl.Datetime("ns", "UTC")))
     sink = io.BytesIO()
-    frame.write_ipc_stream(sink, compression=compression)  # type: ignore[arg-type]  # the tests' own literals
+    frame.write_ipc_stream(sink, compression=compression)
     return sink.getvalue()
