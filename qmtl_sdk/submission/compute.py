@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_model import ExecutionModel, SizingRule
 from qmtl_foundation.identity import ComputeContext
 from qmtl_sdk.backtest.accounting import account
@@ -28,6 +27,7 @@ from qmtl_sdk.data.results import Outcome, ResultCache
 from qmtl_sdk.strategy.evaluate import Evaluation, Memo, evaluate
 from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.program import OutputKind, Program
+from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis, Value, ValueKind
 from qmtl_sdk.submission.inputs import stream_inputs
 
@@ -70,22 +70,9 @@ def evaluate_program(
 
 
 def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: SizingRule) -> NDArray[np.float64]:
-    """Return the targets [T, S] on the bars of the world; a symbol that the output does not name is null.
-
-    Raises QmtlError(INVALID_STRATEGY) when the output lies on another clock than the world's bars.
-    """
-    stated = np.full((len(bars.timestamps), len(bars.symbols)), np.nan)
-    output = program.output
-    if output.panel is not None:
-        axis = _checked_axis(evaluation.axis(output.panel), bars, output.panel)
-        places = [bars.symbols.index(symbol) for symbol in axis.symbols]
-        stated[:, places] = evaluation[output.panel.node_id].numbers()
-    for symbol, node in output.by_symbol:
-        _checked_axis(evaluation.axis(node), bars, node)
-        if symbol not in bars.symbols:
-            raise _unfit(node, f"states a target for {symbol!r}, which the data does not have")
-        stated[:, bars.symbols.index(symbol)] = evaluation[node.node_id].numbers()[:, 0]
-    return targets_of_signal(stated, rule) if output.kind is OutputKind.SIGNAL else stated
+    """Return the targets [T, S] on the bars of the world; a signal becomes targets by the sizing rule."""
+    stated = output_array(program, evaluation, Axis(bars.timestamps, bars.symbols))
+    return targets_of_signal(stated, rule) if program.output.kind is OutputKind.SIGNAL else stated
 
 
 def compute(
@@ -102,20 +89,6 @@ def compute(
     evaluation = evaluate_program(program, bars, preset, cache, context, memo)
     targets = targets_of(program, evaluation, bars, rule)
     return Computation(evaluation, targets, account(bars, targets, model))
-
-
-def _checked_axis(axis: Axis, bars: Panel, node: Node) -> Axis:
-    if not np.array_equal(axis.timestamps, bars.timestamps):
-        raise _unfit(node, "lies on other bars than the world's; base it on self.bars()")
-    return axis
-
-
-def _unfit(node: Node, what: str) -> QmtlError:
-    return QmtlError(
-        Reason.INVALID_STRATEGY,
-        f"the output {node.name!r} {what}",
-        metadata={"node": node.name, "node_id": node.node_id},
-    )
 
 
 def _recall(cache: ResultCache, node: Node, context: ComputeContext) -> tuple[Value, Axis] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.submission.v1 import Submission
     from qmtl_sdk.data.provider import SeamlessDataProvider
     from qmtl_sdk.data.report import Delivery
-    from qmtl_sdk.proofs import ProofReport
     from qmtl_sdk.strategy.evaluate import Memo
     from qmtl_sdk.submission.compute import Computation
     from qmtl_sdk.submission.series import Series
@@ -242,8 +241,8 @@ def _work(
             times, values = encoding.checked_returns(wish.returns, bars.timestamps)
             sent = encoding.Series(encoding.encode_returns(times, values))
         return Work(sent, messages.unproven(values, terms.bars_per_year), None, 0)
-    from qmtl_sdk.proofs import prove_program
     from qmtl_sdk.submission.compute import compute, library_versions
+    from qmtl_sdk.submission.proving import prove_program
 
     cache = ResultCache(cache_dir() / "results")
     context = _compute_context(terms, delivery, submission, library_versions())
@@ -257,7 +256,7 @@ def _work(
             encoding.encode_trades(computed.result.trades()),
         )
     with timings.phase(Phase.PROVE) as detail:
-        proofs: ProofReport = prove_program(program, computed.evaluation, computed.targets, fingerprint, cache_dir())
+        proofs = prove_program(program, computed.evaluation, computed.targets, fingerprint)
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
     return Work(sent, precheck, computed, cache.counts.cross_context)
@@ -304,3 +303,18 @@ async def _evaluate(
     request.cross_context_cache_hits = work.cross_context_hits
     request.request_id = new_request_id()
     return await client.call(lambda: client.evaluations.evaluate(request, timeout=EVALUATE_SECONDS))
+
+
+async def submit_all(
+    strategies: Sequence[Strategy], *, world: str, data_preset: str | None = None, as_of: str | None = None
+) -> list[SubmitResult]:
+    """Submit the cells of a sweep one after the other, computing equal nodes once; each counts as a trial."""
+    from qmtl_sdk.strategy.evaluate import Memo
+
+    memo = Memo()
+    results = []
+    async with connect(gateway_address()) as client:
+        for strategy in strategies:
+            wish = Wish(strategy, world, data_preset=data_preset, as_of=as_of)
+            results.append(await carry_out(client, wish, memo=memo))
+    return results

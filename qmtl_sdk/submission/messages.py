@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qmtl_foundation.execution_domain import DowngradeReason as Downgrade
 from qmtl_foundation.execution_domain import EffectiveMode as Mode
 from qmtl_foundation.execution_domain import ExecutionDomain as Domain
+from qmtl_foundation.execution_domain import domain_of
 from qmtl_foundation.execution_model import ExecutionModel, Fill, Rebalance, Sizing, SizingRule
 from qmtl_foundation.statistics.summary import compute as compute_metrics
 from qmtl_sdk._pb.qmtl.common.v1 import ComputeContext, DowngradeReason, EffectiveMode, ExecutionDomain
@@ -24,7 +25,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import Rebalance as RebalanceMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Sizing as SizingMessage
 from qmtl_sdk._pb.qmtl.world.v1 import World
 from qmtl_sdk.submission.compute import library_versions
-from qmtl_sdk.submission.result import Activation, Decision, Finding, Node, Precheck, SubmitResult, Violation
+from qmtl_sdk.submission.result import Activation, Decision, Node, Precheck, SubmitResult, Violation
 from qmtl_sdk.submission.terms import WorldTerms
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.submission.v1 import Submission
     from qmtl_sdk._pb.qmtl.world.v1 import Decision as DecisionMessage
     from qmtl_sdk.data.report import DeliveryReport
-    from qmtl_sdk.proofs import ProofReport as Proofs
     from qmtl_sdk.strategy.program import Program
+    from qmtl_sdk.submission.proving import Proofs
     from qmtl_sdk.submission.series import Series
 
 PASSED: Final = "passed"
@@ -75,10 +76,7 @@ def to_snapshot(report: DeliveryReport) -> Snapshot:
 
 def to_precheck(proofs: Proofs, returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
     """Return what the runner found by itself."""
-    findings = tuple(
-        Finding(each.kind, each.node, each.node_id, each.bar, each.symbol, each.message) for each in proofs.findings
-    )
-    return Precheck(proofs.status, _metrics(returns, bars_per_year), findings, proofs.coverage)
+    return Precheck(proofs.status, _metrics(returns, bars_per_year), proofs.findings, proofs.coverage)
 
 
 def unproven(returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
@@ -188,18 +186,19 @@ def domain_text(context: ComputeContext | None) -> str:
     return Domain[number.name].value
 
 
-def mode_text(number: EffectiveMode) -> str:
-    """Return the text of a mode; what is not known is compute-only."""
+def to_mode(number: EffectiveMode) -> Mode:
+    """Return a mode; what is not known is compute-only."""
     name = EffectiveMode(number).name
-    return Mode[name].value if name in Mode.__members__ else Mode.COMPUTE_ONLY.value
+    return Mode[name] if name in Mode.__members__ else Mode.COMPUTE_ONLY
 
 
 def _to_decision(decision: DecisionMessage | None, context: ComputeContext) -> Decision | None:
     if decision is None:
         return None
+    mode = to_mode(decision.effective_mode)
     return Decision(
-        effective_mode=mode_text(decision.effective_mode),
-        execution_domain=domain_text(context),
+        effective_mode=mode.value,
+        execution_domain=Domain.BACKTEST.value if context.safe_mode else domain_of(mode).value,
         reason=decision.reason,
         policy_version=decision.policy_version,
         as_of=decision.as_of,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from qmtl_foundation.clock import format_rfc3339
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
@@ -11,8 +12,6 @@ from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
-
-_FINDINGS = {"look_ahead": ProofState.LOOK_AHEAD, "warm_up_too_short": ProofState.SHORT_WARM_UP}
 
 
 def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) -> evaluation_pb2.Evaluation:
@@ -24,7 +23,7 @@ def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) ->
         strategy_version=record.strategy_version,
         policy_version=record.policy_version,
         status=record.status if standing is None else standing.status,
-        metrics=dict(record.metrics),
+        metrics=_known(record.metrics),
         rules=to_rules(record.rules if standing is None else standing.rules),
         score=record.score if standing is None else standing.score,
         contribution=None if standing is None else standing.contribution,
@@ -67,7 +66,7 @@ def to_status(
 def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     """Return what the submitted proofs say; whatever is not clearly passed is a finding or missing."""
     for finding in report.findings:
-        state = _FINDINGS.get(finding.kind, ProofState.LOOK_AHEAD)
+        state = _state(finding.kind)
         where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
         return Proof(state, f"{finding.message or finding.kind}: node {where}"[:500])
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
@@ -89,9 +88,22 @@ def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2
         side=standing.side,
         score=standing.score,
         contribution=standing.contribution,
-        metrics=dict(record.metrics),
+        metrics=_known(record.metrics),
         rules=to_rules(standing.rules),
         equity_curve=record.equity_curve,
         eval_key=record.eval_key,
         evaluate_time=to_timestamp(record.create_time),
     )
+
+
+def _state(kind: str) -> ProofState:
+    """Return the state that a finding's kind names; one that this release does not know is the gravest."""
+    try:
+        return ProofState(kind)
+    except ValueError:
+        return ProofState.LOOK_AHEAD
+
+
+def _known(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that have a value."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

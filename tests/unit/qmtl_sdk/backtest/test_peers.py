@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import vectorbt as vbt
+from backtesting import Backtest, Strategy
 from numpy.typing import NDArray
 from vectorbt.portfolio.enums import SizeType
 
