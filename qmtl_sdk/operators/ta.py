@@ -91,8 +91,9 @@ def _run(signature: Signature, output: int, operands: Operands, params: Params) 
     parameters = {name: params[name] for name in signature.defaults}
     window = _lookback(signature, parameters) + 1 + int(params["settle"])  # type: ignore[arg-type]  # int by construction
     function = partial(getattr(_talib(), signature.name), **parameters)
-    out = np.full(np.broadcast_shapes(*(column.shape for column in columns)), np.nan)
-    for symbol in range(out.shape[1]):
+    bars, symbols = np.broadcast_shapes(*(column.shape for column in columns))
+    out = np.full((bars, symbols), np.nan)
+    for symbol in range(symbols):
         series = [np.ascontiguousarray(np.broadcast_to(column, out.shape)[:, symbol]) for column in columns]
         _run_symbol(function, series, window, output, out[:, symbol])
     return floats(finite(out))
