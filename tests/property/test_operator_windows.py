@@ -125,6 +125,13 @@ def test_window_alone_gives_the_same_bits(operator: str, seed: int, window: int,
             assert bits(alone[-1]) == bits(whole[bar]), (operator, bar)
 
 
+@pytest.mark.parametrize("bars", [0, 1, 2])
+@pytest.mark.parametrize("operator", EXPRESSIONS)
+def test_history_shorter_than_the_window_has_its_shape(operator: str, bars: int) -> None:
+    a, b = columns(0, bars, 3, 0.0) if bars else (np.empty((0, 3)), np.empty((0, 3)))
+    assert computed(EXPRESSIONS[operator](5), a, b).shape == (bars, 3)
+
+
 @pytest.mark.parametrize("window", [2, 63, 64, 100, 1_000])
 def test_chunks_of_a_long_history_leave_no_trace(window: int) -> None:
     a, b = columns(window, 12_000, 2, 0.0)
