@@ -1,0 +1,185 @@
+"""Run an author's function on a view, and check the column that it returns.
+
+Null is what is unknown. A Polars column has null of its own, so a NaN in one is a mistake. A NumPy array has none: a
+NaN in one is null where an input is null within the bar's window, and a mistake elsewhere. The first ``period - 1``
+bars have no whole window and are null whatever the function returns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.strategy.values import Axis, Value, ValueKind, booleans, floats, integers
+from qmtl_sdk.strategy.view import View
+
+if TYPE_CHECKING:
+    from qmtl_sdk.strategy.node import Node
+
+MAX_WHOLE = 2.0**53  # integers beyond are not exact in float64
+
+
+def compute_function(node: Node, view: View) -> Value:
+    """Return what a function node computes on a view: [T, S] on the axis of the view's widest input.
+
+    Runs the function once per symbol, or once with ``cross_section``. Raises QmtlError INVALID_STRATEGY naming the
+    node, and the bar and symbol where one is to blame.
+    """
+    axis = view.axis
+    if node.cross_section:
+        columns = [_column(node, view, _called(node, view), len(axis.symbols))]
+    else:
+        columns = [_computed_alone(node, view.only(index)) for index in range(len(axis.symbols))]
+    kind = _common_kind(node, [column[0] for column in columns])
+    data = np.concatenate([column[1] for column in columns], axis=1) if columns else np.empty((0, 0))
+    nan = np.concatenate([column[2] for column in columns], axis=1) if columns else np.empty((0, 0), dtype=bool)
+    _refuse_unexplained_nan(node, view, axis, nan)
+    data[: node.period - 1] = np.nan
+    return _value(kind, data)
+
+
+Column = tuple[ValueKind, NDArray[np.float64], NDArray[np.bool_]]
+"""Kind, float64 [T, S] with NaN = null, and where a NaN has to be explained by the inputs."""
+
+
+def _computed_alone(node: Node, view: View) -> Column:
+    return _column(node, view, _called(node, view), 1)
+
+
+def _called(node: Node, view: View) -> Any:
+    assert node.compute is not None  # noqa: S101  # function nodes have one by construction
+    try:
+        return node.compute(view)
+    except QmtlError:
+        raise
+    except Exception as error:
+        raise raised_in_node(node, error) from error
+
+
+def raised_in_node(node: Node, error: Exception) -> QmtlError:
+    """Return the error for an exception from an author's function."""
+    return QmtlError(
+        Reason.INVALID_STRATEGY,
+        f"node {node.name!r} raised {type(error).__name__}: {error}",
+        metadata={"node": node.name, "exception": type(error).__name__},
+    )
+
+
+def _column(node: Node, view: View, result: Any, symbols: int) -> Column:
+    bars = len(view.axis.timestamps)
+    if isinstance(result, np.ndarray):
+        return _from_array(node, result, bars, symbols)
+    module = type(result).__module__.partition(".")[0]
+    if module == "polars":
+        return _from_polars(node, view, result, bars, symbols)
+    raise _bad_result(node, f"returned {type(result).__name__}; return a Polars expression or series, or a NumPy array")
+
+
+def _from_array(node: Node, array: NDArray[Any], bars: int, symbols: int) -> Column:
+    expected = (bars, symbols) if node.cross_section else (bars,)
+    if array.shape not in (expected, (bars, symbols)):
+        raise _bad_result(node, f"returned an array {list(array.shape)}; expected {list(expected)}")
+    kind = _array_kind(node, array.dtype)
+    data = np.array(np.ma.getdata(array), dtype=np.float64).reshape(bars, symbols)
+    masked = np.ma.getmaskarray(array).reshape(bars, symbols)
+    _refuse_infinite(node, data)
+    unexplained = np.isnan(data) & ~masked
+    data[masked] = np.nan
+    return kind, data, unexplained
+
+
+def _from_polars(node: Node, view: View, result: Any, bars: int, symbols: int) -> Column:
+    import polars as pl  # already there: the function returned one of its objects
+
+    if isinstance(result, pl.Expr):
+        try:
+            result = view.frame().select(result.alias("value")).to_series()
+        except pl.exceptions.PolarsError as error:
+            raise raised_in_node(node, error) from error
+    if not isinstance(result, pl.Series):
+        raise _bad_result(node, f"returned {type(result).__name__}; return one column: frame['name'] or pl.col('name')")
+    if len(result) != bars * symbols:
+        raise _bad_result(node, f"returned {len(result)} rows; expected {bars * symbols}, one for each row of the view")
+    kind = _series_kind(node, result)
+    known = result.is_not_null().to_numpy().reshape(bars, symbols)
+    data = np.array(result.cast(pl.Float64).to_numpy(), dtype=np.float64).reshape(bars, symbols)
+    _refuse_infinite(node, data)
+    _refuse_nan(node, view.axis, np.isnan(data) & known)
+    return kind, data, np.zeros((bars, symbols), dtype=bool)
+
+
+def _array_kind(node: Node, dtype: np.dtype[Any]) -> ValueKind:
+    kinds = {"b": ValueKind.BOOL, "i": ValueKind.INT, "u": ValueKind.INT, "f": ValueKind.FLOAT}
+    if dtype.kind not in kinds:
+        raise _bad_result(node, f"returned an array of {dtype}; return floats, integers or booleans")
+    return kinds[dtype.kind]
+
+
+def _series_kind(node: Node, series: Any) -> ValueKind:
+    import polars as pl  # already there: the function returned one of its objects
+
+    if series.dtype == pl.Boolean:
+        return ValueKind.BOOL
+    if series.dtype.is_integer():
+        return ValueKind.INT
+    if series.dtype.is_float() or series.dtype == pl.Null:
+        return ValueKind.FLOAT
+    raise _bad_result(node, f"returned a column of {series.dtype}; return floats, integers or booleans")
+
+
+def _common_kind(node: Node, kinds: list[ValueKind]) -> ValueKind:
+    distinct = set(kinds)
+    if ValueKind.BOOL in distinct and len(distinct) > 1:
+        raise _bad_result(node, "returned booleans for one symbol and numbers for another; return one of them")
+    return distinct.pop() if len(distinct) == 1 else ValueKind.FLOAT
+
+
+def _refuse_infinite(node: Node, data: NDArray[np.float64]) -> None:
+    if np.isinf(data).any():
+        raise _bad_result(node, "returned an infinite value; return null (NaN in NumPy) where there is none")
+
+
+def _refuse_nan(node: Node, axis: Axis, wrong: NDArray[np.bool_]) -> None:
+    wrong[: node.period - 1] = False
+    if not wrong.any():
+        return
+    bar, symbol = (int(index) for index in np.argwhere(wrong)[0])
+    when, name = axis.when(bar), axis.symbols[symbol]
+    raise QmtlError(
+        Reason.INVALID_STRATEGY,
+        f"node {node.name!r} returned NaN at {when} for {name}, where no input is null; return null for the unknown",
+        metadata={"node": node.name, "timestamp": when, "symbol": name},
+    )
+
+
+def _refuse_unexplained_nan(node: Node, view: View, axis: Axis, nan: NDArray[np.bool_]) -> None:
+    if nan.any():
+        _refuse_nan(node, axis, nan & ~_null_in_window(node, view, nan.shape))
+
+
+def _null_in_window(node: Node, view: View, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return bool [T, S]: an input is null somewhere in [t - period + 1, t] (of any symbol for a cross-section)."""
+    null = np.zeros(shape, dtype=bool)
+    for source in view.names.values():
+        for value in source.columns.values():
+            null |= value.is_null()
+    if node.cross_section:
+        null |= null.any(axis=1, keepdims=True)
+    seen = np.cumsum(null, axis=0)
+    before = np.zeros_like(seen)
+    before[node.period :] = seen[: -node.period] if len(seen) > node.period else 0
+    found: NDArray[np.bool_] = seen > before
+    return found
+
+
+def _value(kind: ValueKind, data: NDArray[np.float64]) -> Value:
+    if kind is ValueKind.BOOL:
+        return booleans(np.where(np.isnan(data), -1.0, data).astype(np.int8))
+    return integers(data) if kind is ValueKind.INT else floats(data)
+
+
+def _bad_result(node: Node, found: str) -> QmtlError:
+    return QmtlError(Reason.INVALID_STRATEGY, f"node {node.name!r} {found}", metadata={"node": node.name})
