@@ -118,12 +118,12 @@ class _WindowProof:
     def _differing(self, bars: Bars) -> Iterator[tuple[int, int, _Outcome]]:
         """Yield position, bar and outcome of each window that differs from the whole history."""
         stacked = self.stacked(bars) if self.stacked is not None else None
-        agreeing = None
+        suspect = np.ones(len(bars), dtype=bool)
         if stacked is not None:
-            agreeing = agree(self.expected[bars], stacked, self.full.kind, self.node.tolerance).all(axis=1)
-        for position, bar in enumerate(bars.tolist()):
-            if agreeing is not None and agreeing[position]:
-                continue
+            same = agree(self.expected[bars], stacked, self.full.kind, self.node.tolerance)
+            suspect = ~np.logical_and.reduce(same, axis=1)
+        for position in np.flatnonzero(suspect).tolist():
+            bar = int(bars[position])
             window = self._window(bar, bar - self.node.period + 1)
             if not self._agrees(bar, window).all():
                 yield position, bar, window
