@@ -47,7 +47,11 @@ def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
     """Return the messages of outcomes."""
     return [
         world_pb2.RuleOutcome(
-            rule=each.rule, passed=each.passed, value=each.value, limit=each.limit, message=each.message
+            rule=each.rule,
+            passed=each.passed,
+            value=_finite(each.value),
+            limit=_finite(each.limit),
+            message=each.message,
         )
         for each in rules
     ]
@@ -77,8 +81,8 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     """Return what the submitted proofs say; whatever is not clearly passed is a finding or missing."""
     for finding in report.findings:
         state = _state(finding.kind)
-        where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
-        return Proof(state, f"{finding.message or finding.kind}: node {where}"[:500])
+        where = f"node {finding.node} at {finding.bar} for {finding.symbol}"
+        return Proof(state, (finding.message or where)[:500])
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
         return Proof(ProofState.PROVEN)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
@@ -117,3 +121,7 @@ def _state(kind: str) -> ProofState:
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that have a value."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

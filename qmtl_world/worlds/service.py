@@ -153,7 +153,7 @@ class WorldService(WorldServiceServicer):
             activation_set = await apply_store.read_set(connection, name)
             standings = await evaluation_store.list_standings(connection, name)
             latest = await evaluation_store.read_round(connection, name)
-            trials = await evaluation_store.count_trials(connection, name)
+            trials = await store.count_trials(connection, name)
         return to_status(to_world(world), standings, activation_set, latest, trials)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:
@@ -162,7 +162,7 @@ class WorldService(WorldServiceServicer):
             world=check_resource_name("world", request.world),
             strategy_id=check_strategy_id(request.strategy_id),
             strategy_version=check_content_id("strategy_version", request.strategy_version),
-            submission_id=request.submission_id,
+            submission_id=_submission_id(request.submission_id),
             dataset=from_dataset(request.dataset),
         )
         async with transaction(self._pool) as connection:
@@ -176,7 +176,7 @@ class WorldService(WorldServiceServicer):
         name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
-            binding = await store.read_binding(connection, name, strategy_id)
+            binding = await store.newest_binding(connection, name, strategy_id)
             active = await apply_store.active_version(connection, name, strategy_id)
         return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, active, self._clock())))
 
@@ -202,3 +202,9 @@ def _version_token(token: str) -> int:
     if not text.isdigit():
         raise invalid_field("page_token", "is not a token of ours; leave it empty to start again")
     return min(int(text), NEWEST)
+
+
+def _submission_id(text: str) -> str:
+    if not 0 < len(text) <= 64 or not text.isalnum():
+        raise invalid_field("submission_id", f"{text[:80]!r} is not an id that a gateway gave")
+    return text
