@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from qmtl_world.evaluation.round import RoundResult
 
 RESOURCE_POLICY = "standard/1"  # how evaluations are computed: one worker, no sampling
+NO_SNAPSHOT = datetime.fromtimestamp(0, UTC)  # a strategy without a snapshot begins no round: every snapshot is later
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,13 @@ async def settle(
         await store.count_trials(connection, terms.world),
         await world_store.newest_snapshots(connection, terms.world),
     )
+    before = RoundState() if previous is None else previous.state
     task = RoundTask(
-        as_of=parse_rfc3339(terms.as_of) if terms.as_of else now,
+        as_of=parse_rfc3339(terms.as_of) if terms.as_of else before.as_of or NO_SNAPSHOT,
         periods_per_year=ground.world.spec.bars_per_year,
         contenders=contenders(newest, standing, present),
         policy=ground.policy.yaml.encode(),
-        previous=RoundState() if previous is None else previous.state,
+        previous=before,
     )
     result = await processes.run(decide_round, task)
     held_off = {each.candidate.strategy_id for each in result.held_off}

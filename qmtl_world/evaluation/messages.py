@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from qmtl_foundation.clock import format_rfc3339
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
@@ -12,6 +13,8 @@ from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+MAX_FINDING: Final = 500
 
 
 def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) -> evaluation_pb2.Evaluation:
@@ -68,7 +71,7 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     for finding in report.findings:
         state = _state(finding.kind)
         where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
-        return Proof(state, f"{finding.message or finding.kind}: node {where}"[:500])
+        return Proof(state, _one_line(f"{finding.message or finding.kind}: node {where}"))
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
         return Proof(ProofState.PROVEN)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
@@ -94,6 +97,11 @@ def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2
         eval_key=record.eval_key,
         evaluate_time=to_timestamp(record.create_time),
     )
+
+
+def _one_line(text: str) -> str:
+    """Return a client's text in a form that any store and any screen takes."""
+    return "".join(each if each.isprintable() else " " for each in text[:MAX_FINDING])
 
 
 def _state(kind: str) -> ProofState:

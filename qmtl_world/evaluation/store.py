@@ -27,8 +27,9 @@ INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_v
                         status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, further_trials,
                         create_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-ON CONFLICT (eval_key) DO UPDATE SET status = excluded.status, score = excluded.score, rules = excluded.rules,
-    candidate = excluded.candidate
+ON CONFLICT (eval_key) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
+    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate,
+    further_trials = greatest(evaluation.further_trials, excluded.further_trials), create_time = excluded.create_time
 RETURNING id
 """
 _GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2"
