@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import invalid_field, too_large
 from qmtl_foundation.identity import NoCanonicalFormError, bytes_id, canonical_json
 
 PRESET_CONTEXT: Final = "qmtl 2026-11 data-preset v1"
@@ -43,11 +43,7 @@ class Snapshot:
 def preset_content_id(document: bytes) -> str:
     """Return the content id of a preset's document; raise when the document is not a canonical JSON object."""
     if len(document) > MAX_DOCUMENT_BYTES:
-        raise QmtlError(
-            Reason.TOO_LARGE,
-            f"document has {len(document)} bytes; the limit is {MAX_DOCUMENT_BYTES}",
-            metadata={"field": "document", "limit": str(MAX_DOCUMENT_BYTES)},
-        )
+        raise too_large("document", len(document), MAX_DOCUMENT_BYTES)
     try:
         value = json.loads(document)
         canonical = canonical_json(value)

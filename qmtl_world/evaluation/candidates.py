@@ -73,7 +73,9 @@ def _data(record: EvaluationRecord, present: Present) -> DataFacts:
 
 
 def _behind(as_of: str, newest: str) -> float:
-    return max(0.0, _days_between(as_of, parse_rfc3339(newest))) if newest else math.nan
+    if not as_of or not newest:
+        return math.nan
+    return max(0.0, _days_between(as_of, parse_rfc3339(newest)))
 
 
 def _days_between(earlier: str, later: datetime) -> float:

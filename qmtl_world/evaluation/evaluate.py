@@ -34,8 +34,8 @@ from qmtl_world.worlds.model import Binding, PolicyVersion, World
 if TYPE_CHECKING:
     from qmtl_world.evaluation.round import RoundResult
 
-NO_ROUND = datetime(1970, 1, 1, tzinfo=UTC)
 RESOURCE_POLICY = "standard/1"  # how evaluations are computed: one worker, no sampling
+NO_SNAPSHOT = datetime.fromtimestamp(0, UTC)  # a strategy without a snapshot begins no round: every snapshot is later
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,13 @@ async def settle(
         await world_store.count_trials(connection, terms.world),
         await world_store.newest_snapshots(connection, terms.world),
     )
+    before = RoundState() if previous is None else previous.state
     task = RoundTask(
-        as_of=_round_time(terms.as_of, previous),
+        as_of=parse_rfc3339(terms.as_of) if terms.as_of else before.as_of or NO_SNAPSHOT,
         periods_per_year=ground.world.spec.bars_per_year,
         contenders=contenders(newest, standing, present),
         policy=ground.policy.yaml.encode(),
-        previous=RoundState() if previous is None else previous.state,
+        previous=before,
     )
     result = await processes.run(decide_round, task)
     held_off = {each.candidate.strategy_id for each in result.held_off}
@@ -201,13 +202,6 @@ async def _store_evaluation(
         create_time=now,
     )
     return replace(record, id=await store.add_evaluation(connection, record))
-
-
-def _round_time(as_of: str, previous: RoundRecord | None) -> datetime:
-    """Return the round of a snapshot; without one it is the round that stands, so that nothing is counted twice."""
-    if as_of:
-        return parse_rfc3339(as_of)
-    return NO_ROUND if previous is None else previous.as_of
 
 
 def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:

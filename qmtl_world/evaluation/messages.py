@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from qmtl_foundation.clock import format_rfc3339
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
@@ -13,6 +14,8 @@ from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+MAX_FINDING: Final = 500
 
 
 def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) -> evaluation_pb2.Evaluation:
@@ -82,7 +85,7 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     for finding in report.findings:
         state = _state(finding.kind)
         where = f"node {finding.node} at {finding.bar} for {finding.symbol}"
-        return Proof(state, (finding.message or where)[:500])
+        return Proof(state, _one_line(finding.message or where))
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
         return Proof(ProofState.PROVEN)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
@@ -108,6 +111,11 @@ def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2
         eval_key=record.eval_key,
         evaluate_time=to_timestamp(record.create_time),
     )
+
+
+def _one_line(text: str) -> str:
+    """Return a client's text in a form that any store and any screen takes."""
+    return "".join(each if each.isprintable() else " " for each in text[:MAX_FINDING])
 
 
 def _state(kind: str) -> ProofState:

@@ -19,7 +19,7 @@ from qmtl_foundation.requests import (
     check_request_id,
     check_resource_name,
     check_strategy_id,
-    decode_page_token,
+    decode_number_token,
     encode_page_token,
     not_found,
 )
@@ -75,7 +75,7 @@ class EvaluationService(EvaluationServiceServicer):
         """List evaluations."""
         world, size = check_resource_name("world", request.world), check_page_size(request.page_size)
         strategy_id = check_strategy_id(request.strategy_id) if request.strategy_id else ""
-        below = _row_token(request.page_token)
+        below = decode_number_token(request.page_token, NEWEST)
         async with acquire(self._pool) as connection:
             await world_store.read_world(connection, world)
             records = await store.list_evaluations(connection, world, strategy_id, below, size + 1)
@@ -159,12 +159,3 @@ def _snapshot_text(text: str) -> str:
         return format_rfc3339(parse_rfc3339(text))
     except ValueError as error:
         raise invalid_field("as_of", f"{text[:60]!r} must be RFC 3339 in UTC, such as 2013-03-01T21:00:00Z") from error
-
-
-def _row_token(token: str) -> int:
-    text = decode_page_token(token)
-    if not text:
-        return NEWEST
-    if not text.isdigit():
-        raise invalid_field("page_token", "is not a token of ours; leave it empty to start again")
-    return min(int(text), NEWEST)

@@ -26,8 +26,9 @@ _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
                         status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, create_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-ON CONFLICT (eval_key) DO UPDATE SET status = excluded.status, score = excluded.score, rules = excluded.rules,
-    candidate = excluded.candidate
+ON CONFLICT (eval_key) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
+    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate,
+    create_time = excluded.create_time
 RETURNING id
 """
 _GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2"

@@ -106,7 +106,7 @@ STATEMENTS = (
     CREATE TABLE standing (
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
-        evaluation_id bigint NOT NULL REFERENCES evaluation ON DELETE CASCADE,
+        evaluation_id bigint NOT NULL REFERENCES evaluation ON DELETE CASCADE ON UPDATE CASCADE,
         status text NOT NULL,
         active boolean NOT NULL,
         side text NOT NULL,
