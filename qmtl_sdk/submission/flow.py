@@ -256,7 +256,9 @@ def _work(
             encoding.encode_trades(computed.result.trades()),
         )
     with timings.phase(Phase.PROVE) as detail:
-        proofs = prove_program(program, computed.evaluation, computed.targets, fingerprint)
+        proofs = prove_program(
+            program, computed.evaluation, bars.timestamps, computed.targets, fingerprint, cache_dir()
+        )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
     return Work(sent, precheck, computed, cache.counts.cross_context)

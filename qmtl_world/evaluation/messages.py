@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 from qmtl_foundation.clock import format_rfc3339
@@ -30,6 +31,15 @@ def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) ->
         as_of=record.as_of,
         dataset_fingerprint=record.dataset_fingerprint,
         create_time=to_timestamp(record.create_time),
+    )
+
+
+def to_returns(record: EvaluationRecord) -> evaluation_pb2.ReturnSeries:
+    """Return the message of the returns that an evaluation was computed from."""
+    bars = len(record.series_ts) // 8
+    return evaluation_pb2.ReturnSeries(
+        bar_times_ns=struct.unpack(f"<{bars}q", record.series_ts),
+        returns=struct.unpack(f"<{bars}d", record.series_ret),
     )
 
 

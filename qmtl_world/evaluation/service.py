@@ -29,7 +29,7 @@ from qmtl_world.allocation.model import allocate
 from qmtl_world.apply.messages import to_activation
 from qmtl_world.evaluation import store
 from qmtl_world.evaluation.evaluate import Evaluated, Terms, read_ground, settle
-from qmtl_world.evaluation.messages import from_proofs, to_evaluation
+from qmtl_world.evaluation.messages import from_proofs, to_evaluation, to_returns
 from qmtl_world.evaluation.model import EvaluationTask
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.idempotency import Request, once, stored_answer
@@ -69,7 +69,8 @@ class EvaluationService(EvaluationServiceServicer):
         if record is None:
             mend = f"`qmtl world status {world}` shows the keys there are"
             raise not_found(Reason.STRATEGY_NOT_FOUND, "evaluation", key, mend, world=world, eval_key=key)
-        return pb.GetEvaluationResponse(evaluation=to_evaluation(record))
+        returns = to_returns(record) if request.include_returns else None
+        return pb.GetEvaluationResponse(evaluation=to_evaluation(record), returns=returns)
 
     async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Any) -> pb.ListEvaluationsResponse:
         """List evaluations."""

@@ -61,18 +61,22 @@ class EvaluateResponse(_message.Message):
     def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ..., decision: _Optional[_Union[_world_pb2.Decision, _Mapping]] = ..., activation: _Optional[_Union[_activation_pb2.Activation, _Mapping]] = ..., allocations: _Optional[_Union[_allocation_pb2.AllocationSnapshot, _Mapping]] = ...) -> None: ...
 
 class GetEvaluationRequest(_message.Message):
-    __slots__ = ("world", "eval_key")
+    __slots__ = ("world", "eval_key", "include_returns")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EVAL_KEY_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_RETURNS_FIELD_NUMBER: _ClassVar[int]
     world: str
     eval_key: str
-    def __init__(self, world: _Optional[str] = ..., eval_key: _Optional[str] = ...) -> None: ...
+    include_returns: bool
+    def __init__(self, world: _Optional[str] = ..., eval_key: _Optional[str] = ..., include_returns: _Optional[bool] = ...) -> None: ...
 
 class GetEvaluationResponse(_message.Message):
-    __slots__ = ("evaluation",)
+    __slots__ = ("evaluation", "returns")
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
     evaluation: _evaluation_pb2.Evaluation
-    def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ...) -> None: ...
+    returns: _evaluation_pb2.ReturnSeries
+    def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ..., returns: _Optional[_Union[_evaluation_pb2.ReturnSeries, _Mapping]] = ...) -> None: ...
 
 class ListEvaluationsRequest(_message.Message):
     __slots__ = ("world", "strategy_id", "page_size", "page_token")
