@@ -42,7 +42,8 @@ SELECT DISTINCT ON (strategy_id) * FROM evaluation
 WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 ORDER BY strategy_id, id DESC
 """
-# One per version tried: its newest evaluation; what a proof refused is no result to compare with. Series are read of the newest trials only: their matrix is dense.
+# One per version tried: its newest evaluation; what a proof refused is no result to compare with. Series are read of
+# the newest trials only: their matrix is dense.
 _OTHER_TRIALS = """
 WITH trials AS (
     SELECT DISTINCT ON (strategy_id, strategy_version) * FROM evaluation
