@@ -55,6 +55,7 @@ docs: $(READY)
 
 lock: $(READY)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --upgrade --all-extras --output-file constraints.txt pyproject.toml
+	sed -i '/^qmtl/d' constraints.txt # our own extras name ourselves
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report.html

@@ -133,3 +133,14 @@ def invalid_field(field: str, description: str, **metadata: str) -> QmtlError:
         metadata={"field": field, **metadata},
         violations=(FieldViolation(field, description),),
     )
+
+
+def too_large(field: str, size: int, limit: int) -> QmtlError:
+    """Return the error for a field that is larger than its limit, both in bytes."""
+    description = f"has {size} bytes; the limit is {limit}"
+    return QmtlError(
+        Reason.TOO_LARGE,
+        f"{field} {description}",
+        metadata={"field": field, "limit": str(limit)},
+        violations=(FieldViolation(field, description),),
+    )
