@@ -54,7 +54,8 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 
 lock: $(READY)
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --upgrade --all-extras --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --upgrade --all-extras --output-file constraints.txt pyproject.toml
+	sed -i '/^qmtl/d' constraints.txt # our own extras name ourselves
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report.html

@@ -7,7 +7,8 @@ The document is the canonical JSON (RFC 8785) of::
                 "inputs": [[argument, node_id], …], "schema_compat_id", "code_hash", "tags": […]}, …],
      "outputs": {"kind": "target" | "signal" | "none", "panel": node_id | null, "by_symbol": [[symbol, node_id], …]}}
 
-with the nodes in topological order: each input stands before the node that reads it.
+with the nodes in topological order: each input stands before the node that reads it. A strategy that states its returns
+only may have no nodes at all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field, too_large
 from qmtl_foundation.identity import (
     Json,
     NoCanonicalFormError,
@@ -81,13 +82,13 @@ def parse_dag(document: bytes) -> Dag:
     expected and the given id, or GRAPH_CYCLE for an input that does not stand before its node.
     """
     if len(document) > MAX_DAG_BYTES:
-        raise _too_large("dag", len(document), MAX_DAG_BYTES)
+        raise too_large("dag", len(document), MAX_DAG_BYTES)
     fields = _object("dag", _load("dag", document), {"schema", "nodes", "outputs"})
     if fields["schema"] != SCHEMA:
         raise invalid_field("dag.schema", f"{str(fields['schema'])[:40]!r} must be {SCHEMA!r}")
     items = _list("dag.nodes", fields["nodes"])
-    if not 0 < len(items) <= MAX_NODES:
-        raise invalid_field("dag.nodes", f"{len(items)} nodes; a strategy has 1 to {MAX_NODES}")
+    if len(items) > MAX_NODES:
+        raise invalid_field("dag.nodes", f"{len(items)} nodes; a strategy has at most {MAX_NODES}")
     all_ids = {item.get("node_id") for item in items if isinstance(item, dict) and isinstance(item.get("node_id"), str)}
     nodes: list[DagNode] = []
     seen: set[str] = set()
@@ -103,7 +104,7 @@ def parse_dag(document: bytes) -> Dag:
 def parse_params(document: bytes) -> Mapping[str, Json]:
     """Return the parameters of a submission; an empty document stands for none."""
     if len(document) > MAX_PARAMS_BYTES:
-        raise _too_large("params", len(document), MAX_PARAMS_BYTES)
+        raise too_large("params", len(document), MAX_PARAMS_BYTES)
     if not document:
         return {}
     params = _load("params", document)
@@ -138,8 +139,9 @@ def _node(path: str, item: Any) -> DagNode:
     fields = _object(path, item, names | {"schema_compat_id", "code_hash", "tags"})
     if not isinstance(fields["params"], dict):
         raise invalid_field(f"{path}.params", "must be a JSON object")
-    if len(_canonical(f"{path}.params", fields["params"])) > MAX_PARAMS_BYTES:
-        raise _too_large(f"{path}.params", 0, MAX_PARAMS_BYTES)
+    size = len(_canonical(f"{path}.params", fields["params"]))
+    if size > MAX_PARAMS_BYTES:
+        raise too_large(f"{path}.params", size, MAX_PARAMS_BYTES)
     identity = NodeIdentity(
         node_type=_text(f"{path}.node_type", fields["node_type"]),
         interval_s=_integer(f"{path}.interval_s", fields["interval_s"], 0),
@@ -214,14 +216,14 @@ def _list(path: str, value: Any) -> list[Any]:
 
 
 def _pair(path: str, value: Any) -> tuple[str, str]:
-    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or len(value) != 2:
         raise invalid_field(path, "must be pairs of texts")
-    return value[0], value[1]
+    return _text(path, value[0]), _text(path, value[1])
 
 
 def _text(path: str, value: Any, *, empty: bool = False) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not (value or empty):
-        raise invalid_field(path, f"must be a text of {0 if empty else 1} to {MAX_TEXT} characters")
+    if not isinstance(value, str) or len(value) > MAX_TEXT or not (value or empty) or not value.isprintable():
+        raise invalid_field(path, f"must be a text of {0 if empty else 1} to {MAX_TEXT} printable characters")
     return value
 
 
@@ -238,12 +240,3 @@ def _canonical(path: str, value: Json) -> bytes:
         raise QmtlError(
             Reason.NO_CANONICAL_FORM, f"{path} has no canonical form: {error}", metadata={"field": path}
         ) from error
-
-
-def _too_large(field: str, size: int, limit: int) -> QmtlError:
-    said = f"{size} bytes" if size else "more"
-    return QmtlError(
-        Reason.TOO_LARGE,
-        f"{field} has {said}; the limit is {limit} bytes",
-        metadata={"field": field, "limit": str(limit)},
-    )

@@ -39,11 +39,11 @@ def canonical_json(value: Json) -> bytes:
     """Return the RFC 8785 (JCS) bytes of ``value``.
 
     Raises NoCanonicalFormError for a value that has none: non-finite floats, integers outside
-    ±(2**53 - 1), keys that are not strings, or any other type.
+    ±(2**53 - 1), keys that are not strings, texts with half a surrogate pair, or any other type.
     """
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, TypeError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, TypeError, RecursionError, UnicodeError) as error:
         raise NoCanonicalFormError(str(error)) from error
 
 

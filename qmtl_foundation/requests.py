@@ -12,6 +12,7 @@ from qmtl_foundation.identity import is_content_id
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1000
+MAX_DIGITS: Final = 19  # of a 64-bit number
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RESOURCE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 AUTHORED_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -72,11 +73,27 @@ def encode_page_token(last: str) -> str:
 def decode_page_token(token: str) -> str:
     """Return where a page begins; empty at the start."""
     try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        last = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
-        raise invalid_field("page_token", "is not a token of ours; leave it empty to start again") from error
+        raise _foreign_page_token() from error
+    if not last.isprintable():
+        raise _foreign_page_token()
+    return last
+
+
+def decode_number_token(token: str, newest: int) -> int:
+    """Return the number below which a page of a list, newest first, begins; ``newest`` at the start."""
+    text = decode_page_token(token)
+    if text and not (text.isascii() and text.isdigit()):
+        raise _foreign_page_token()
+    return min(int(text[:MAX_DIGITS]), newest) if text else newest
 
 
 def not_found(reason: Reason, kind: str, name: str, mend: str, **metadata: str) -> QmtlError:
     """Return the error for a thing that is not there, with the way to find it."""
     return QmtlError(reason, f"{kind} {name!r} does not exist; {mend}", metadata=metadata)
+
+
+def _foreign_page_token() -> QmtlError:
+    """Return the error for a page token that none of our answers held."""
+    return invalid_field("page_token", "is not a token of ours; leave it empty to start again")

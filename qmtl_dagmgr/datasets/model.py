@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import invalid_field, too_large
 from qmtl_foundation.identity import NoCanonicalFormError, bytes_id, canonical_json
 
 PRESET_CONTEXT: Final = "qmtl 2026-11 data-preset v1"
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
+CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,7 @@ class Snapshot:
 def preset_content_id(document: bytes) -> str:
     """Return the content id of a preset's document; raise when the document is not a canonical JSON object."""
     if len(document) > MAX_DOCUMENT_BYTES:
-        raise QmtlError(
-            Reason.TOO_LARGE,
-            f"document has {len(document)} bytes; the limit is {MAX_DOCUMENT_BYTES}",
-            metadata={"field": "document", "limit": str(MAX_DOCUMENT_BYTES)},
-        )
+        raise too_large("document", len(document), MAX_DOCUMENT_BYTES)
     try:
         value = json.loads(document)
         canonical = canonical_json(value)
@@ -57,8 +54,8 @@ def preset_content_id(document: bytes) -> str:
     return bytes_id(PRESET_CONTEXT, document)
 
 
-def check_snapshot(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot whose figures can be, or raise."""
+def check_snapshot(snapshot: Snapshot, now: datetime) -> Snapshot:
+    """Return a snapshot whose figures can be, or raise. One of the future would make all others look old."""
     if not 0.0 <= snapshot.coverage <= 1.0:
         raise invalid_field("snapshot.coverage", f"{snapshot.coverage} must be within [0, 1]")
     if snapshot.bars < 1:
@@ -67,4 +64,6 @@ def check_snapshot(snapshot: Snapshot) -> Snapshot:
         raise invalid_field("snapshot.gaps", f"{snapshot.gaps} must not be negative")
     if not snapshot.start_time <= snapshot.end_time <= snapshot.as_of:
         raise invalid_field("snapshot.as_of", "start_time <= end_time <= as_of must hold")
+    if snapshot.as_of > now + CLOCK_SKEW:
+        raise invalid_field("snapshot.as_of", f"{snapshot.as_of.isoformat()} lies in the future")
     return snapshot

@@ -74,6 +74,18 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
+@asynccontextmanager
+async def rehearsal(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection inside a transaction that is rolled back at the end: everything is checked, nothing stays."""
+    async with acquire(pool) as connection:
+        rehearsed = connection.transaction()
+        await rehearsed.start()
+        try:
+            yield connection
+        finally:
+            await rehearsed.rollback()
+
+
 async def ping(pool: Pool) -> None:
     """Make a round trip; raise QmtlError(DEPENDENCY_UNAVAILABLE) when there is none."""
     async with acquire(pool) as connection:

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from grpc_health.v1 import health, health_pb2
 
-from qmtl_foundation.errors import QmtlError
-
 PROBE_INTERVAL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 2.0
 
@@ -54,6 +52,7 @@ async def _answers(probe: Probe) -> bool:
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
             await probe()
-    except (QmtlError, TimeoutError):
+    except Exception as error:  # whatever a probe raises: it did not answer, and the next one is due
+        _log.debug("probe: %r", error)
         return False
     return True

@@ -43,7 +43,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> QmtlError:
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info) and info.domain == ERROR_DOMAIN:
+        if detail.Unpack(info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
             return QmtlError(
                 Reason(info.reason), error.details() or "", metadata=dict(info.metadata), violations=_violations(status)
             )

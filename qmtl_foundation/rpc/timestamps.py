@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from qmtl_foundation.errors import invalid_field
+
 
 def to_timestamp(moment: datetime) -> Timestamp:
     """Return the Timestamp of a timezone-aware moment (microseconds kept)."""
@@ -15,5 +17,8 @@ def to_timestamp(moment: datetime) -> Timestamp:
 
 
 def to_datetime(stamp: Timestamp) -> datetime:
-    """Return the moment of a Timestamp, in UTC."""
-    return stamp.ToDatetime(tzinfo=UTC)
+    """Return the moment of a Timestamp, in UTC; raise QmtlError (INVALID_FIELD) outside the years 1 to 9999."""
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise invalid_field("timestamp", f"{stamp.seconds} s is outside the years 1 to 9999") from error

@@ -18,6 +18,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.submission.v1.submission_service_pb2_grpc import SubmissionServiceServicer
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.requests import (
+    REQUEST_ID,
     check_authored_name,
     check_content_id,
     check_request_id,
@@ -112,7 +113,8 @@ class SubmissionService(SubmissionServiceServicer):
             raise
 
     async def _existing(self, submission_id: str) -> Submission:
-        submission = await store.read(self._pool, submission_id)
+        known = REQUEST_ID.fullmatch(submission_id) is not None
+        submission = await store.read(self._pool, submission_id) if known else None
         if submission is None:
             mend = "`Submit` returns the ids there are"
             shown = submission_id[:80]

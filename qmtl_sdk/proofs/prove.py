@@ -86,4 +86,12 @@ def _key(node: Node, fingerprint: str, changed_at: TimeArray | None, budget: Bud
 
 def _depends_on_query(node: Node) -> bool:
     """Tell whether a tag query is among what the node needs: its NodeID does not cover the nodes that it found."""
-    return any(found.kind is NodeKind.TAG_QUERY for found in topological([node]))
+    waiting, seen = [node], {id(node)}
+    while waiting:
+        found = waiting.pop()
+        if found.kind is NodeKind.TAG_QUERY:
+            return True
+        new = [entry.node for entry in found.inputs if id(entry.node) not in seen]
+        seen.update(id(entry) for entry in new)
+        waiting += new
+    return False

@@ -38,8 +38,7 @@ class ReportStrategy:
     @property
     def equity(self) -> NDArray[np.float64]:
         """Return the growth of 1 at each bar."""
-        equity: NDArray[np.float64] = np.cumprod(1.0 + self.returns)
-        return equity
+        return np.multiply.accumulate(1.0 + self.returns)
 
     @property
     def drawdown(self) -> NDArray[np.float64]:

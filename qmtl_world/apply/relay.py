@@ -1,8 +1,9 @@
 """Relays the outbox to the control stream: in order, each event once, never over a stream that went another way.
 
-Before an event is published, the last message of its subject is read. The same event id: it is there already. Its
-predecessor (or nothing, for the first): published, on condition that nothing came in between. Anything else: the stream
-and the database disagree; that world's events stop, and the log says so, until an operator has looked.
+Before an event is published, the last message of its subject is read. This event or a later one of the world: it is
+there already. Its predecessor (or nothing, for the first): published, on condition that nothing came in between.
+Anything else: the stream and the database disagree; that world's events stop, and the log says so, until an operator
+has looked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus, StreamSpec
 from qmtl_foundation.jetstream.bus import translated_errors
 from qmtl_foundation.postgres import transaction
-from qmtl_foundation.postgres.pool import Pool
+from qmtl_foundation.postgres.pool import Connection, Pool
 
 STREAM: Final = "control"
 EVENT_ID: Final = "Qmtl-Event-Id"
@@ -31,10 +32,10 @@ RETRY_SECONDS: Final = 1.0
 # One relay at a time: whoever holds the lock. The oldest unpublished event of each world that is not stopped.
 _LOCK = "SELECT pg_try_advisory_xact_lock(7309940231)"
 _NEXT = """
-SELECT o.id, o.event_id, o.world, o.sequence, o.subject, o.payload,
-       (SELECT p.event_id FROM outbox p WHERE p.world = o.world AND p.sequence = o.sequence - 1) AS predecessor
-FROM outbox o WHERE o.publish_time IS NULL AND NOT o.world = ANY($1::text[]) ORDER BY o.id LIMIT $2
+SELECT id, event_id, world, sequence, subject, payload
+FROM outbox WHERE publish_time IS NULL AND NOT world = ANY($1::text[]) ORDER BY id LIMIT $2
 """
+_SEQUENCE = "SELECT sequence FROM outbox WHERE world = $1 AND event_id = $2"
 _PUBLISHED = "UPDATE outbox SET publish_time = now() WHERE id = $1"
 
 _log = logging.getLogger(__name__)
@@ -50,17 +51,20 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """Hold a subject's last message: its event id and stream sequence; empty and 0 when there is none."""
+    """Hold a subject's last message: its event id and its place in the stream; empty and 0 when there is none."""
 
     event_id: str = ""
-    sequence: int = 0
+    stream_sequence: int = 0
 
 
-def place(last: Last, event_id: str, predecessor: str) -> Place:
-    """Judge where the next event stands relative to a subject's last message."""
-    if last.event_id == event_id:
-        return Place.THERE
-    return Place.NEXT if last.event_id == predecessor else Place.ASTRAY
+def place(sequence: int, last: int | None) -> Place:
+    """Judge where an event stands, by its sequence in the world and that of the subject's last message.
+
+    ``last`` is 0 when the subject is empty, None when its last message is none of the world's events.
+    """
+    if last is None or sequence > last + 1:
+        return Place.ASTRAY
+    return Place.NEXT if sequence == last + 1 else Place.THERE
 
 
 class Relay:
@@ -96,23 +100,25 @@ class Relay:
             rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(self._stopped), BATCH)
             settled = 0
             for row in rows:
-                if row["world"] not in self._stopped and await self._publish(row):
+                if row["world"] not in self._stopped and await self._publish(connection, row):
                     await connection.execute(_PUBLISHED, row["id"])
                     settled += 1
             return settled
 
-    async def _publish(self, row: Mapping[str, Any]) -> bool:
+    async def _publish(self, connection: Connection, row: Mapping[str, Any]) -> bool:
         last = await self._last(row["subject"])
-        where = place(last, row["event_id"], row["predecessor"] or "")
+        last_sequence = await connection.fetchval(_SEQUENCE, row["world"], last.event_id) if last.event_id else 0
+        where = place(row["sequence"], last_sequence)
         if where is Place.ASTRAY:
             self._stopped.add(row["world"])
             _log.error(
-                "the control stream of world %s ends with event %s, but %s should follow %s: stopped",
-                row["world"], last.event_id, row["event_id"], row["predecessor"],
+                "the control stream of world %s ends with event %r (sequence %s), so %s (sequence %d) cannot follow: "
+                "stopped",
+                row["world"], last.event_id, last_sequence, row["event_id"], row["sequence"],
             )  # fmt: skip
             return False
         if where is Place.NEXT:
-            condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.sequence)}
+            condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.stream_sequence)}
             await self._bus.publish(row["subject"], row["payload"], condition)
         return True
 

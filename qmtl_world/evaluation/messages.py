@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from qmtl_foundation.clock import format_rfc3339
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
@@ -13,6 +14,8 @@ from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+
+MAX_FINDING: Final = 500
 
 
 def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) -> evaluation_pb2.Evaluation:
@@ -47,7 +50,11 @@ def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
     """Return the messages of outcomes."""
     return [
         world_pb2.RuleOutcome(
-            rule=each.rule, passed=each.passed, value=each.value, limit=each.limit, message=each.message
+            rule=each.rule,
+            passed=each.passed,
+            value=_finite(each.value),
+            limit=_finite(each.limit),
+            message=each.message,
         )
         for each in rules
     ]
@@ -77,8 +84,8 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     """Return what the submitted proofs say; whatever is not clearly passed is a finding or missing."""
     for finding in report.findings:
         state = _state(finding.kind)
-        where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
-        return Proof(state, f"{finding.message or finding.kind}: node {where}"[:500])
+        where = f"node {finding.node} at {finding.bar} for {finding.symbol}"
+        return Proof(state, _one_line(finding.message or where))
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
         return Proof(ProofState.PROVEN)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
@@ -106,6 +113,11 @@ def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2
     )
 
 
+def _one_line(text: str) -> str:
+    """Return a client's text in a form that any store and any screen takes."""
+    return "".join(each if each.isprintable() else " " for each in text[:MAX_FINDING])
+
+
 def _state(kind: str) -> ProofState:
     """Return the state that a finding's kind names; one that this release does not know is the gravest."""
     try:
@@ -117,3 +129,7 @@ def _state(kind: str) -> ProofState:
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that have a value."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -51,10 +51,11 @@ STATEMENTS = (
     """,
     """
     CREATE TABLE binding (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        submission_id text NOT NULL UNIQUE,
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
         strategy_version text NOT NULL,
-        submission_id text NOT NULL,
         preset text NOT NULL,
         as_of text NOT NULL,
         fingerprint text NOT NULL,
@@ -62,22 +63,14 @@ STATEMENTS = (
         end_time timestamptz,
         coverage double precision NOT NULL,
         gaps bigint NOT NULL,
-        bind_time timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (world, strategy_id)
+        bind_time timestamptz NOT NULL DEFAULT now()
     )
     """,
-    """
-    CREATE TABLE trial (
-        world text NOT NULL REFERENCES world ON DELETE CASCADE,
-        strategy_id text NOT NULL,
-        strategy_version text NOT NULL,
-        PRIMARY KEY (world, strategy_id, strategy_version)
-    )
-    """,
+    "CREATE INDEX binding_by_strategy ON binding (world, strategy_id, id DESC)",
     """
     CREATE TABLE evaluation (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        eval_key text NOT NULL UNIQUE,
+        eval_key text NOT NULL,
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
         strategy_version text NOT NULL,
@@ -92,8 +85,8 @@ STATEMENTS = (
         equity_curve double precision[] NOT NULL,
         series_ts bytea NOT NULL,
         series_ret bytea NOT NULL,
-        further_trials bigint NOT NULL,
-        create_time timestamptz NOT NULL DEFAULT now()
+        create_time timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (eval_key, world, strategy_id)
     )
     """,
     "CREATE INDEX evaluation_by_strategy ON evaluation (world, strategy_id, id DESC)",
@@ -114,7 +107,7 @@ STATEMENTS = (
     CREATE TABLE standing (
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
-        evaluation_id bigint NOT NULL REFERENCES evaluation ON DELETE CASCADE,
+        evaluation_id bigint NOT NULL REFERENCES evaluation ON DELETE CASCADE ON UPDATE CASCADE,
         status text NOT NULL,
         active boolean NOT NULL,
         side text NOT NULL,

@@ -50,8 +50,8 @@ class WorldSpec:
         """Check every field; raise QmtlError (INVALID_FIELD) naming it and the mend."""
         check_resource_name("world.name", self.name)
         check_resource_name("world.data_preset", self.data_preset)
-        if len(self.description) > MAX_DESCRIPTION:
-            raise invalid_field("world.description", f"must be at most {MAX_DESCRIPTION} characters")
+        if len(self.description) > MAX_DESCRIPTION or not self.description.isprintable():
+            raise invalid_field("world.description", f"must be one line of at most {MAX_DESCRIPTION} characters")
         if not (math.isfinite(self.bars_per_year) and 0 < self.bars_per_year <= MAX_BARS_PER_YEAR):
             raise invalid_field(
                 "world.bars_per_year", f"{self.bars_per_year} must be above 0, such as 252 for daily bars of NYSE"
@@ -108,7 +108,7 @@ class BoundDataset:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Hold the newest version of a strategy that was bound to a world."""
+    """Hold a version of a strategy that a submission bound to a world, and the data it was bound to."""
 
     world: str
     strategy_id: str

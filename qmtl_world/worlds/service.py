@@ -7,11 +7,11 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from qmtl_foundation.clock import Clock
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field, too_large
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceServicer
-from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres import acquire, rehearsal, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_foundation.requests import (
     check_content_id,
@@ -19,6 +19,7 @@ from qmtl_foundation.requests import (
     check_request_id,
     check_resource_name,
     check_strategy_id,
+    decode_number_token,
     decode_page_token,
     encode_page_token,
 )
@@ -46,14 +47,12 @@ class WorldService(WorldServiceServicer):
     async def CreateWorld(self, request: pb.CreateWorldRequest, context: Any) -> pb.CreateWorldResponse:
         """Make a world."""
         spec = from_world(request.world)
-        if request.validate_only:
-            return pb.CreateWorldResponse(world=request.world)
 
         async def work(connection: Connection) -> bytes:
             world = await store.add_world(connection, spec)
             return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
 
-        return pb.CreateWorldResponse.FromString(await once(self._pool, _named("CreateWorld", request), work))
+        return pb.CreateWorldResponse.FromString(await self._mutate("CreateWorld", request, work))
 
     async def GetWorld(self, request: pb.GetWorldRequest, context: Any) -> pb.GetWorldResponse:
         """Read a world."""
@@ -77,7 +76,7 @@ class WorldService(WorldServiceServicer):
         async def work(connection: Connection) -> bytes:
             current = await store.read_world(connection, spec.name, lock=True)
             check_etag(request.world.etag, current.etag)
-            world = current if request.validate_only else await store.change_world(connection, spec)
+            world = await store.change_world(connection, spec)
             return pb.UpdateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.UpdateWorldResponse.FromString(await self._mutate("UpdateWorld", request, work))
@@ -107,7 +106,7 @@ class WorldService(WorldServiceServicer):
         name = check_resource_name("world", request.world)
         text = request.yaml.encode()
         if len(text) > MAX_POLICY_BYTES:
-            raise invalid_field("yaml", f"has {len(text)} bytes; the limit is {MAX_POLICY_BYTES}")
+            raise too_large("yaml", len(text), MAX_POLICY_BYTES)
         content_id = await self._processes.check_policy(text)
 
         async def work(connection: Connection) -> bytes:
@@ -124,7 +123,7 @@ class WorldService(WorldServiceServicer):
     async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Any) -> pb.ListPoliciesResponse:
         """List policy versions."""
         name, size = check_resource_name("world", request.world), check_page_size(request.page_size)
-        below = _version_token(request.page_token)
+        below = decode_number_token(request.page_token, NEWEST)
         async with acquire(self._pool) as connection:
             await store.read_world(connection, name)
             policies = await store.list_policies(connection, name, below, size + 1)
@@ -153,7 +152,7 @@ class WorldService(WorldServiceServicer):
             activation_set = await apply_store.read_set(connection, name)
             standings = await evaluation_store.list_standings(connection, name)
             latest = await evaluation_store.read_round(connection, name)
-            trials = await evaluation_store.count_trials(connection, name)
+            trials = await store.count_trials(connection, name)
         return to_status(to_world(world), standings, activation_set, latest, trials)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:
@@ -162,7 +161,7 @@ class WorldService(WorldServiceServicer):
             world=check_resource_name("world", request.world),
             strategy_id=check_strategy_id(request.strategy_id),
             strategy_version=check_content_id("strategy_version", request.strategy_version),
-            submission_id=request.submission_id,
+            submission_id=_submission_id(request.submission_id),
             dataset=from_dataset(request.dataset),
         )
         async with transaction(self._pool) as connection:
@@ -176,15 +175,15 @@ class WorldService(WorldServiceServicer):
         name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
-            binding = await store.read_binding(connection, name, strategy_id)
+            binding = await store.newest_binding(connection, name, strategy_id)
             active = await apply_store.active_version(connection, name, strategy_id)
         return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, active, self._clock())))
 
     async def _mutate(self, method: str, request: Any, work: Any) -> bytes:
-        """Do a mutation once, or plan it (``validate_only``) without storing an answer."""
+        """Do a mutation once, or rehearse it (``validate_only``): the answer is as if, and nothing is stored."""
         if not request.validate_only:
             return await once(self._pool, _named(method, request), work)
-        async with transaction(self._pool) as connection:
+        async with rehearsal(self._pool) as connection:
             plan: bytes = await work(connection)
         return plan
 
@@ -195,10 +194,7 @@ def _named(method: str, request: Message) -> Request:
     return Request(check_request_id(request_id), method, request_hash)
 
 
-def _version_token(token: str) -> int:
-    text = decode_page_token(token)
-    if not text:
-        return NEWEST
-    if not text.isdigit():
-        raise invalid_field("page_token", "is not a token of ours; leave it empty to start again")
-    return min(int(text), NEWEST)
+def _submission_id(text: str) -> str:
+    if not 0 < len(text) <= 64 or not text.isalnum():
+        raise invalid_field("submission_id", f"{text[:80]!r} is not an id that a gateway gave")
+    return text

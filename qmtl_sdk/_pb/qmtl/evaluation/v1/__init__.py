@@ -156,9 +156,11 @@ class EvaluateRequest(betterproto2.Message):
     Execution model used; must be the world's.
     """
 
-    further_trials: "int" = betterproto2.field(14, betterproto2.TYPE_INT64)
+    effective_mode: "__common__v1__.EffectiveMode" = betterproto2.field(
+        14, betterproto2.TYPE_ENUM, default_factory=lambda: __common__v1__.EffectiveMode(0)
+    )
     """
-    Number of further parameter sets that were tried beside this one, [0, 1,000,000]; counts as the world's trials.
+    Mode of the context under which it was computed. Below VALIDATE it is evaluated and never activated.
     """
 
     code_version: "str" = betterproto2.field(15, betterproto2.TYPE_STRING)
