@@ -33,6 +33,7 @@ from qmtl_foundation.rpc import interceptor, server
 from qmtl_foundation.settings import PREFIX
 from qmtl_foundation.statistics.catalog import METRICS
 from qmtl_gateway.settings import GatewaySettings
+from qmtl_sdk.cli import reference
 from qmtl_sdk.data.preset import builtin_presets
 from qmtl_sdk.operators.catalog import OPERATORS
 from qmtl_sdk.strategy.expression import Expression
@@ -231,6 +232,8 @@ def identity_example() -> str:
 
 
 GENERATORS: Final[Mapping[str, Callable[[], str]]] = {
+    "cli-commands": reference.commands,
+    "cli-exit-codes": reference.exit_codes,
     "execution-domains": execution_domains,
     "downgrade-reasons": downgrade_reasons,
     "metrics": metrics,

@@ -18,8 +18,8 @@ from qmtl_sdk import Strategy, long_only
 
 
 class SmaCross(Strategy):
-    fast: int = 10
-    slow: int = 50
+    fast: int = 20
+    slow: int = 200
 
     def setup(self):
         close = self.bars()["close"]  # symbols and interval come from the world's data preset
@@ -31,7 +31,7 @@ POLICY: Final = """\
 # Which strategies are good enough for the world, and how they share it. All keys: docs/policies.md.
 gates:
   - {name: sharpe, rule: "metrics.sharpe >= 0.3"}
-  - {name: drawdown, rule: "metrics.max_drawdown <= 0.5"}
+  - {name: drawdown, rule: "metrics.max_drawdown <= 0.6"}
 score: "metrics.sharpe"
 select: {top_k: 3}
 """
@@ -40,9 +40,7 @@ select: {top_k: 3}
 @command
 def init(
     session: Session,
-    directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where to write; made when it is missing.")
-    ] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is missing.")] = Path(),
 ) -> None:
     """Write an example strategy and a policy, and say how to go on."""
     from qmtl_foundation.errors import QmtlError, Reason, invalid_field
@@ -61,7 +59,7 @@ def init(
     strategy, policy = texts
     following = [
         "qmtl up",
-        f"qmtl world create {WORLD} --policy {policy}",
+        f"qmtl world create {WORLD} --mode paper --share-policy world --policy {policy}",
         f"qmtl submit {strategy}:SmaCross --world {WORLD}",
     ]
     written = [str(file) for file in texts]

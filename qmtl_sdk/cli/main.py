@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: ``qmtl --help`` costs Typer and
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -53,7 +54,14 @@ def root(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's) and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None and code == ExitCode.INTERRUPTED:
+        sys.stderr.flush()
+        os._exit(code)  # at its end Python waits for threads, and so for the backtest that was interrupted
+    return code
+
+
+def _run(given: list[str]) -> int:
     session = _as_far_as_readable(given)
     try:
         code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
@@ -64,7 +72,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except QmtlError as error:
         return failures.report_refusal(session, error)
     except BrokenPipeError:  # the reader has gone, as of `qmtl … | head`
-        sys.stdout = None  # type: ignore[assignment]  # nothing is left to flush at the end
+        sys.stdout = None  # nothing is left to flush at the end
         return ExitCode.OK
     except Exception as error:  # the last place: a person gets a sentence, never a traceback unasked
         return failures.report_fault(session, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,10 +11,9 @@ import typer
 from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
 
 if TYPE_CHECKING:
-    from qmtl_sdk._pb.qmtl.world.v1 import Policy
+    from qmtl_sdk._pb.qmtl.world.v1 import ListPoliciesResponse, Policy
     from qmtl_sdk.client.gateway import Gateway
 
-PAGE: Final = 1000
 INT32_MAX: Final = 2**31 - 1
 
 app = typer.Typer(help="Check, upload, list and activate policy versions.", rich_markup_mode=None)
@@ -105,13 +105,10 @@ def _uploaded(
 
 async def _versions(gateway: Gateway, world: str) -> list[Policy]:
     from qmtl_sdk._pb.qmtl.world.v1 import ListPoliciesRequest
+    from qmtl_sdk.client.paging import PAGE, all_pages
 
-    found: list[Policy] = []
-    token = ""
-    while True:
+    def send(token: str) -> Awaitable[ListPoliciesResponse]:
         request = ListPoliciesRequest(world=world, page_size=PAGE, page_token=token)
-        page = await gateway.call(lambda asked=request: gateway.worlds.list_policies(asked, timeout=CALL_SECONDS))
-        found += page.policies
-        token = page.next_page_token
-        if not token:
-            return found
+        return gateway.worlds.list_policies(request, timeout=CALL_SECONDS)
+
+    return [policy for page in await all_pages(gateway, send) for policy in page.policies]

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Session:
             return
         console = stdout_console()
         for each in shown:
-            console.print(each)
+            console.print(each, soft_wrap=isinstance(each, str))
 
     def ask(self, work: Callable[[Gateway], Awaitable[Answer]]) -> Answer:
         """Return what ``work`` brings from the gateway. Raises QmtlError."""
@@ -124,8 +125,10 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
 def _console(stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_COLUMNS)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PLAIN_COLUMNS
+    return console
 
 
 def _strict(value: Any) -> Any:

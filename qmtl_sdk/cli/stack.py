@@ -112,6 +112,8 @@ def _directory(given: Path | None) -> Path:
 
 def _steps(session: Session) -> OnProgress:
     """Return what shows each step on stderr; nothing where the answer is JSON."""
+    from rich.text import Text
+
     from qmtl_sdk.local.progress import silent
 
     if session.json:
@@ -119,8 +121,8 @@ def _steps(session: Session) -> OnProgress:
     console = stderr_console()
 
     def show(progress: Progress) -> None:
-        console.print(f"[dim]{progress.name:<10}[/dim] {progress.phase.value} ", end="")
-        console.print(progress.detail, markup=False, soft_wrap=True, style="dim")
+        step = ((f"{progress.name:<10}", "bold"), f"{progress.phase.value} ", (progress.detail, "dim"))
+        console.print(Text.assemble(*step), soft_wrap=True)
 
     return show
 

@@ -11,12 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qmtl_foundation.statistics.catalog import METRICS, Unit
+
 Document = Mapping[str, Any]
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS: Final = 24
 KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
-FRACTIONS: Final = frozenset({"total_return", "cagr", "volatility", "max_drawdown", "hit_rate", "win_rate", "exposure"})
+FRACTIONS: Final = frozenset({Unit.FRACTION, Unit.FRACTION_PER_YEAR})
 STATUS_STYLES: Final = {"valid": "green", "invalid": "yellow", "rejected": "red", "pending": "cyan"}
 ABSENT: Final = "-"
 
@@ -47,17 +49,21 @@ def percent(fraction: float | None) -> str:
 
 
 def metric(name: str, value: float | None) -> str:
-    """Return a metric as its unit is read."""
-    return percent(value) if name in FRACTIONS else number(value)
+    """Return a metric as its unit is read: fractions in percent, counts without decimals."""
+    unit = METRICS[name].unit if name in METRICS else Unit.RATIO
+    if unit in FRACTIONS:
+        return percent(value)
+    return number(value, 0 if unit is Unit.COUNT else 2)
 
 
 def reason(rule: Document) -> str:
-    """Return why a rule failed: its name, the value and the limit where there are any, and its sentence."""
-    value, limit = rule.get("value"), rule.get("limit")
-    numbers = "" if value is None else f" {number(value, 4)}"
-    numbers += "" if limit is None else f" (limit {number(limit, 4)})"
-    message = rule.get("message", "")
-    return f"{rule['rule']}{numbers}" + (f": {message}" if message else "")
+    """Return why a rule failed, with the value and the limit where there are any."""
+    name, value, limit = rule["rule"], rule["value"], rule["limit"]
+    message = rule["message"].removeprefix(f"{name}: ")
+    numbers = [f"{word} {number(each, 4)}" for word, each in (("value", value), ("limit", limit)) if each is not None]
+    if any(character.isdigit() for character in message):  # it states them itself
+        numbers = []
+    return ": ".join(filter(None, (name, message, ", ".join(numbers))))
 
 
 def key_values(document: Document) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -13,6 +13,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
     ExecutionModel,
     GetWorldRequest,
     ListWorldsRequest,
+    ListWorldsResponse,
     SizingRule,
     UpdateWorldRequest,
     UploadPolicyRequest,
@@ -21,10 +22,10 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
 from qmtl_sdk.cli.documents import FILLS, REBALANCES, SHARE_POLICIES, SIZINGS, Document, mode_of, world_document
 from qmtl_sdk.cli.session import CALL_SECONDS, Session
 from qmtl_sdk.client.gateway import Gateway, new_request_id
+from qmtl_sdk.client.paging import PAGE, all_pages
 from qmtl_sdk.client.presets import fetch_preset
 from qmtl_sdk.data.preset import WorldDataPreset
 
-PAGE: Final = 1000
 INT32_MAX: Final = 2**31 - 1
 
 Number = TypeVar("Number")
@@ -105,18 +106,14 @@ def delete(session: Session, name: str) -> None:
 def list_all(session: Session) -> list[Document]:
     """Return every world, by name."""
 
-    async def work(gateway: Gateway) -> list[World]:
-        found: list[World] = []
-        token = ""
-        while True:
+    async def work(gateway: Gateway) -> list[ListWorldsResponse]:
+        def send(token: str) -> Awaitable[ListWorldsResponse]:
             request = ListWorldsRequest(page_size=PAGE, page_token=token)
-            page = await gateway.call(lambda asked=request: gateway.worlds.list_worlds(asked, timeout=CALL_SECONDS))
-            found += page.worlds
-            token = page.next_page_token
-            if not token:
-                return found
+            return gateway.worlds.list_worlds(request, timeout=CALL_SECONDS)
 
-    return [world_document(world) for world in session.ask(work)]
+        return await all_pages(gateway, send)
+
+    return [world_document(world) for page in session.ask(work) for world in page.worlds]
 
 
 async def _read(gateway: Gateway, name: str) -> World:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.gateway import Gateway, connect
 from qmtl_sdk.client.loop import run
+from qmtl_sdk.client.paging import PAGE, all_pages
 from qmtl_sdk.data.preset import WorldDataPreset, builtin_presets
 
+if TYPE_CHECKING:
+    from qmtl_sdk._pb.qmtl.dataset.v1 import ListPresetsResponse
+
 CALL_SECONDS: Final = 10.0
-PAGE: Final = 1000
 
 
 async def register_preset(gateway: Gateway, preset: WorldDataPreset) -> None:
@@ -38,15 +41,12 @@ async def list_presets(gateway: Gateway) -> tuple[WorldDataPreset, ...]:
     """Return every registered preset, by name."""
     from qmtl_sdk._pb.qmtl.dataset.v1 import ListPresetsRequest
 
-    found: list[WorldDataPreset] = []
-    token = ""
-    while True:
+    def send(token: str) -> Awaitable[ListPresetsResponse]:
         request = ListPresetsRequest(page_size=PAGE, page_token=token)
-        page = await gateway.call(lambda asked=request: gateway.datasets.list_presets(asked, timeout=CALL_SECONDS))
-        found += [WorldDataPreset.parse(each.document) for each in page.presets]
-        token = page.next_page_token
-        if not token:
-            return tuple(found)
+        return gateway.datasets.list_presets(request, timeout=CALL_SECONDS)
+
+    pages = await all_pages(gateway, send)
+    return tuple(WorldDataPreset.parse(each.document) for page in pages for each in page.presets)
 
 
 def register_builtin_presets(address: Address) -> tuple[str, ...]:

@@ -39,12 +39,16 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
     return values
 
 
-@lru_cache(maxsize=256)
 def declared_parameters(strategy: type, root: type) -> Mapping[str, type]:
     """Return the types of a strategy class's parameters by name, those of its bases first.
 
     Raises QmtlError INVALID_STRATEGY for an annotation that is no parameter's.
     """
+    return _declared(strategy, root)
+
+
+@lru_cache(maxsize=256)
+def _declared(strategy: type, root: type) -> Mapping[str, type]:
     try:
         hints = get_type_hints(strategy)
     except Exception as error:  # an annotation can raise anything
