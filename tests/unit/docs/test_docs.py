@@ -10,14 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
+from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.identity import node_crc32
+from qmtl_foundation.requests import check_page_size
 from qmtl_sdk import Strategy
 from qmtl_sdk.cli.main import app
+from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.preset import WorldDataPreset
+from qmtl_sdk.strategy.code import code_hash
+from qmtl_sdk.strategy.evaluate import evaluate
 from qmtl_sdk.strategy.program import build
+from qmtl_sdk.strategy.targets import output_array
+from qmtl_sdk.strategy.values import Axis
 from qmtl_world.evaluation.policy import compile_policy
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,8 +71,8 @@ def resolve(words: list[str]) -> Any:
     return command
 
 
-def generator() -> Any:
-    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+def loaded(name: str, file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -72,18 +80,29 @@ def generator() -> Any:
     return module
 
 
-def strategy_of(source: str) -> type[Strategy]:
-    """Return the strategy that a block defines, without submitting it."""
+def generator() -> Any:
+    return loaded("docs_generate", ROOT / "docs" / "generate.py")
+
+
+def strategy_of(source: str, folder: Path) -> type[Strategy]:
+    """Return the strategy that a block defines, without submitting it; from a file, since identities need source."""
     tree = ast.parse(source)
     tree.body = [statement for statement in tree.body if not isinstance(statement, ast.Expr)]
-    names: dict[str, Any] = {}
-    exec(compile(tree, "block", "exec"), names)  # noqa: S102  # the repository's own document
+    file = folder / "shown.py"
+    file.write_text(ast.unparse(tree))
+    names = vars(loaded("shown", file)).values()
     (found,) = (
-        each
-        for each in names.values()
-        if isinstance(each, type) and issubclass(each, Strategy) and each is not Strategy
+        each for each in names if isinstance(each, type) and issubclass(each, Strategy) and each is not Strategy
     )
     return found
+
+
+def random_bars() -> Panel:
+    """Return 80 daily bars of 3 symbols."""
+    steps = np.random.default_rng(7).normal(0.0, 0.02, (80, 3))
+    close = np.ascontiguousarray(100.0 * np.exp(np.cumsum(steps, axis=0)))
+    columns = dict.fromkeys(("open", "high", "low", "close", "volume"), close)
+    return Panel(np.arange(80, dtype=np.int64) * 86_400_000_000_000, ("A", "B", "C"), columns, 86_400)
 
 
 def test_generated_sections_are_what_the_code_says() -> None:
@@ -145,11 +164,33 @@ def test_preset_shown_is_valid() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/authoring.md"])
-def test_strategy_shown_builds(name: str) -> None:
-    strategy = strategy_of(blocks(ROOT / name, "python")[0])
-    program = build(strategy)
+def test_strategy_shown_builds(name: str, tmp_path: Path) -> None:
+    program = build(strategy_of(blocks(ROOT / name, "python")[0], tmp_path))
     assert program.name == "SmaCross"
     assert program.warmup_bars == 49
+
+
+def test_strategies_of_the_authors_page_state_weights(tmp_path: Path) -> None:
+    bars = random_bars()
+    shown = [block for block in blocks(ROOT / "docs" / "authoring.md", "python") if "(Strategy):" in block]
+    for block in shown:
+        program = build(strategy_of(block, tmp_path))
+        (stream,) = program.streams
+        evaluation = evaluate(program.nodes, {stream.node_id: bars})
+        weights = output_array(program, evaluation, Axis(bars.timestamps, bars.symbols))
+        assert np.isfinite(weights[program.warmup_bars :]).all()
+        assert weights[program.warmup_bars :].sum(axis=1).max() == pytest.approx(1.0)
+    assert len(shown) == 3
+
+
+def test_refusals_shown_are_what_the_code_says() -> None:
+    weights = [0.5, 0.5]
+    with pytest.raises(QmtlError) as page:
+        check_page_size(-1)
+    with pytest.raises(QmtlError) as capture:
+        code_hash(lambda view: weights[0])
+    assert page.value.message in (ROOT / "docs" / "contracts.md").read_text()
+    assert capture.value.message in (ROOT / "docs" / "authoring.md").read_text()
 
 
 def test_worked_example_has_the_ids_that_the_sdk_computes() -> None:
