@@ -1,1 +1,1 @@
-"""Benchmarks: each measures QMTL beside its peer, or the raw floor, in the same run: ``python -m benchmarks [NAME…]``."""
+"""Benchmarks: each measures QMTL beside its peer, or the raw floor, in one run: ``python -m benchmarks [NAME…]``."""
