@@ -54,7 +54,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 
 lock: $(READY)
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --upgrade --all-extras --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --all-extras --output-file constraints.txt pyproject.toml
 	sed -i '/^qmtl/d' constraints.txt # our own extras name ourselves
 
 clean:

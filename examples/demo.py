@@ -14,13 +14,13 @@ from pathlib import Path
 from breakout import Breakout
 from clairvoyant import Clairvoyant
 from momentum import Momentum
-from qmtl_sdk.cli.main import run as qmtl
 from reversion import Reversion
 from rich.console import Console
 from sma_cross import SmaCross
 from vol_target import VolTarget
 
 from qmtl_sdk import Runner
+from qmtl_sdk.cli.main import run as qmtl
 from qmtl_sdk.local import stack
 
 WORLD = "equity_trend_1d"

@@ -5,7 +5,8 @@ The status names are those of ``google.rpc.Code``; putting them on the wire is `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -144,3 +145,16 @@ def too_large(field: str, size: int, limit: int) -> QmtlError:
         metadata={"field": field, "limit": str(limit)},
         violations=(FieldViolation(field, description),),
     )
+
+
+@contextmanager
+def within(path: str) -> Iterator[None]:
+    """Let a refusal of a field say in which message the field stands: ``path`` comes before its name."""
+    try:
+        yield
+    except QmtlError as error:
+        if error.reason is not Reason.INVALID_FIELD:
+            raise
+        named = {**error.metadata, "field": f"{path}.{error.metadata.get('field', '')}"}
+        violations = tuple(FieldViolation(f"{path}.{each.field}", each.description) for each in error.violations)
+        raise QmtlError(error.reason, f"{path}.{error.message}", metadata=named, violations=violations) from error

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason
@@ -28,11 +27,9 @@ from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset
 from qmtl_world.evaluation.model import EvaluationMetrics, Proof, RoundState, StrategyDecision
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.round import RoundResult, RoundTask, decide_round
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import Binding, PolicyVersion, World
-
-if TYPE_CHECKING:
-    from qmtl_world.evaluation.round import RoundResult
 
 RESOURCE_POLICY = "standard/1"  # how evaluations are computed: one worker, no sampling
 NO_SNAPSHOT = datetime.fromtimestamp(0, UTC)  # a strategy without a snapshot begins no round: every snapshot is later
@@ -118,8 +115,6 @@ async def settle(
     now: datetime,
 ) -> Evaluated:
     """Store an evaluation, decide the world's round, and switch what may trade where the policy applies by itself."""
-    from qmtl_world.evaluation.round import RoundTask, decide_round
-
     ground = await read_ground(connection, terms, lock=True)
     record = await _store_evaluation(connection, ground, terms, measured, now)
     in_force = await apply_store.read_set(connection, terms.world)

@@ -85,11 +85,9 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
     async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
-        from qmtl_world.evaluation.worker import evaluate_series  # NumPy and Polars: not at start
-
         if terms.cross_context_hits:
             self._cross_context_hits.add(terms.cross_context_hits)
-        measured = await self._processes.run(evaluate_series, await self._task(terms, request))
+        measured = await self._processes.measure(await self._task(terms, request))
 
         async def work(connection: Connection) -> bytes:
             evaluated = await settle(connection, self._processes, terms, measured, self._clock())

@@ -21,17 +21,17 @@ from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standin
 
 MAX_TRIAL_SERIES = 100
 
-# The same evaluation again takes its place as the newest one, under the policy that judges now.
+# The same evaluation again takes its place as the newest one. Two strategies of equal code share a key, not a row.
 _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
                         status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, create_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-ON CONFLICT (eval_key) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
-    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate,
+ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
+    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate, as_of = excluded.as_of,
     create_time = excluded.create_time
 RETURNING id
 """
-_GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2"
+_GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2 ORDER BY id DESC LIMIT 1"
 _LIST = """
 SELECT * FROM evaluation WHERE world = $1 AND ($2 = '' OR strategy_id = $2) AND id < $3 ORDER BY id DESC LIMIT $4
 """
@@ -97,7 +97,7 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord) -> in
 
 
 async def read_evaluation(connection: Connection, world: str, eval_key: str) -> EvaluationRecord | None:
-    """Return an evaluation, or None."""
+    """Return the newest evaluation under a key, or None."""
     row = await connection.fetchrow(_GET, world, eval_key)
     return None if row is None else _to_record(row)
 

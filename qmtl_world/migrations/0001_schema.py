@@ -70,7 +70,7 @@ STATEMENTS = (
     """
     CREATE TABLE evaluation (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        eval_key text NOT NULL UNIQUE,
+        eval_key text NOT NULL,
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
         strategy_version text NOT NULL,
@@ -85,7 +85,8 @@ STATEMENTS = (
         equity_curve double precision[] NOT NULL,
         series_ts bytea NOT NULL,
         series_ret bytea NOT NULL,
-        create_time timestamptz NOT NULL DEFAULT now()
+        create_time timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (eval_key, world, strategy_id)
     )
     """,
     "CREATE INDEX evaluation_by_strategy ON evaluation (world, strategy_id, id DESC)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.errors import invalid_field, within
 from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, EffectiveMode, parse_mode
 from qmtl_foundation.execution_model import ExecutionModel, Fill, Rebalance, Sizing, SizingRule
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2
@@ -47,6 +47,8 @@ _SHARES = {
 
 def from_world(message: world_pb2.World) -> WorldSpec:
     """Return what a message states of a world; raise QmtlError naming the field that cannot be."""
+    with within("world"):
+        execution_model, sizing_rule = from_execution_model(message.execution_model), _from_sizing(message.sizing_rule)
     return WorldSpec(
         name=message.name,
         data_preset=message.data_preset,
@@ -54,8 +56,8 @@ def from_world(message: world_pb2.World) -> WorldSpec:
         description=message.description,
         mode=_mode(message.mode),
         allow_live=message.allow_live,
-        execution_model=from_execution_model(message.execution_model),
-        sizing_rule=_from_sizing(message.sizing_rule),
+        execution_model=execution_model,
+        sizing_rule=sizing_rule,
         share_policy=_known("world.share_policy", message.share_policy, _SHARES),
         decision_ttl_s=message.decision_ttl_s or DECISION_TTL_SECONDS,
     )
@@ -86,16 +88,17 @@ def to_world(world: World) -> world_pb2.World:
 
 def from_execution_model(message: world_pb2.ExecutionModel) -> ExecutionModel:
     """Return the execution model of a message."""
-    return ExecutionModel(
-        fill=_known("execution_model.fill", message.fill, _FILLS),
-        slippage_bp=message.slippage_bp,
-        fee_bp=message.fee_bp,
-        rebalance=_known("execution_model.rebalance", message.rebalance, _REBALANCES),
-        drift=message.drift,
-        can_short=message.can_short,
-        initial_cash=message.initial_cash or DEFAULT_CASH,
-        cash_rate=message.cash_rate,
-    )
+    with within("execution_model"):
+        return ExecutionModel(
+            fill=_known("fill", message.fill, _FILLS),
+            slippage_bp=message.slippage_bp,
+            fee_bp=message.fee_bp,
+            rebalance=_known("rebalance", message.rebalance, _REBALANCES),
+            drift=message.drift,
+            can_short=message.can_short,
+            initial_cash=message.initial_cash or DEFAULT_CASH,
+            cash_rate=message.cash_rate,
+        )
 
 
 def to_policy(policy: PolicyVersion) -> world_pb2.Policy:
@@ -146,8 +149,8 @@ def _mode(number: int) -> EffectiveMode:
 
 
 def _from_sizing(message: world_pb2.SizingRule) -> SizingRule:
-    kind = _known("sizing_rule.sizing", message.sizing, _SIZINGS)
-    return SizingRule(kind, message.gross_limit or DEFAULT_GROSS)
+    with within("sizing_rule"):
+        return SizingRule(_known("sizing", message.sizing, _SIZINGS), message.gross_limit or DEFAULT_GROSS)
 
 
 def _to_execution_model(model: ExecutionModel) -> world_pb2.ExecutionModel:

@@ -1,0 +1,325 @@
+"""Evaluations through the gateway: what is measured, who is activated, what a repetition does, which terms are refused."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
+from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
+from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
+from qmtl_sdk.local.progress import ProcessStatus
+from tests.support.cohorts import arrow, days
+from tests.support.desk import (
+    CALL_SECONDS,
+    LATER,
+    POLICY,
+    STRICT_POLICY,
+    Asked,
+    Desk,
+    evaluate,
+    evaluation_request,
+    make_world,
+    metrics,
+    put_policy,
+    refusal,
+    register_data,
+    relayed_set,
+    request_id,
+    returns,
+    submit,
+    world_status,
+)
+from tests.support.waiting import wait_until
+
+OTHER_ID = "blake3:" + "cd" * 32
+
+
+def failed_rules(evaluation: evaluation_pb2.Evaluation) -> list[str]:
+    return [each.rule for each in evaluation.rules if not each.passed]
+
+
+def evaluations(desk: Desk, world: str) -> list[evaluation_pb2.Evaluation]:
+    return list(desk.evaluations.ListEvaluations(pb.ListEvaluationsRequest(world=world)).evaluations)
+
+
+def test_a_good_strategy_is_activated_and_every_view_of_the_world_agrees(desk: Desk) -> None:
+    world = make_world(desk)
+    answer = evaluate(desk, Asked(world))
+    evaluation, activation = answer.evaluation, answer.activation
+    assert (evaluation.status, failed_rules(evaluation)) == ("valid", [])
+    assert evaluation.metrics["sharpe"] == pytest.approx(
+        np.sqrt(252.0) * returns().mean() / returns().std(ddof=1), rel=1e-12
+    )
+    assert (activation.active, activation.weight, activation.epoch, activation.sequence) == (True, 1.0, 1, 1)
+    assert answer.decision.effective_mode == execution_pb2.EFFECTIVE_MODE_PAPER
+    assert [(each.strategy_id, each.weight) for each in answer.allocations.strategies] == [("ann/Trend", 1.0)]
+    status = world_status(desk, world)
+    (standing,) = status.strategies
+    assert (standing.active, standing.weight, standing.eval_key) == (True, 1.0, evaluation.eval_key)
+    assert dict(standing.metrics) == dict(evaluation.metrics)
+    assert list(standing.rules) == list(evaluation.rules)
+    assert (standing.score, standing.contribution) == (evaluation.score, evaluation.contribution)
+    assert (status.epoch, status.sequence, status.trials, status.as_of) == (1, 1, 1, "2013-03-01T21:00:00Z")
+    assert list(relayed_set(desk, world, 1).activations) == [activation]
+    request = allocation_service_pb2.GetAllocationsRequest(world=world)
+    assert desk.allocations.GetAllocations(request).allocations == answer.allocations
+    request = pb.GetEvaluationRequest(world=world, eval_key=evaluation.eval_key)
+    stored = desk.evaluations.GetEvaluation(request).evaluation
+    assert (stored.status, dict(stored.metrics), list(stored.rules)) == (
+        "valid",
+        dict(evaluation.metrics),
+        list(evaluation.rules),
+    )
+
+
+def test_the_same_request_is_one_evaluation_and_one_sequence_step(desk: Desk) -> None:
+    world = make_world(desk)
+    request = evaluation_request(submit(desk, Asked(world)))
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: desk.evaluations.Evaluate(request, timeout=CALL_SECONDS), range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert len(evaluations(desk, world)) == 1
+    assert world_status(desk, world).sequence == 1
+    request.code_version = "2.0.0"
+    assert refusal(lambda: desk.evaluations.Evaluate(request)).reason == "REQUEST_ID_REUSED"
+
+
+def test_an_unchanged_set_takes_no_sequence(desk: Desk) -> None:
+    world = make_world(desk)
+    first = evaluate(desk, Asked(world))
+    again = evaluate(desk, Asked(world))
+    assert again.activation == first.activation
+    evaluate(desk, Asked(world, "Flat"), returns(-0.002, seed=2))
+    assert world_status(desk, world).sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("strategy_version", OTHER_ID),
+        ("as_of", LATER),
+        ("as_of", ""),
+        ("dataset_fingerprint", OTHER_ID),
+        ("dataset_fingerprint", ""),
+        ("execution_model", world_pb2.ExecutionModel(fee_bp=5.0)),
+    ],
+)
+def test_terms_other_than_the_bound_ones_are_refused_by_name(desk: Desk, field: str, value: Any) -> None:
+    world = make_world(desk)
+    request = evaluation_request(submit(desk, Asked(world)), **{field: value})
+    found = refusal(lambda: desk.evaluations.Evaluate(request))
+    assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "BINDING_MISMATCH")
+    assert found.metadata["field"] == field
+    assert found.metadata["expected"] != found.metadata["given"]
+    assert evaluations(desk, world) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("returns", {"returns": b"no arrow"}),
+        ("returns", {"returns": arrow({"ts": days(0), "return": np.zeros(0)})}),
+        ("returns.return", {"returns": arrow({"ts": days(3), "return": [0.1, float("nan"), 0.1]})}),
+        ("returns.return", {"returns": arrow({"ts": days(3), "return": [0.1, float("inf"), 0.1]})}),
+        ("returns.return", {"returns": arrow({"ts": days(2), "return": [0.1, -1.5]})}),
+        ("returns.ts", {"returns": arrow({"ts": days(3)[::-1], "return": [0.1, 0.1, 0.1]})}),
+        ("returns.ts", {"returns": arrow({"ts": days(2)[[0, 0]], "return": [0.1, 0.1]})}),
+    ],
+)
+def test_a_bad_series_is_refused_and_nothing_is_stored(desk: Desk, field: str, fields: dict[str, bytes]) -> None:
+    world = make_world(desk)
+    request = evaluation_request(submit(desk, Asked(world)), **fields)
+    found = refusal(lambda: desk.evaluations.Evaluate(request))
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SERIES")
+    assert found.fields == (field,)
+    assert evaluations(desk, world) == []
+    assert world_status(desk, world).trials == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"further_trials": -1},
+        {"cross_context_cache_hits": -1},
+        {"code_version": "x" * 81},
+        {"strategy_id": "nobody"},
+        {"strategy_version": "nonsense"},
+        {"as_of": "yesterday"},
+        {"as_of": "0001-01-01T00:00:00+23:00"},
+        {"request_id": ""},
+    ],
+)
+def test_a_bad_field_of_an_evaluation_is_named(desk: Desk, fields: dict[str, Any]) -> None:
+    request = evaluation_request(submit(desk, Asked(make_world(desk))), **fields)
+    found = refusal(lambda: desk.evaluations.Evaluate(request))
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert found.fields == tuple(fields)
+
+
+def test_returns_alone_are_evaluated_and_never_activated(desk: Desk) -> None:
+    world = make_world(desk)
+    unproven = evaluation_pb2.ProofReport(status=evaluation_pb2.PROOF_STATUS_UNPROVEN)
+    answer = evaluate(desk, Asked(world), targets=b"", proofs=unproven)
+    assert answer.evaluation.status == "valid"
+    assert failed_rules(answer.evaluation) == ["no_target"]
+    assert not answer.HasField("activation")
+    assert world_status(desk, world).sequence == 0
+
+
+def test_missing_proofs_reject(desk: Desk) -> None:
+    for report in (evaluation_pb2.ProofReport(), evaluation_pb2.ProofReport(status=99)):
+        answer = evaluate(desk, Asked(make_world(desk)), proofs=report)
+        assert answer.evaluation.status == "rejected"
+        assert failed_rules(answer.evaluation) == ["unproven"]
+        assert not answer.HasField("activation")
+
+
+@pytest.mark.parametrize("kind", ["look_ahead", "warm_up_too_short", "not_resumable", "not_deterministic"])
+def test_a_finding_rejects_even_beside_a_status_that_says_passed(desk: Desk, kind: str) -> None:
+    finding = evaluation_pb2.ProofFinding(kind=kind, node="peek\0", bar="2004-08-19T20:00:00Z", message="sees\nlater")
+    report = evaluation_pb2.ProofReport(status=evaluation_pb2.PROOF_STATUS_PASSED, findings=[finding])
+    answer = evaluate(desk, Asked(make_world(desk)), proofs=report)
+    assert answer.evaluation.status == "rejected"
+    assert failed_rules(answer.evaluation) == [kind]
+    assert "peek" in next(each.message for each in answer.evaluation.rules if each.rule == kind)
+
+
+def test_without_an_active_policy_nothing_is_evaluated(desk: Desk) -> None:
+    world = make_world(desk, policy="")
+    submission = submit(desk, Asked(world))
+    assert submission.decision.effective_mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+    found = refusal(lambda: desk.evaluations.Evaluate(evaluation_request(submission)))
+    assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NO_ACTIVE_POLICY")
+
+
+def test_a_stricter_policy_demotes_in_the_next_round(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    assert put_policy(desk, world, STRICT_POLICY) == 2
+    answer = evaluate(desk, Asked(world, "Other"), returns(seed=2))
+    assert (answer.evaluation.status, answer.evaluation.policy_version) == ("invalid", 2)
+    status = world_status(desk, world)
+    assert (status.epoch, status.sequence) == (2, 2)
+    assert not any(each.active for each in status.strategies)
+    assert {each.status for each in status.strategies} == {"invalid"}
+    assert not status.HasField("score")
+
+
+def test_two_strategies_at_once_both_stand_in_the_world(desk: Desk) -> None:
+    world = make_world(desk)
+    names = ["A", "B", "C"]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda name: evaluate(desk, Asked(world, name), returns(seed=ord(name))), names))
+    status = world_status(desk, world)
+    assert {each.strategy_id for each in status.strategies if each.active} == {"ann/A", "ann/B", "ann/C"}
+    assert sum(each.weight for each in status.strategies) == pytest.approx(1.0)
+    assert 1 <= status.sequence <= 3
+    assert relayed_set(desk, world, status.sequence).epoch == status.epoch
+
+
+def test_a_new_version_replaces_the_old_one_only_in_a_switch(desk: Desk) -> None:
+    world = make_world(desk)
+    old = evaluate(desk, Asked(world, period=5))
+    worse = evaluate(desk, Asked(world, period=6), returns(-0.002, seed=3))
+    assert worse.evaluation.status == "invalid"
+    assert worse.decision.effective_mode == execution_pb2.EFFECTIVE_MODE_VALIDATE
+    assert worse.activation == old.activation
+    (standing,) = world_status(desk, world).strategies
+    assert (standing.strategy_version, standing.active) == (old.evaluation.strategy_version, True)
+    better = evaluate(desk, Asked(world, period=7), returns(0.003, seed=4))
+    assert better.activation.strategy_version == better.evaluation.strategy_version
+    assert (better.activation.epoch, better.activation.sequence) == (2, 2)
+    assert world_status(desk, world).trials == 3
+
+
+def test_two_authors_of_equal_code_and_returns_are_two_strategies(desk: Desk) -> None:
+    world = make_world(desk)
+    first, second = evaluate(desk, Asked(world, "Mine")), evaluate(desk, Asked(world, "Yours"))
+    assert first.evaluation.eval_key == second.evaluation.eval_key
+    assert {each.strategy_id for each in second.allocations.strategies} == {"ann/Mine", "ann/Yours"}
+    assert [each.strategy_id for each in evaluations(desk, world)] == ["ann/Yours", "ann/Mine"]
+
+
+def test_a_version_that_is_submitted_again_stands_again(desk: Desk) -> None:
+    world = make_world(desk)
+    first = evaluate(desk, Asked(world, period=5), returns(0.002, seed=5))
+    evaluate(desk, Asked(world, period=6), returns(0.003, seed=6))
+    again = evaluate(desk, Asked(world, period=5), returns(0.002, seed=5))
+    assert again.evaluation.eval_key == first.evaluation.eval_key
+    assert again.activation.strategy_version == first.evaluation.strategy_version
+    (standing,) = world_status(desk, world).strategies
+    assert standing.eval_key == again.evaluation.eval_key
+    assert dict(standing.metrics) == dict(again.evaluation.metrics)
+    assert [each.eval_key for each in evaluations(desk, world)][0] == again.evaluation.eval_key
+
+
+def test_a_strategy_without_a_snapshot_is_barred_and_begins_no_round(desk: Desk) -> None:
+    world = make_world(desk)
+    unresolved = submit(desk, Asked(world, as_of="2000-01-01T00:00:00Z"))
+    assert unresolved.context.as_of == ""
+    answer = desk.evaluations.Evaluate(evaluation_request(unresolved))
+    assert {"data.max_behind_days", "promotion.dataset"} <= set(failed_rules(answer.evaluation))
+    assert not answer.HasField("activation")
+    evaluate(desk, Asked(world, "Pinned"))
+    assert world_status(desk, world).as_of == "2013-03-01T21:00:00Z"
+
+
+def test_hysteresis_counts_snapshots_not_calls(desk: Desk) -> None:
+    world = make_world(desk, POLICY + "hysteresis: {promote_after: 2}\n")
+    preset = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world.data_preset
+    for _ in range(3):
+        answer = evaluate(desk, Asked(world))
+        assert failed_rules(answer.evaluation) == ["hysteresis.promote_after"]
+    register_data(desk, LATER, preset)
+    assert evaluate(desk, Asked(world, as_of=LATER)).activation.active
+
+
+def test_an_older_snapshot_than_the_newest_is_behind(desk: Desk) -> None:
+    world = make_world(desk)
+    preset = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world.data_preset
+    register_data(desk, LATER, preset)
+    answer = evaluate(desk, Asked(world))
+    assert failed_rules(answer.evaluation) == ["data.max_behind_days"]
+
+
+def test_cross_context_hits_are_counted_and_bar_promotion(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
+    address = parts["world"].metrics_address
+    before = metrics(address)["cross_context_cache_hit_total"]
+    answer = evaluate(desk, Asked(make_world(desk)), cross_context_cache_hits=2)
+    assert failed_rules(answer.evaluation) == ["promotion.cross_context_hits"]
+    wait_until(lambda: metrics(address)["cross_context_cache_hit_total"] == before + 2)
+
+
+def test_a_world_that_states_no_share_policy_promotes_nothing(desk: Desk) -> None:
+    world = make_world(desk, share_policy=world_pb2.SHARE_POLICY_UNSPECIFIED)
+    assert failed_rules(evaluate(desk, Asked(world)).evaluation) == ["promotion.share_policy"]
+
+
+def test_evaluations_are_listed_newest_first_in_pages(desk: Desk) -> None:
+    world = make_world(desk)
+    keys = [evaluate(desk, Asked(world, period=period)).evaluation.eval_key for period in (2, 3, 4)]
+    first = desk.evaluations.ListEvaluations(pb.ListEvaluationsRequest(world=world, page_size=2))
+    rest = desk.evaluations.ListEvaluations(
+        pb.ListEvaluationsRequest(world=world, page_size=2, page_token=first.next_page_token)
+    )
+    assert [each.eval_key for each in (*first.evaluations, *rest.evaluations)] == keys[::-1]
+    assert rest.next_page_token == ""
+    none = desk.evaluations.ListEvaluations(pb.ListEvaluationsRequest(world=world, strategy_id="ann/Nobody"))
+    assert list(none.evaluations) == []
+
+
+def test_what_is_not_there_is_not_found(desk: Desk) -> None:
+    world = make_world(desk)
+    request = pb.GetEvaluationRequest(world=world, eval_key=OTHER_ID)
+    assert refusal(lambda: desk.evaluations.GetEvaluation(request)).code is grpc.StatusCode.NOT_FOUND
+    decision = world_service_pb2.GetDecisionRequest(world=world, strategy_id="ann/Nobody")
+    assert refusal(lambda: desk.worlds.GetDecision(decision)).reason == "STRATEGY_NOT_FOUND"
+    unbound = evaluation_request(submit(desk, Asked(world)), strategy_id="ann/Nobody", request_id=request_id())
+    assert refusal(lambda: desk.evaluations.Evaluate(unbound)).reason == "STRATEGY_NOT_FOUND"
