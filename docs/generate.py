@@ -166,7 +166,9 @@ def rpcs() -> str:
     for service in (each for file in CONTRACTS for each in file.services_by_name.values()):
         said = comments(PROTOS / service.file.name)
         for method in service.methods:
-            exposure = exposure_pb2.Exposure.Name(method.GetOptions().Extensions[exposure_pb2.exposure])
+            options = method.GetOptions()
+            stated: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
+            exposure = exposure_pb2.Exposure.Name(stated)
             reach = exposure.removeprefix("EXPOSURE_").lower()
             kind = "stream" if method.server_streaming else "unary"
             rows.append((f"`{service.full_name}/{method.name}`", kind, reach, said[method.name]))

@@ -76,11 +76,15 @@ def _guarded_unary(
 
 
 def _guarded_stream(
-    behaviour: Callable[..., AsyncIterator[Any]], parse: Parser, method: str
+    behaviour: Callable[..., AsyncIterator[Any] | Awaitable[None]], parse: Parser, method: str
 ) -> Callable[..., AsyncIterator[Any]]:
     async def call(content: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for response in behaviour(parse(content), context):
+            responses = behaviour(parse(content), context)
+            if isinstance(responses, Awaitable):  # it writes to the context by itself, as health's Watch does
+                await responses
+                return
+            async for response in responses:
                 yield response
         except Exception as error:  # as above
             _log.debug("stream %s ended by %r", method, error)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 WIDTH: Final = 720.0
 LEFT: Final = 52.0  # room for the labels of values
 BOTTOM: Final = 18.0  # room for the labels of years
+LABEL_WIDTH: Final = 14.0
 MAX_POINTS: Final = 600
 LABELS: Final = 4
 
@@ -53,7 +54,7 @@ def _values(low: float, high: float, height: float, percent: bool) -> str:
     parts = []
     for level in np.linspace(low, high, LABELS):
         y = (high - level) / ((high - low) or 1.0) * (height - BOTTOM)
-        text = f"{level:.0%}" if percent else f"{level:.2f}"
+        text = f"{level + 0.0:.0%}" if percent else f"{level:.2f}"  # + 0.0: no minus before zero
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT - 6}" y="{min(max(y + 4, 10.0), height - BOTTOM):.1f}" text-anchor="end">{text}</text>'
@@ -69,5 +70,6 @@ def _years(times: NDArray[np.int64], height: float) -> str:
         begins = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1e9)
         if times[0] < begins < times[-1]:
             x = LEFT + (begins - int(times[0])) / int(times[-1] - times[0]) * (WIDTH - LEFT)
-            parts.append(f'<text x="{x:.1f}" y="{height - 4:.1f}" text-anchor="middle">{year}</text>')
+            anchor = "end" if x > WIDTH - LABEL_WIDTH else "middle"  # the last one would be cut in half
+            parts.append(f'<text x="{x:.1f}" y="{height - 4:.1f}" text-anchor="{anchor}">{year}</text>')
     return "".join(parts)

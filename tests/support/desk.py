@@ -241,7 +241,7 @@ def returns(mean: float = 0.002, seed: int = 1, bars: int = BARS) -> NDArray[np.
 def evaluation_request(
     submission: submission_pb2.Submission, ret: NDArray[np.float64] | None = None, **fields: Any
 ) -> evaluation_service_pb2.EvaluateRequest:
-    """Return the request that completes a submission: proven, long half its capital, unless ``fields`` say otherwise."""
+    """Return the request that completes a submission: proven, with a target, unless ``fields`` say otherwise."""
     series = returns() if ret is None else ret
     closes = days(series.size)
     targets = arrow({"ts": closes[:1], "symbol": ["AAPL"], "weight": [0.5]})
@@ -288,6 +288,6 @@ def world_status(desk: Desk, world: str) -> world_service_pb2.GetWorldStatusResp
 
 def metrics(address: str) -> dict[str, float]:
     """Return what ``/metrics`` exposes: by name, and ``name/value`` where a sample has a label reason or outcome."""
-    with urlopen(f"http://{address}/metrics", timeout=CALL_SECONDS) as answer:  # our own process
+    with urlopen(f"http://{address}/metrics", timeout=CALL_SECONDS) as answer:
         text = answer.read().decode()
     return {f"{name}/{label}" if label else name: float(value) for name, label, value in _SAMPLE.findall(text)}

@@ -14,9 +14,9 @@ from qmtl_sdk.cli.main import run
 from qmtl_sdk.client.presets import register_builtin_presets
 from qmtl_sdk.local.progress import StackStatus
 from tests.support.command_line import Ended, Qmtl
-from tests.support.stack import postgres_dsn, servers, stack, state_dir
+from tests.support.stack import state_dir
 
-__all__ = ["postgres_dsn", "servers", "stack", "state_dir"]
+__all__ = ["state_dir"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Evaluations through the gateway: what is measured, who is activated, what a repetition does, which terms are refused."""
+"""Evaluations through the gateway: what is measured, who is activated, what is done once, which terms are refused."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_a_version_that_is_submitted_again_stands_again(desk: Desk) -> None:
     (standing,) = world_status(desk, world).strategies
     assert standing.eval_key == again.evaluation.eval_key
     assert dict(standing.metrics) == dict(again.evaluation.metrics)
-    assert [each.eval_key for each in evaluations(desk, world)][0] == again.evaluation.eval_key
+    assert next(each.eval_key for each in evaluations(desk, world)) == again.evaluation.eval_key
 
 
 def test_a_strategy_without_a_snapshot_is_barred_and_begins_no_round(desk: Desk) -> None:
