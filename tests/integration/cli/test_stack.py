@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,9 @@ def test_stack_comes_up_heals_and_goes_down(state_dir: Path, capsys: Captured, m
     assert [each["name"] for each in answer_of(capsys, "data", "presets")["presets"]] == up["data_presets"]
 
     [pid] = [each["pid"] for each in up["processes"] if each["name"] == "gateway"]
-    os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(5.0)
+    gateway = psutil.Process(pid)
+    gateway.kill()
+    gateway.wait(5.0)
     assert run(["stack", "status"]) == 4
     assert "gateway was killed by SIGKILL; the end of " in capsys.readouterr().out
 
