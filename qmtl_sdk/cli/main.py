@@ -65,6 +65,7 @@ def _run(given: list[str]) -> int:
     session = _as_far_as_readable(given)
     try:
         code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else PROGRAM
@@ -72,8 +73,8 @@ def _run(given: list[str]) -> int:
     except QmtlError as error:
         return failures.report_refusal(session, error)
     except BrokenPipeError:  # the reader has gone, as of `qmtl … | head`
-        sys.stdout = None  # nothing is left to flush at the end
-        return ExitCode.OK
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes at Python's end
+        return ExitCode.REFUSED
     except Exception as error:  # the last place: a person gets a sentence, never a traceback unasked
         return failures.report_fault(session, error)
     # Typer makes an exit code of Ctrl-C.

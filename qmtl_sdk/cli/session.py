@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -82,6 +82,15 @@ class Session:
         return run(connected())
 
 
+_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
+_COMMON: Final = (
+    inspect.Parameter(CONTEXT, _ONLY, annotation=typer.Context),
+    inspect.Parameter("output", _ONLY, default=None, annotation=Output),
+    inspect.Parameter("gateway", _ONLY, default=None, annotation=GatewayAddress),
+    inspect.Parameter("debug", _ONLY, default=False, annotation=Debug),
+)
+
+
 def stdout_console() -> Console:
     """Return the console of answers; where nobody looks on, it is wide and plain."""
     return _console(stderr=False)
@@ -93,32 +102,34 @@ def stderr_console() -> Console:
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., int]:
-    """Declare a command: ``function(session, …)`` gets the options that all have; what it returns is the exit code."""
-    own = inspect.signature(function, eval_str=True)
-    _, *parameters = own.parameters.values()
-    keeps_context = CONTEXT in own.parameters
+    """Declare a command: ``function(session, …)`` gets the options that all have; what it returns is the exit code.
+
+    A parameter that is a dataclass stands for its fields, each an option.
+    """
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    bundles: dict[str, Any] = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
+    keeps_context = any(each.name == CONTEXT for each in own)
 
     @functools.wraps(function)
     def wrapped(**given: Any) -> int:
         before: Session = (given[CONTEXT] if keeps_context else given.pop(CONTEXT)).obj or Session()
         session = Session(
-            given.pop("output") or before.output,
-            given.pop("gateway") or before.gateway,
-            given.pop("debug") or before.debug,
+            output=given.pop("output") or before.output,
+            gateway=given.pop("gateway") or before.gateway,
+            debug=given.pop("debug") or before.debug,
         )
+        for name, bundle in bundles.items():
+            given[name] = bundle(**{each.name: given.pop(each.name) for each in fields(bundle)})
         return function(session, **given) or 0
 
-    only = inspect.Parameter.KEYWORD_ONLY
-    declared = [each.replace(kind=only) for each in parameters if each.name != CONTEXT]
-    common = [
-        inspect.Parameter(CONTEXT, only, annotation=typer.Context),
-        inspect.Parameter("output", only, default=None, annotation=Output),
-        inspect.Parameter("gateway", only, default=None, annotation=GatewayAddress),
-        inspect.Parameter("debug", only, default=False, annotation=Debug),
+    alone = [each for each in own if each.name != CONTEXT and each.name not in bundles]
+    bundled = [
+        each for bundle in bundles.values() for each in inspect.signature(bundle, eval_str=True).parameters.values()
     ]
-    signature = own.replace(parameters=[*declared, *common], return_annotation=int)
-    wrapped.__signature__ = signature  # type: ignore[attr-defined]  # typer reads the options from it
-    wrapped.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    declared = [each.replace(kind=_ONLY) for each in (*alone, *bundled, *_COMMON)]
+    # Typer reads the options from both.
+    wrapped.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]  # functions take it
+    wrapped.__annotations__ = {each.name: each.annotation for each in declared}
     return wrapped
 
 

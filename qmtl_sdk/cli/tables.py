@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,8 @@ Document = Mapping[str, Any]
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS: Final = 24
+NARROW_SPARK_COLUMNS: Final = 16
+WIDE_COLUMNS: Final = 140  # from here on the reasons have room beside the numbers
 KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
 FRACTIONS: Final = frozenset({Unit.FRACTION, Unit.FRACTION_PER_YEAR})
 STATUS_STYLES: Final = {"valid": "green", "invalid": "yellow", "rejected": "red", "pending": "cyan"}
@@ -89,6 +92,28 @@ def rows(documents: Sequence[Document], columns: Mapping[str, str], empty: str) 
     return table
 
 
+@dataclass(frozen=True, slots=True)
+class StrategyTable:
+    """Draw strategies, one row each: the reasons beside them on a wide terminal, below them on a narrow one."""
+
+    strategies: Sequence[Document]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE_COLUMNS
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("strategy", overflow="fold", min_width=NARROW_SPARK_COLUMNS)
+        for heading in ("status", "active", "weight", "score", *(name.removeprefix("max_") for name in KEY_METRICS)):
+            table.add_column(heading, no_wrap=True, justify="left" if heading in ("status", "active") else "right")
+        if wide:
+            table.add_column("equity", no_wrap=True)
+            table.add_column("why", overflow="fold")
+        for each in self.strategies:
+            table.add_row(*_cells(each, wide))
+        yield table
+        if not wide:
+            yield from (Text.assemble((each["strategy_id"], "bold"), ": ", _why(each)) for each in self.strategies)
+
+
 def world_status(document: Document) -> RenderableType:
     """Return a world's status: one row a strategy, and why it stands where it stands."""
     world = document["world"]
@@ -101,7 +126,7 @@ def world_status(document: Document) -> RenderableType:
     )
     if not document["strategies"]:
         return Group(heading, Text(f"no strategies yet: `qmtl submit FILE --world {world['name']}`"))
-    return Group(heading, _strategies(document["strategies"]))
+    return Group(heading, StrategyTable(document["strategies"]))
 
 
 def submission(document: Document) -> RenderableType:
@@ -139,37 +164,24 @@ def _facts(document: Document) -> Table:
     return table
 
 
-def _strategies(strategies: Sequence[Document]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("strategy", overflow="fold", min_width=16)
-    table.add_column("status")
-    table.add_column("active")
-    table.add_column("weight", justify="right")
-    table.add_column("score", justify="right")
-    for name in KEY_METRICS:
-        table.add_column(name.replace("max_", ""), justify="right")
-    table.add_column("equity", no_wrap=True)
-    table.add_column("why", overflow="fold", min_width=20)
-    for each in strategies:
-        status = each["status"]
-        table.add_row(
-            Text(each["strategy_id"]),
-            Text(status, STATUS_STYLES.get(status, "")),
-            Text("yes", "green") if each["active"] else Text("no", "dim"),
-            percent(each["weight"]) if each["active"] else ABSENT,
-            number(each["score"]),
-            *(metric(name, each["metrics"].get(name)) for name in KEY_METRICS),
-            sparkline(each["equity_curve"]),
-            _why(each),
-        )
-    return table
+def _cells(strategy: Document, wide: bool) -> list[RenderableType]:
+    name, status, curve = strategy["strategy_id"], strategy["status"], strategy["equity_curve"]
+    cells: list[RenderableType] = [
+        Text(name if wide else f"{name}\n{sparkline(curve, NARROW_SPARK_COLUMNS)}"),
+        Text(status, STATUS_STYLES.get(status, "")),
+        Text("yes", "green") if strategy["active"] else Text("no", "dim"),
+        percent(strategy["weight"]) if strategy["active"] else ABSENT,
+        number(strategy["score"]),
+        *(metric(each, strategy["metrics"].get(each)) for each in KEY_METRICS),
+    ]
+    return [*cells, sparkline(curve), _why(strategy)] if wide else cells
 
 
 def _why(strategy: Document) -> Text:
     failed = [reason(rule) for rule in strategy["rules"] if not rule["passed"]]
     if failed:
         return Text("\n".join(failed))
-    return Text(f"passes all {len(strategy['rules'])} rules" if strategy["rules"] else "not judged yet", "dim")
+    return Text(f"passes every rule ({len(strategy['rules'])})" if strategy["rules"] else "not judged yet", "dim")
 
 
 def _finding(finding: Document) -> str:

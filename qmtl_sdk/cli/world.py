@@ -2,75 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from qmtl_sdk.cli import policy
 from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
-
-DEFAULT_PRESET: Final = "sample_us_equity_1d"
+from qmtl_sdk.cli.world_options import WorldChange
 
 app = typer.Typer(help="Make worlds, and read what they decided.", rich_markup_mode=None)
 app.add_typer(policy.app, name="policy")
 
 
-class FillChoice(StrEnum):
-    """Say when a target is filled."""
-
-    NEXT_OPEN = "next_open"
-    CLOSE = "close"
-
-
-class RebalanceChoice(StrEnum):
-    """Say when shares are brought back to target."""
-
-    ON_CHANGE = "on_change"
-    EVERY_BAR = "every_bar"
-    DRIFT = "drift"
-
-
-class SizingChoice(StrEnum):
-    """Say which sides a signal may take."""
-
-    LONG_ONLY = "long_only"
-    LONG_SHORT = "long_short"
-
-
-class ShareChoice(StrEnum):
-    """Say whether feature artifacts may leave the world."""
-
-    WORLD = "world"
-    GLOBAL = "global"
-
-
 Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
-Description = Annotated[str | None, typer.Option("--description", help="One line for people.")]
-Mode = Annotated[
-    str | None, typer.Option("--mode", help="What active strategies may do: compute-only (default), paper or live.")
-]
-AllowLive = Annotated[
-    bool | None, typer.Option("--allow-live/--no-allow-live", help="Whether venue orders are allowed.")
-]
-BarsPerYear = Annotated[
-    float | None, typer.Option("--bars-per-year", help="Annualises every metric. Default: of the preset's calendar.")
-]
-FillAt = Annotated[FillChoice | None, typer.Option("--fill", help="Fill at the next open (default) or the same close.")]
-SlippageBp = Annotated[float | None, typer.Option("--slippage-bp", help="Slippage, basis points of the price.")]
-FeeBp = Annotated[float | None, typer.Option("--fee-bp", help="Fee, basis points of the notional.")]
-RebalanceWhen = Annotated[
-    RebalanceChoice | None, typer.Option("--rebalance", help="When shares go back to target. Default: on_change.")
-]
-Drift = Annotated[float | None, typer.Option("--drift", help="Drift of a weight that triggers `--rebalance drift`.")]
-CanShort = Annotated[bool | None, typer.Option("--can-short/--no-can-short", help="Whether targets may be negative.")]
-InitialCash = Annotated[float | None, typer.Option("--initial-cash", help="Equity at the start. Default: 1,000,000.")]
-CashRate = Annotated[float | None, typer.Option("--cash-rate", help="Simple annual rate that cash earns, a fraction.")]
-SizingBy = Annotated[SizingChoice | None, typer.Option("--sizing", help="Sides of a bare signal. Default: long_only.")]
-GrossLimit = Annotated[float | None, typer.Option("--gross-limit", help="Most gross weight of a sized signal.")]
-Share = Annotated[ShareChoice | None, typer.Option("--share-policy", help="Whether feature artifacts leave the world.")]
-DecisionTtl = Annotated[int | None, typer.Option("--decision-ttl", help="Seconds for which a decision holds.")]
 
 
 @app.command("create")
@@ -78,70 +23,26 @@ DecisionTtl = Annotated[int | None, typer.Option("--decision-ttl", help="Seconds
 def create(
     session: Session,
     world: Name,
-    preset: Annotated[str, typer.Option("--preset", help="Data preset of its strategies.")] = DEFAULT_PRESET,
+    change: WorldChange,
     policy_file: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Upload this policy and put it in force.")
     ] = None,
-    description: Description = None,
-    mode: Mode = None,
-    allow_live: AllowLive = None,
-    bars_per_year: BarsPerYear = None,
-    fill: FillAt = None,
-    slippage_bp: SlippageBp = None,
-    fee_bp: FeeBp = None,
-    rebalance: RebalanceWhen = None,
-    drift: Drift = None,
-    can_short: CanShort = None,
-    initial_cash: InitialCash = None,
-    cash_rate: CashRate = None,
-    sizing: SizingBy = None,
-    gross_limit: GrossLimit = None,
-    share_policy: Share = None,
-    decision_ttl: DecisionTtl = None,
 ) -> None:
     """Make a world."""
     from qmtl_sdk.cli import worlds
     from qmtl_sdk.cli.tables import key_values
 
-    change = worlds.WorldChange(
-        preset, description, mode, allow_live, bars_per_year, fill, slippage_bp, fee_bp, rebalance, drift, can_short,
-        initial_cash, cash_rate, sizing, gross_limit, share_policy, decision_ttl,
-    )  # fmt: skip
     document = worlds.create(session, world, change, policy.read(policy_file) if policy_file else None)
     session.answer(document, key_values(document))
 
 
 @app.command("update")
 @command
-def update(
-    session: Session,
-    world: Name,
-    preset: Annotated[str | None, typer.Option("--preset", help="Data preset of its strategies.")] = None,
-    description: Description = None,
-    mode: Mode = None,
-    allow_live: AllowLive = None,
-    bars_per_year: BarsPerYear = None,
-    fill: FillAt = None,
-    slippage_bp: SlippageBp = None,
-    fee_bp: FeeBp = None,
-    rebalance: RebalanceWhen = None,
-    drift: Drift = None,
-    can_short: CanShort = None,
-    initial_cash: InitialCash = None,
-    cash_rate: CashRate = None,
-    sizing: SizingBy = None,
-    gross_limit: GrossLimit = None,
-    share_policy: Share = None,
-    decision_ttl: DecisionTtl = None,
-) -> None:
+def update(session: Session, world: Name, change: WorldChange) -> None:
     """Change what is stated of a world; everything else stays."""
     from qmtl_sdk.cli import worlds
     from qmtl_sdk.cli.tables import key_values
 
-    change = worlds.WorldChange(
-        preset, description, mode, allow_live, bars_per_year, fill, slippage_bp, fee_bp, rebalance, drift, can_short,
-        initial_cash, cash_rate, sizing, gross_limit, share_policy, decision_ttl,
-    )  # fmt: skip
     document = worlds.update(session, world, change)
     session.answer(document, key_values(document))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
@@ -21,6 +21,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
 )
 from qmtl_sdk.cli.documents import FILLS, REBALANCES, SHARE_POLICIES, SIZINGS, Document, mode_of, world_document
 from qmtl_sdk.cli.session import CALL_SECONDS, Session
+from qmtl_sdk.cli.world_options import DEFAULT_PRESET, WorldChange
 from qmtl_sdk.client.gateway import Gateway, new_request_id
 from qmtl_sdk.client.paging import PAGE, all_pages
 from qmtl_sdk.client.presets import fetch_preset
@@ -32,35 +33,13 @@ Number = TypeVar("Number")
 Stated = TypeVar("Stated")
 
 
-@dataclass(frozen=True, slots=True)
-class WorldChange:
-    """Hold what the command line states of a world; None: not stated."""
-
-    preset: str | None
-    description: str | None
-    mode: str | None
-    allow_live: bool | None
-    bars_per_year: float | None
-    fill: str | None
-    slippage_bp: float | None
-    fee_bp: float | None
-    rebalance: str | None
-    drift: float | None
-    can_short: bool | None
-    initial_cash: float | None
-    cash_rate: float | None
-    sizing: str | None
-    gross_limit: float | None
-    share_policy: str | None
-    decision_ttl: int | None
-
-
 def create(session: Session, name: str, change: WorldChange, policy: str | None) -> Document:
     """Make a world, put the policy in force where there is one, and return the world as stored.
 
     When the policy is refused, the new world is deleted again: the command does all or nothing.
     """
-    world = _changed(World(name=name), change, _annualising(session, change))
+    stated = change if change.preset is not None else replace(change, preset=DEFAULT_PRESET)
+    world = _changed(World(name=name), stated, _annualising(session, stated))
     request = CreateWorldRequest(request_id=new_request_id(), world=world)
 
     async def work(gateway: Gateway) -> World:
@@ -79,7 +58,7 @@ def create(session: Session, name: str, change: WorldChange, policy: str | None)
 
 def update(session: Session, name: str, change: WorldChange) -> Document:
     """Change what is stated and return the world as stored."""
-    bars_per_year = _annualising(session, change) if change.preset is not None else change.bars_per_year
+    bars_per_year = _annualising(session, change)
 
     async def work(gateway: Gateway) -> World:
         world = _changed(await _read(gateway, name), change, bars_per_year)

@@ -79,7 +79,11 @@ class Timings:
         self.on_progress(Progress(phase))
         began = time.perf_counter()
         detail: list[str] = []
-        yield detail
+        try:
+            yield detail
+        except BaseException:
+            self.on_progress(Progress(phase, (time.perf_counter() - began) * 1000.0, "failed"))
+            raise
         elapsed = (time.perf_counter() - began) * 1000.0
         self.elapsed_ms[phase.value] = round(elapsed, 3)
         self.on_progress(Progress(phase, elapsed, " ".join(detail)))

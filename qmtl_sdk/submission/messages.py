@@ -118,6 +118,8 @@ def to_result(
 ) -> SubmitResult:
     """Return what came of a submission that was evaluated."""
     evaluation, activation = answer.evaluation, answer.activation
+    if activation is not None and activation.strategy_version != submission.strategy_version:
+        activation = None  # another version is in force; this one has no place
     if evaluation is None:
         raise ValueError("an EvaluateResponse without an evaluation")
     context = submission.context or ComputeContext()

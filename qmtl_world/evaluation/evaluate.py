@@ -130,7 +130,7 @@ async def settle(
     )
     before = RoundState() if previous is None else previous.state
     task = RoundTask(
-        as_of=parse_rfc3339(terms.as_of) if terms.as_of else before.as_of or NO_SNAPSHOT,
+        as_of=_round_time(ground, before),
         periods_per_year=ground.world.spec.bars_per_year,
         contenders=contenders(newest, standing, present),
         policy=ground.policy.yaml.encode(),
@@ -197,6 +197,14 @@ async def _store_evaluation(
         create_time=now,
     )
     return replace(record, id=await store.add_evaluation(connection, record))
+
+
+def _round_time(ground: Ground, before: RoundState) -> datetime:
+    """Return the round that an evaluation belongs to: of its snapshot, when it is one of the world's own data."""
+    dataset = ground.binding.dataset
+    if dataset.as_of and dataset.preset == ground.world.spec.data_preset:
+        return parse_rfc3339(dataset.as_of)
+    return before.as_of or NO_SNAPSHOT
 
 
 def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:

@@ -98,11 +98,11 @@ def strategy_of(source: str, folder: Path) -> type[Strategy]:
 
 
 def random_bars() -> Panel:
-    """Return 80 daily bars of 3 symbols."""
-    steps = np.random.default_rng(7).normal(0.0, 0.02, (80, 3))
+    """Return 300 daily bars of 3 symbols."""
+    steps = np.random.default_rng(7).normal(0.0, 0.02, (300, 3))
     close = np.ascontiguousarray(100.0 * np.exp(np.cumsum(steps, axis=0)))
     columns = dict.fromkeys(("open", "high", "low", "close", "volume"), close)
-    return Panel(np.arange(80, dtype=np.int64) * 86_400_000_000_000, ("A", "B", "C"), columns, 86_400)
+    return Panel(np.arange(300, dtype=np.int64) * 86_400_000_000_000, ("A", "B", "C"), columns, 86_400)
 
 
 def test_generated_sections_are_what_the_code_says() -> None:
@@ -167,7 +167,7 @@ def test_preset_shown_is_valid() -> None:
 def test_strategy_shown_builds(name: str, tmp_path: Path) -> None:
     program = build(strategy_of(blocks(ROOT / name, "python")[0], tmp_path))
     assert program.name == "SmaCross"
-    assert program.warmup_bars == 49
+    assert program.warmup_bars == 199
 
 
 def test_strategies_of_the_authors_page_state_weights(tmp_path: Path) -> None:

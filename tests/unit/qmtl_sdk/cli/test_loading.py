@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,6 @@ from qmtl_sdk.cli.loading import load_strategy
 from qmtl_sdk.strategy.program import build
 
 ONE = "from qmtl_sdk import Strategy\nclass Only(Strategy):\n    fast: int = 10\n    def setup(self): pass\n"
-
-
-@pytest.fixture(autouse=True)
-def _own_imports() -> Iterator[None]:
-    """Forget the modules and folders that a test imports from."""
-    path, modules = list(sys.path), set(sys.modules)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if not name.startswith(("qmtl_", "numpy", "polars", "numba", "llvmlite")):
-            del sys.modules[name]
 
 
 def refusal(named: str, *parameters: str) -> QmtlError:

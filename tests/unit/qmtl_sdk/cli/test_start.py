@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,12 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("arguments", [["--version"], ["submit", "--help"], ["world", "create", "--help"]])
 def test_help_of_a_command_imports_none_of_its_work(arguments: list[str]) -> None:
     assert not HEAVY & imported(*arguments)
+
+
+def test_reader_that_has_gone_is_no_fault() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import sys; from qmtl_sdk.cli.main import run; sys.exit(run(['--help']))"
+    ended = subprocess.run((sys.executable, "-c", program), stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")

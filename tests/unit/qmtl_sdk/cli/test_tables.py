@@ -82,23 +82,21 @@ def test_reason_has_rule_value_and_limit_once(stated: dict[str, Any], text: str)
     assert reason(rule(**stated)) == text
 
 
-def test_status_shows_every_failed_rule_of_every_strategy() -> None:
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: int) -> None:
     rules = [rule(), rule(rule="drawdown", value=0.4, limit=0.3), rule(rule="sample", passed=True)]
-    text = drawn(
-        world_status(status(strategy(rules=rules), strategy(strategy_id="bo/Carry", active=True, weight=0.25)))
-    )
-    for part in ("ana/Trend", "sharpe: value 0.3100", "drawdown: value 0.4000", "bo/Carry", "25.0%", "policy 2"):
+    poor = strategy(rules=rules, equity_curve=[1.0, 2.0, 3.0], metrics={"sharpe": 0.31, "max_drawdown": 0.4})
+    good = strategy(strategy_id="bo/Carry", active=True, weight=0.25, rules=[rule(passed=True)])
+    text = drawn(world_status(status(poor, good)), width)
+    failed = ("ana/Trend", "sharpe: value 0.3100", "drawdown: value 0.4000", "▁▅█", "0.31", "40.0%", "policy 2")
+    for part in (*failed, "bo/Carry", "25.0%", "passes every rule (1)"):
         assert part in text
     assert "sample" not in text
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_status_of_an_empty_world_says_how_to_go_on() -> None:
     assert "qmtl submit FILE --world w" in drawn(world_status(status()))
-
-
-def test_status_fits_a_narrow_terminal() -> None:
-    text = drawn(world_status(status(strategy(rules=[rule()], equity_curve=[1.0, 2.0]))), width=80)
-    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_submission_shows_verdict_reasons_and_findings() -> None:
