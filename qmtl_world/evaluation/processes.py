@@ -18,6 +18,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
 
 WORKERS = 2
+WARM_AFTER_SECONDS = 0.3
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -57,7 +58,8 @@ class EvaluationProcesses:
         return await self.run(_measure, task)
 
     async def warm(self) -> None:
-        """Let the workers load their libraries; once the service serves, for it would start slower beside them."""
+        """Let the workers load their libraries, a moment after the start: it would be slower beside them."""
+        await asyncio.sleep(WARM_AFTER_SECONDS)
         try:
             await asyncio.gather(*(self.run(_load) for _ in range(WORKERS)), asyncio.to_thread(_load_own))
         except QmtlError as error:
