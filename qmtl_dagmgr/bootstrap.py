@@ -9,6 +9,7 @@ from functools import partial
 from qmtl_dagmgr.datasets.service import DatasetService
 from qmtl_dagmgr.graph.service import GraphService
 from qmtl_dagmgr.settings import DagManagerSettings
+from qmtl_foundation.clock import utc_now
 from qmtl_foundation.jetstream import open_bus
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2, dataset_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2, graph_service_pb2_grpc
@@ -31,7 +32,9 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
     ):
         rooms = [
             Room.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
-            Room.of(datasets, dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetService(pool)),
+            Room.of(
+                datasets, dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetService(pool, utc_now)
+            ),
         ]
         probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
         with exposing_metrics(settings.metrics_listen):

@@ -83,13 +83,16 @@ class Runner:
         data_preset: str | None = None,
         as_of: str | None = None,
     ) -> list[SubmitResult]:
-        """Submit the product of a grid, in its order; equal nodes are computed once. Every cell counts as a trial."""
+        """Evaluate the product of a grid, in its order; equal nodes are computed once.
+
+        Every cell counts as a trial of the world, and none is activated: submit the one that you choose.
+        """
         from qmtl_sdk.client import loop
-        from qmtl_sdk.submission.flow import submit_all
+        from qmtl_sdk.submission import flow
 
         names = list(grid)
         cells = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
         if not 0 < len(cells) <= MAX_SWEEP_CELLS:
             raise invalid_field("grid", f"makes {len(cells)} cells; give 1 to {MAX_SWEEP_CELLS}")
         strategies = [strategy(**cell) for cell in cells]
-        return loop.run(submit_all(strategies, world=world, data_preset=data_preset, as_of=as_of))
+        return loop.run(flow.sweep(strategies, world=world, data_preset=data_preset, as_of=as_of))

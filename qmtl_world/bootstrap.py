@@ -71,8 +71,9 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 asyncio.TaskGroup() as group,
                 serving(settings.listen, rooms, probes) as port,
             ):
-                relaying = group.create_task(relay.run())
+                beside = [group.create_task(relay.run()), group.create_task(processes.warm())]
                 try:
                     yield port
                 finally:
-                    relaying.cancel()
+                    for task in beside:
+                        task.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from qmtl_foundation.errors import invalid_field, too_large
@@ -12,6 +12,7 @@ from qmtl_foundation.identity import NoCanonicalFormError, bytes_id, canonical_j
 
 PRESET_CONTEXT: Final = "qmtl 2026-11 data-preset v1"
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
+CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ def preset_content_id(document: bytes) -> str:
     return bytes_id(PRESET_CONTEXT, document)
 
 
-def check_snapshot(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot whose figures can be, or raise."""
+def check_snapshot(snapshot: Snapshot, now: datetime) -> Snapshot:
+    """Return a snapshot whose figures can be, or raise. One of the future would make all others look old."""
     if not 0.0 <= snapshot.coverage <= 1.0:
         raise invalid_field("snapshot.coverage", f"{snapshot.coverage} must be within [0, 1]")
     if snapshot.bars < 1:
@@ -63,4 +64,6 @@ def check_snapshot(snapshot: Snapshot) -> Snapshot:
         raise invalid_field("snapshot.gaps", f"{snapshot.gaps} must not be negative")
     if not snapshot.start_time <= snapshot.end_time <= snapshot.as_of:
         raise invalid_field("snapshot.as_of", "start_time <= end_time <= as_of must hold")
+    if snapshot.as_of > now + CLOCK_SKEW:
+        raise invalid_field("snapshot.as_of", f"{snapshot.as_of.isoformat()} lies in the future")
     return snapshot

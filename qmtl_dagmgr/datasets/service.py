@@ -7,7 +7,7 @@ from typing import Any
 
 from qmtl_dagmgr.datasets import store
 from qmtl_dagmgr.datasets.model import Preset, Snapshot, check_snapshot, preset_content_id
-from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
+from qmtl_foundation.clock import Clock, format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import Reason, invalid_field
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_pb2, dataset_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1.dataset_service_pb2_grpc import DatasetServiceServicer
@@ -26,8 +26,9 @@ from qmtl_foundation.rpc.timestamps import to_datetime, to_timestamp
 class DatasetService(DatasetServiceServicer):
     """Answer for presets and snapshots."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
+        self._clock = clock
 
     async def RegisterPreset(
         self, request: dataset_service_pb2.RegisterPresetRequest, context: Any
@@ -60,7 +61,7 @@ class DatasetService(DatasetServiceServicer):
         self, request: dataset_service_pb2.RegisterSnapshotRequest, context: Any
     ) -> dataset_service_pb2.RegisterSnapshotResponse:
         """Register a snapshot."""
-        snapshot = check_snapshot(_from_snapshot(request.snapshot))
+        snapshot = check_snapshot(_from_snapshot(request.snapshot), self._clock())
         await self._existing(snapshot.preset)
         stored = await store.add_snapshot(self._pool, snapshot)
         return dataset_service_pb2.RegisterSnapshotResponse(snapshot=_to_snapshot(stored))
@@ -71,7 +72,8 @@ class DatasetService(DatasetServiceServicer):
         """Read the newest snapshot."""
         preset = await self._existing(check_resource_name("preset", request.preset))
         limit = _moment("as_of", request.as_of) if request.as_of else None
-        snapshot = await store.newest_snapshot(self._pool, preset.name, limit)
+        fingerprint = check_content_id("fingerprint", request.fingerprint) if request.fingerprint else ""
+        snapshot = await store.newest_snapshot(self._pool, preset.name, limit, fingerprint)
         return dataset_service_pb2.GetSnapshotResponse(snapshot=None if snapshot is None else _to_snapshot(snapshot))
 
     async def _existing(self, name: str) -> Preset:

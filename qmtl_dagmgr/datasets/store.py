@@ -23,7 +23,8 @@ ON CONFLICT (preset, as_of, fingerprint) DO NOTHING
 """
 _GET_SNAPSHOT = "SELECT * FROM snapshot WHERE preset = $1 AND as_of = $2 AND fingerprint = $3"
 _NEWEST_SNAPSHOT = """
-SELECT * FROM snapshot WHERE preset = $1 AND ($2::timestamptz IS NULL OR as_of <= $2)
+SELECT * FROM snapshot
+WHERE preset = $1 AND ($2::timestamptz IS NULL OR as_of <= $2) AND ($3 = '' OR fingerprint = $3)
 ORDER BY as_of DESC, create_time DESC LIMIT 1
 """
 
@@ -64,10 +65,10 @@ async def add_snapshot(pool: Pool, snapshot: Snapshot) -> Snapshot:
         return _to_snapshot(await connection.fetchrow(_GET_SNAPSHOT, *key))
 
 
-async def newest_snapshot(pool: Pool, preset: str, at_or_before: datetime | None) -> Snapshot | None:
-    """Return the newest snapshot of a preset, at or before a moment when one is given; None when there is none."""
+async def newest_snapshot(pool: Pool, preset: str, at_or_before: datetime | None, fingerprint: str) -> Snapshot | None:
+    """Return the newest snapshot of a preset, of a moment or before and of some data where stated, or None."""
     async with acquire(pool) as connection:
-        row = await connection.fetchrow(_NEWEST_SNAPSHOT, preset, at_or_before)
+        row = await connection.fetchrow(_NEWEST_SNAPSHOT, preset, at_or_before, fingerprint)
     return None if row is None else _to_snapshot(row)
 
 

@@ -101,7 +101,7 @@ def _refusing(method: str) -> grpc.RpcMethodHandler:
     async def refuse(_request: bytes, _context: grpc.aio.ServicerContext) -> Any:
         raise QmtlError(
             Reason.METHOD_NOT_SERVED,
-            f"{method[:200]} is not served here; reflection lists what is",
+            f"{method[:200]} is not served here: there is no such method, or only services may call it",
             metadata={"method": method[:200]},
         )
 

@@ -41,8 +41,8 @@ class Upstreams:
 
     async def dataset(self, preset: str, as_of: str, fingerprint: str) -> Dataset:
         """Return what a submission is bound to; ``as_of`` stays empty when no snapshot can be resolved."""
-        newest = await self._snapshot(preset, "")
-        chosen = await self._snapshot(preset, as_of) if as_of else newest
+        newest = await self._snapshot(preset)
+        chosen = await self._snapshot(preset, as_of, fingerprint) if as_of or fingerprint else newest
         if chosen is None or newest is None:
             return Dataset(preset, "", fingerprint, "", None, 0.0, 0)
         return Dataset(
@@ -96,9 +96,9 @@ class Upstreams:
             answer = await self._world.GetDecision(request, timeout=DECISION_SECONDS)
         return _from_decision(answer.decision)
 
-    async def _snapshot(self, preset: str, as_of: str) -> dataset_pb2.Snapshot | None:
+    async def _snapshot(self, preset: str, as_of: str = "", fingerprint: str = "") -> dataset_pb2.Snapshot | None:
         async with _calling("DAG manager"):
-            request = dataset_service_pb2.GetSnapshotRequest(preset=preset, as_of=as_of)
+            request = dataset_service_pb2.GetSnapshotRequest(preset=preset, as_of=as_of, fingerprint=fingerprint)
             answer = await self._datasets.GetSnapshot(request, timeout=CALL_SECONDS)
         return answer.snapshot if answer.HasField("snapshot") else None
 

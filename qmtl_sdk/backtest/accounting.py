@@ -37,31 +37,30 @@ def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) 
         )
     from qmtl_sdk.backtest import kernel  # Numba takes a third of a second to import; nothing before needs it
 
-    series = kernel.empty_series(*closes.shape)
-    status, bar, book, ledger = kernel.simulate(
-        prices.timestamps,
-        opens,
-        closes,
-        np.ascontiguousarray(targets),
-        _rules(model),
-        float(model.initial_cash),
-        series,
+    outcome = kernel.run(
+        prices.timestamps, opens, closes, _read_only(targets), _rules(model), float(model.initial_cash)
     )
-    if status != kernel.OK:
-        raise _refusal(status, bar, int(book.counts[kernel.BAD_SYMBOL]), prices, targets)
-    used = slice(0, int(book.counts[kernel.FILLS]))
-    values = ledger.values[used].T.copy()
+    if outcome.status != kernel.OK:
+        raise _refusal(outcome.status, outcome.bar, outcome.symbol, prices, targets)
+    bar, symbol, *values = outcome.fills.T.copy()
     return BacktestResult(
         timestamps=prices.timestamps,
         symbols=prices.symbols,
         initial_cash=float(model.initial_cash),
-        returns=series.returns,
-        equity=series.equity,
-        cash=series.cash,
-        positions=series.positions,
-        last_prices=book.marks,
-        fills=Fills(ledger.bar[used].copy(), ledger.symbol[used].copy(), *values),
+        returns=outcome.series[kernel.RETURNS],
+        equity=outcome.series[kernel.EQUITY],
+        cash=outcome.series[kernel.CASH],
+        positions=outcome.positions,
+        last_prices=outcome.marks,
+        fills=Fills(bar.astype(np.int64), symbol.astype(np.int64), *values),
     )
+
+
+def _read_only(targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a read-only view: one array type for the kernel, however the targets came; each one is compiled anew."""
+    view = np.ascontiguousarray(targets).view()
+    view.flags.writeable = False
+    return view
 
 
 def _rules(model: ExecutionModel) -> Rules:

@@ -1,8 +1,11 @@
 """The compiled accounting: one pass over [time, symbol], in the order that ``docs/accounting.md`` states.
 
 Each bar: 1. delistings (``_delist``), 2. fills at the open (``_trade``), 3. interest, 4. marks and decisions
-(``_mark_and_decide``, ``_drifted``), 5. fills at the close (``_trade``), 6. equity, ruin (``_liquidate``).
+(``_mark``, ``_decide``, ``_drifted``), 5. fills at the close (``_trade``), 6. equity, ruin (``_liquidate``).
 Importing this module loads Numba; ``accounting`` does so on first use.
+
+Few arrays, made by ``run``: each call counts references to the arrays that it passes, so that a tuple of ten cost
+more than the trading; and a NumPy function takes longer to compile than the loop that does the same.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from numpy.typing import NDArray
 
 NANOSECONDS_PER_YEAR = 365 * 86_400 * 1_000_000_000  # ACT/365
 DUST = 1e-12  # less than this part of a position, or of the account in cash, is rounding: nothing to trade
-NEVER = 2**62  # a bar beyond all data
 
 # How a simulation ends.
 OK = 0
@@ -28,15 +30,37 @@ ON_CHANGE = 0
 EVERY_BAR = 1
 DRIFT = 2
 
-# Columns of the fill values.
-SIZE = 0
-PRICE = 1
-FEE = 2
+# Rows of the book, float64 [5, symbols].
+HELD = 0  # shares
+STANDING = 1  # the last stated target
+MARK = 2  # the last known price
+SIZE = 3  # shares to buy in this bar
+AMOUNT = 4  # what they cost
+BOOK_ROWS = 5
 
-# Places in ``Book.counts``.
+# Rows of the orders, int64 [4, symbols].
+PENDING = 0  # 1 while an order waits
+GONE = 1  # the first bar from which there is no price to the end
+BUY = 2  # the symbols to buy in this bar, in their order
+SPARE = 3  # room to sort them
+ORDER_ROWS = 4
+
+# Places in the counts, int64 [3].
 FILLS = 0
 WAITING = 1
 BAD_SYMBOL = 2
+
+# Columns of the fills, float64 [fills, 5]: bar, symbol, shares (negative: sold), price, fee.
+FILL_COLUMNS = 5
+
+# Rows of the series, float64 [3, bars].
+EQUITY = 0
+CASH = 1
+RETURNS = 2
+SERIES_ROWS = 3
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 class Rules(NamedTuple):
@@ -51,130 +75,63 @@ class Rules(NamedTuple):
     fee: float
 
 
-class Book(NamedTuple):
-    """Hold the state of the account; arrays, so that the steps change it in place.
+class Outcome(NamedTuple):
+    """Hold how a simulation ended (``status``, at ``bar`` and ``symbol`` when not OK) and what it noted."""
 
-    Per symbol: shares ``held``, the last stated target (``standing``), the last known price (``marks``), whether an
-    order waits (``pending``), the first bar from which there is no price to the end (``gone``). ``cash``: [1].
-    ``buys``, ``sizes``, ``amounts``: room for the orders of one bar.
+    status: int
+    bar: int
+    symbol: int
+    marks: Floats
+    fills: Floats
+    series: Floats
+    positions: Floats
+
+
+def run(
+    timestamps: Integers, opens: Floats, closes: Floats, targets: Floats, rules: Rules, initial_cash: float
+) -> Outcome:
+    """Simulate an account; ``timestamps``: [T], ``opens``, ``closes``, ``targets``: read-only [T, S].
+
+    NumPy makes the arrays: it asks for huge pages, Numba's own do without, and at 1M bars are a third slower.
     """
-
-    held: NDArray[np.float64]
-    standing: NDArray[np.float64]
-    marks: NDArray[np.float64]
-    pending: NDArray[np.bool_]
-    gone: NDArray[np.int64]
-    cash: NDArray[np.float64]
-    counts: NDArray[np.int64]
-    buys: NDArray[np.int64]
-    sizes: NDArray[np.float64]
-    amounts: NDArray[np.float64]
-
-
-class Ledger(NamedTuple):
-    """Hold the fills; ``Book.counts[FILLS]`` of its rows are in use."""
-
-    bar: NDArray[np.int64]
-    symbol: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-
-class Series(NamedTuple):
-    """Hold what is noted at each close."""
-
-    equity: NDArray[np.float64]
-    cash: NDArray[np.float64]
-    returns: NDArray[np.float64]
-    positions: NDArray[np.float64]
-
-
-def empty_series(bars: int, symbols: int) -> Series:
-    """Return room for the series.
-
-    NumPy asks for huge pages, Numba's own arrays do without: at 1M bars they are a third slower.
-    """
-    return Series(np.empty(bars), np.empty(bars), np.empty(bars), np.empty((bars, symbols)))
-
-
-@njit(cache=True, nogil=True)
-def simulate(
-    timestamps: NDArray[np.int64],
-    opens: NDArray[np.float64],
-    closes: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    rules: Rules,
-    initial_cash: float,
-    series: Series,
-) -> tuple[int, int, Book, Ledger]:
-    """Fill ``series``; return (status, bar at which it ended, book, ledger)."""
     bars, symbols = closes.shape
-    equity, purse, returns, positions = series  # a field read in the loop would count references at each bar
-    book = _open_book(opens, closes, initial_cash)
-    held, standing, marks, pending, gone, cash, counts, _, _, _ = book
-    ledger = _ledger(_most_fills(targets, rules.rebalance == ON_CHANGE))
-    every_bar, drifting = rules.rebalance == EVERY_BAR, rules.rebalance == DRIFT
-    next_gone, before, ruined = gone.min(), initial_cash, False
-    for t in range(bars):
-        if t >= next_gone:
-            _delist(t, book, rules, ledger)
-            next_gone = _next_after(gone, t)
-        status = OK
-        if counts[WAITING] > 0 and not rules.at_close:
-            status = _trade(t, opens, book, rules, ledger)
-        if rules.cash_rate != 0.0 and t > 0:
-            cash[0] *= 1.0 + rules.cash_rate * (timestamps[t] - timestamps[t - 1]) / NANOSECONDS_PER_YEAR
-        if status == OK:
-            status = _mark(t, opens, closes, marks, counts)
-        if status == OK and not ruined:
-            status = _decide(t, targets, held, standing, pending, gone, counts, every_bar, rules.can_short)
-            if drifting:
-                _drifted(t, targets, book, rules.drift)
-        if status == OK and counts[WAITING] > 0 and rules.at_close:
-            status = _trade(t, closes, book, rules, ledger)
-        if status != OK:
-            return status, t, book, ledger
-        now = _value(held, marks, cash)
-        if now <= 0.0 and not ruined:
-            _liquidate(t, book, ledger)
-            cash[0], ruined = now, True
-        equity[t], purse[t] = now, cash[0]
-        returns[t] = max(now / before - 1.0, -1.0) if before > 0.0 else 0.0
-        for s in range(symbols):
-            positions[t, s] = held[s]
-        before = now
-    return OK, bars, book, ledger
-
-
-@njit(cache=True, nogil=True)
-def _open_book(opens: NDArray[np.float64], closes: NDArray[np.float64], cash: float) -> Book:
-    bars, symbols = closes.shape
-    gone = np.empty(symbols, np.int64)
-    for s in range(symbols):
-        t = bars
-        while t > 0 and np.isnan(closes[t - 1, s]) and np.isnan(opens[t - 1, s]):
-            t -= 1
-        gone[s] = t
-    return Book(
-        np.zeros(symbols),
-        np.zeros(symbols),
-        np.full(symbols, np.nan),
-        np.zeros(symbols, np.bool_),
-        gone,
-        np.full(1, cash),
+    book, orders, counts = (
+        np.zeros((BOOK_ROWS, symbols)),
+        np.zeros((ORDER_ROWS, symbols), np.int64),
         np.zeros(3, np.int64),
-        np.empty(symbols, np.int64),
-        np.empty(symbols),
-        np.empty(symbols),
     )
+    book[MARK], orders[GONE] = np.nan, _gone(opens, closes)
+    fills = np.empty((_most_fills(targets, rules.rebalance == ON_CHANGE), FILL_COLUMNS))
+    series, positions = np.empty((SERIES_ROWS, bars)), np.empty((bars, symbols))
+    status, bar = _simulate(
+        timestamps,
+        opens,
+        closes,
+        targets,
+        rules,
+        book,
+        orders,
+        np.full(1, initial_cash),
+        counts,
+        fills,
+        series,
+        positions,
+    )
+    used = fills[: counts[FILLS]]
+    return Outcome(status, bar, int(counts[BAD_SYMBOL]), book[MARK].copy(), used, series, positions)
 
 
-@njit(cache=True, nogil=True)
-def _ledger(capacity: int) -> Ledger:
-    return Ledger(np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty((capacity, 3)))
+def _gone(opens: Floats, closes: Floats) -> Integers:
+    """Return for each symbol the first bar from which it has no price to the end."""
+    gone = np.full(closes.shape[1], len(closes))
+    for s in np.flatnonzero(np.isnan(opens[-1]) & np.isnan(closes[-1])):
+        known = np.flatnonzero(~(np.isnan(opens[:, s]) & np.isnan(closes[:, s])))
+        gone[s] = known[-1] + 1 if known.size else 0
+    return gone
 
 
-@njit(cache=True, nogil=True)
-def _most_fills(targets: NDArray[np.float64], on_change: bool) -> int:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _most_fills(targets: Floats, on_change: bool) -> int:
     """Return how many fills there can be: one per order, and per symbol a delisting and a liquidation.
 
     Room that is never written costs no memory; a ledger that grew inside the loop would cost 30 ns at each bar.
@@ -191,39 +148,86 @@ def _most_fills(targets: NDArray[np.float64], on_change: bool) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
-def _next_after(gone: NDArray[np.int64], t: int) -> int:
-    nearest = NEVER
-    for bar in gone:
-        if t < bar < nearest:
-            nearest = int(bar)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _simulate(
+    timestamps: Integers,
+    opens: Floats,
+    closes: Floats,
+    targets: Floats,
+    rules: Rules,
+    book: Floats,
+    orders: Integers,
+    cash: Floats,
+    counts: Integers,
+    fills: Floats,
+    series: Floats,
+    positions: Floats,
+) -> tuple[int, int]:
+    """Run the account in ``book``, ``orders``, ``cash`` [1] and ``counts``; note ``fills``, ``series``, ``positions``.
+
+    Return (status, bar at which it ended).
+    """
+    bars, symbols = closes.shape
+    at_close, rebalance, drift, can_short, cash_rate, slippage, fee = rules
+    next_gone, before, ruined = _next_gone(orders, -1), cash[0], False
+    for t in range(bars):
+        if t == next_gone:
+            _delist(t, book, orders, cash, counts, fills, slippage, fee)
+            next_gone = _next_gone(orders, t)
+        status = OK
+        if counts[WAITING] > 0 and not at_close:
+            status = _trade(t, opens, book, orders, cash, counts, fills, slippage, fee)
+        if cash_rate != 0.0 and t > 0:
+            cash[0] *= 1.0 + cash_rate * (timestamps[t] - timestamps[t - 1]) / NANOSECONDS_PER_YEAR
+        if status == OK:
+            status = _mark(t, opens, closes, book, counts)
+        if status == OK and not ruined:
+            status = _decide(t, targets, book, orders, counts, rebalance == EVERY_BAR, can_short)
+            if rebalance == DRIFT:
+                _drifted(t, targets, book, orders, counts, cash[0], drift)
+        if status == OK and counts[WAITING] > 0 and at_close:
+            status = _trade(t, closes, book, orders, cash, counts, fills, slippage, fee)
+        if status != OK:
+            return status, t
+        now = _value(book, cash[0])
+        if now <= 0.0 and not ruined:
+            _liquidate(t, book, orders, cash, counts, fills)
+            cash[0], ruined = now, True
+        series[EQUITY, t], series[CASH, t] = now, cash[0]
+        series[RETURNS, t] = max(now / before - 1.0, -1.0) if before > 0.0 else 0.0
+        for s in range(symbols):
+            positions[t, s] = book[HELD, s]
+        before = now
+    return OK, bars
+
+
+@njit(inline="always")
+def _next_gone(orders: Integers, t: int) -> int:
+    nearest = -1
+    for s in range(orders.shape[1]):
+        if orders[GONE, s] > t and (nearest < 0 or orders[GONE, s] < nearest):
+            nearest = orders[GONE, s]
     return nearest
 
 
 @njit(inline="always")
-def _value(held: NDArray[np.float64], marks: NDArray[np.float64], cash: NDArray[np.float64]) -> float:
-    value = float(cash[0])
-    for s in range(len(held)):
-        if held[s] != 0.0:
-            value += held[s] * marks[s]
+def _value(book: Floats, cash: float) -> float:
+    value = cash
+    for s in range(book.shape[1]):
+        if book[HELD, s] != 0.0:
+            value += book[HELD, s] * book[MARK, s]
     return value
 
 
 @njit(inline="always")
-def _mark(
-    t: int,
-    opens: NDArray[np.float64],
-    closes: NDArray[np.float64],
-    marks: NDArray[np.float64],
-    counts: NDArray[np.int64],
-) -> int:
+def _mark(t: int, opens: Floats, closes: Floats, book: Floats, counts: Integers) -> int:
     """Mark every symbol at its last known price."""
-    for s in range(len(marks)):
+    for s in range(book.shape[1]):
         price = closes[t, s]
         if np.isnan(price):
             price = opens[t, s]
         if 0.0 < price < np.inf:
-            marks[s] = price
+            book[MARK, s] = price
         elif not np.isnan(price):
             counts[BAD_SYMBOL] = s
             return BAD_PRICE
@@ -232,146 +236,165 @@ def _mark(
 
 @njit(inline="always")
 def _decide(
-    t: int,
-    targets: NDArray[np.float64],
-    held: NDArray[np.float64],
-    standing: NDArray[np.float64],
-    pending: NDArray[np.bool_],
-    gone: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    every_bar: bool,
-    can_short: bool,
+    t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, every_bar: bool, can_short: bool
 ) -> int:
     """Note the targets of this bar that now wait for a fill."""
-    for s in range(len(held)):
+    for s in range(book.shape[1]):
         target = targets[t, s]
         if np.isnan(target):
             continue
-        if target != standing[s] or (every_bar and (target != 0.0 or held[s] != 0.0)):
+        if target != book[STANDING, s] or (every_bar and (target != 0.0 or book[HELD, s] != 0.0)):
             if np.isinf(target) or (target < 0.0 and not can_short):
                 counts[BAD_SYMBOL] = s
                 return BAD_TARGET if np.isinf(target) else SHORT_REFUSED
-            standing[s] = target
-            if not pending[s] and t < gone[s]:
-                pending[s] = True
+            book[STANDING, s] = target
+            if orders[PENDING, s] == 0 and t < orders[GONE, s]:
+                orders[PENDING, s] = 1
                 counts[WAITING] += 1
     return OK
 
 
-@njit(cache=True, nogil=True)
-def _drifted(t: int, targets: NDArray[np.float64], book: Book, drift: float) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _drifted(
+    t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, cash: float, drift: float
+) -> None:
     """Note the stated targets from which the weight at the close is further away than ``drift``."""
-    value = _value(book.held, book.marks, book.cash)
+    value = _value(book, cash)
     if value <= 0.0:
         return
-    for s in range(len(book.held)):
-        if np.isnan(targets[t, s]) or book.pending[s] or t >= book.gone[s]:
+    for s in range(book.shape[1]):
+        if np.isnan(targets[t, s]) or orders[PENDING, s] != 0 or t >= orders[GONE, s]:
             continue
-        weight = book.held[s] * book.marks[s] / value if book.held[s] != 0.0 else 0.0
-        if abs(weight - book.standing[s]) > drift:
-            book.pending[s] = True
-            book.counts[WAITING] += 1
+        weight = book[HELD, s] * book[MARK, s] / value if book[HELD, s] != 0.0 else 0.0
+        if abs(weight - book[STANDING, s]) > drift:
+            orders[PENDING, s] = 1
+            counts[WAITING] += 1
 
 
-@njit(cache=True, nogil=True)
-def _trade(t: int, prices: NDArray[np.float64], book: Book, rules: Rules, ledger: Ledger) -> int:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _trade(
+    t: int,
+    prices: Floats,
+    book: Floats,
+    orders: Integers,
+    cash: Floats,
+    counts: Integers,
+    fills: Floats,
+    slippage: float,
+    fee: float,
+) -> int:
     """Fill what waits and has a price: sells first, then buys, the smallest first where cash is short."""
-    held, standing, _, pending, _, cash, counts, buys, sizes, amounts = book
-    value = _value_at(t, prices, book)
+    value = _value_at(t, prices, book, cash[0], counts)
     if value <= 0.0:
         return OK
     if np.isnan(value):
         return BAD_PRICE
     bought, needed = 0, 0.0
-    for s in range(len(held)):
+    for s in range(book.shape[1]):
         price = prices[t, s]
-        if not pending[s] or np.isnan(price):
+        if orders[PENDING, s] == 0 or np.isnan(price):
             continue
-        pending[s] = False
+        orders[PENDING, s] = 0
         counts[WAITING] -= 1
-        wanted = standing[s] * value / price
-        size = wanted - held[s]
-        if abs(size) <= DUST * max(abs(wanted), abs(held[s])):
+        wanted = book[STANDING, s] * value / price
+        size = wanted - book[HELD, s]
+        if abs(size) <= DUST * max(abs(wanted), abs(book[HELD, s])):
             continue
         if size < 0.0:
-            _settle(t, s, size, price * (1.0 - rules.slippage), rules.fee, held, cash, counts, ledger)
+            _settle(t, s, size, price * (1.0 - slippage), fee, book, cash, counts, fills)
             continue
         # Not size * price: equal targets must tie exactly, and keep the order of the symbols.
-        amounts[bought] = standing[s] * value - held[s] * price
-        buys[bought], sizes[bought] = s, size
-        needed += size * price * (1.0 + rules.slippage) * (1.0 + rules.fee)
+        book[AMOUNT, s] = book[STANDING, s] * value - book[HELD, s] * price
+        book[SIZE, s], orders[BUY, bought] = size, s
+        needed += size * price * (1.0 + slippage) * (1.0 + fee)
         bought += 1
     if bought > 1 and needed > cash[0] * (1.0 - DUST):
-        smallest_first = np.argsort(amounts[:bought], kind="mergesort")
-        buys[:bought], sizes[:bought] = buys[smallest_first], sizes[smallest_first]
+        _sort_smallest_first(bought, book, orders)
     for k in range(bought):
-        price = prices[t, buys[k]] * (1.0 + rules.slippage)
-        affordable = cash[0] / (1.0 + rules.fee) / price
+        s = orders[BUY, k]
+        price = prices[t, s] * (1.0 + slippage)
+        affordable = cash[0] / (1.0 + fee) / price
         if cash[0] > DUST * value:
-            _settle(t, buys[k], min(sizes[k], affordable), price, rules.fee, held, cash, counts, ledger)
-        if sizes[k] > affordable:
+            _settle(t, s, min(book[SIZE, s], affordable), price, fee, book, cash, counts, fills)
+        if book[SIZE, s] > affordable:
             cash[0] = min(cash[0], 0.0)  # nothing but rounding is left
     return OK
 
 
-@njit(cache=True, nogil=True)
-def _value_at(t: int, prices: NDArray[np.float64], book: Book) -> float:
+@njit(inline="always")
+def _value_at(t: int, prices: Floats, book: Floats, cash: float, counts: Integers) -> float:
     """Return the account's value at these prices, at the mark where one is missing; NaN for a bad price."""
-    value = float(book.cash[0])
-    for s in range(len(book.held)):
+    value = cash
+    for s in range(book.shape[1]):
         price = prices[t, s]
         if np.isnan(price):
-            price = book.marks[s]
+            price = book[MARK, s]
         elif not 0.0 < price < np.inf:
-            book.counts[BAD_SYMBOL] = s
+            counts[BAD_SYMBOL] = s
             return np.nan
-        if book.held[s] != 0.0:
-            value += book.held[s] * price
+        if book[HELD, s] != 0.0:
+            value += book[HELD, s] * price
     return value
 
 
-@njit(cache=True, nogil=True)
-def _delist(t: int, book: Book, rules: Rules, ledger: Ledger) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sort_smallest_first(bought: int, book: Floats, orders: Integers) -> None:
+    """Sort the symbols to buy by amount, by merges of runs of 1, 2, 4, …: equal amounts keep their order."""
+    width = 1
+    while width < bought:
+        for start in range(0, bought, 2 * width):
+            middle, stop = min(start + width, bought), min(start + 2 * width, bought)
+            left, right = start, middle
+            for k in range(start, stop):
+                from_left = right >= stop
+                if left < middle and not from_left:
+                    from_left = book[AMOUNT, orders[BUY, left]] <= book[AMOUNT, orders[BUY, right]]
+                if from_left:
+                    orders[SPARE, k] = orders[BUY, left]
+                    left += 1
+                else:
+                    orders[SPARE, k] = orders[BUY, right]
+                    right += 1
+        for k in range(bought):
+            orders[BUY, k] = orders[SPARE, k]
+        width *= 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _delist(
+    t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats, slippage: float, fee: float
+) -> None:
     """Close, at the last known price and at full cost, what has no price from this bar to the end."""
-    for s in range(len(book.held)):
-        if book.gone[s] != t:
+    for s in range(book.shape[1]):
+        if orders[GONE, s] != t:
             continue
-        if book.pending[s]:
-            book.pending[s] = False
-            book.counts[WAITING] -= 1
-        size = -book.held[s]
+        counts[WAITING] -= orders[PENDING, s]
+        orders[PENDING, s] = 0
+        size = -book[HELD, s]
         if size != 0.0:
-            price = book.marks[s] * (1.0 + rules.slippage * np.sign(size))
-            _settle(t, s, size, price, rules.fee, book.held, book.cash, book.counts, ledger)
+            price = book[MARK, s] * (1.0 + slippage * np.sign(size))
+            _settle(t, s, size, price, fee, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True)
-def _liquidate(t: int, book: Book, ledger: Ledger) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _liquidate(t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats) -> None:
     """Close everything at its mark: the account has nothing left."""
-    book.counts[WAITING] = 0
-    for s in range(len(book.held)):
-        book.pending[s] = False
-        if book.held[s] != 0.0:
-            _settle(t, s, -book.held[s], book.marks[s], 0.0, book.held, book.cash, book.counts, ledger)
+    counts[WAITING] = 0
+    for s in range(book.shape[1]):
+        orders[PENDING, s] = 0
+        if book[HELD, s] != 0.0:
+            _settle(t, s, -book[HELD, s], book[MARK, s], 0.0, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _settle(
-    t: int,
-    s: int,
-    size: float,
-    price: float,
-    fee: float,
-    held: NDArray[np.float64],
-    cash: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    ledger: Ledger,
+    t: int, s: int, size: float, price: float, fee: float, book: Floats, cash: Floats, counts: Integers, fills: Floats
 ) -> None:
     """Book one fill: ``size`` shares (negative: sold) at ``price``, and its fee on the notional."""
     cost = abs(size) * price * fee
     cash[0] -= size * price + cost
-    held[s] += size
+    book[HELD, s] += size
     row = counts[FILLS]
-    ledger.bar[row], ledger.symbol[row] = t, s
-    ledger.values[row, SIZE], ledger.values[row, PRICE], ledger.values[row, FEE] = size, price, cost
+    fills[row, 0], fills[row, 1] = t, s
+    fills[row, 2], fills[row, 3], fills[row, 4] = size, price, cost
     counts[FILLS] = row + 1

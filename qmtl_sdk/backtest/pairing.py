@@ -6,6 +6,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Columns of where a round trip lies.
+ENTRY = 0  # bar
+LEAVE = 1  # bar, -1 while open
+SYMBOL = 2
+
 # Columns of the values of a round trip.
 SIDE = 0
 ENTERED = 1  # shares
@@ -15,7 +20,6 @@ EXIT_NOTIONAL = 4
 FEES = 5
 
 
-@njit(cache=True, nogil=True)
 def pair(
     fill_bar: NDArray[np.int64],
     fill_symbol: NDArray[np.int64],
@@ -29,31 +33,50 @@ def pair(
     A fill through zero closes one round trip and opens the next; its fee is shared by size.
     """
     limit = 2 * len(fill_bar)
-    entry, leave, symbol = np.empty(limit, np.int64), np.full(limit, -1), np.empty(limit, np.int64)
-    values = np.zeros((limit, 6))
-    current, held = np.full(symbols, -1), np.zeros(symbols)
+    where, values = np.empty((limit, 3), np.int64), np.empty((limit, 6))
+    current, held = np.empty(symbols, np.int64), np.zeros(symbols)
+    count = _pair(fill_bar, fill_symbol, fill_size, fill_price, fill_fee, current, held, where, values)
+    entry, leave, symbol = where[:count].T.copy()
+    return entry, leave, symbol, values[:count].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pair(
+    fill_bar: NDArray[np.int64],
+    fill_symbol: NDArray[np.int64],
+    fill_size: NDArray[np.float64],
+    fill_price: NDArray[np.float64],
+    fill_fee: NDArray[np.float64],
+    current: NDArray[np.int64],
+    held: NDArray[np.float64],
+    where: NDArray[np.int64],
+    values: NDArray[np.float64],
+) -> int:
+    """Fill ``where`` [.., 3] and ``values`` [.., 6]; return how many round trips there are."""
     count = 0
     for i in range(len(fill_bar)):
         s, size, fee = fill_symbol[i], fill_size[i], fill_fee[i]
         if held[s] != 0.0 and held[s] * size < 0.0:
-            closing = size if abs(size) <= abs(held[s]) else -held[s]
-            trade = values[current[s]]
-            trade[EXITED] += abs(closing)
-            trade[EXIT_NOTIONAL] += abs(closing) * fill_price[i]
-            trade[FEES] += fee * (closing / size)
+            closing, trade = size if abs(size) <= abs(held[s]) else -held[s], current[s]
+            values[trade, EXITED] += abs(closing)
+            values[trade, EXIT_NOTIONAL] += abs(closing) * fill_price[i]
+            values[trade, FEES] += fee * (closing / size)
             held[s] += closing
             fee -= fee * (closing / size)
             size -= closing
             if held[s] == 0.0:
-                leave[current[s]] = fill_bar[i]
+                where[trade, LEAVE] = fill_bar[i]
         if size != 0.0:
             if held[s] == 0.0:
-                entry[count], symbol[count], values[count, SIDE] = fill_bar[i], s, np.sign(size)
+                where[count, ENTRY], where[count, LEAVE], where[count, SYMBOL] = fill_bar[i], -1, s
+                for column in range(values.shape[1]):
+                    values[count, column] = 0.0
+                values[count, SIDE] = np.sign(size)
                 current[s] = count
                 count += 1
-            trade = values[current[s]]
-            trade[ENTERED] += abs(size)
-            trade[ENTRY_NOTIONAL] += abs(size) * fill_price[i]
-            trade[FEES] += fee
+            trade = current[s]
+            values[trade, ENTERED] += abs(size)
+            values[trade, ENTRY_NOTIONAL] += abs(size) * fill_price[i]
+            values[trade, FEES] += fee
             held[s] += size
-    return entry[:count].copy(), leave[:count].copy(), symbol[:count].copy(), values[:count].copy()
+    return count

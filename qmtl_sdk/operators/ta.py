@@ -87,13 +87,15 @@ def _operator(name: str, output: int) -> Operator:
 
 
 def _run(signature: Signature, output: int, operands: Operands, params: Params) -> Value:
-    columns = np.broadcast_arrays(*[operands[name].numbers() for name in _names(signature)])
+    columns = [operands[name].numbers() for name in _names(signature)]
     parameters = {name: params[name] for name in signature.defaults}
     window = _lookback(signature, parameters) + 1 + int(params["settle"])  # type: ignore[arg-type]  # int by construction
     function = partial(getattr(_talib(), signature.name), **parameters)
-    out = np.full(columns[0].shape, np.nan)
-    for symbol in range(out.shape[1]):
-        _run_symbol(function, [np.ascontiguousarray(c[:, symbol]) for c in columns], window, output, out[:, symbol])
+    bars, symbols = np.broadcast_shapes(*(column.shape for column in columns))
+    out = np.full((bars, symbols), np.nan)
+    for symbol in range(symbols):
+        series = [np.ascontiguousarray(np.broadcast_to(column, out.shape)[:, symbol]) for column in columns]
+        _run_symbol(function, series, window, output, out[:, symbol])
     return floats(finite(out))
 
 
@@ -138,11 +140,11 @@ def _refusal(name: str, flags: list[str]) -> str:
 
 def _lookback(signature: Signature, params: Mapping[str, Any]) -> int:
     function = _talib().abstract.Function(signature.name)
-    try:
-        function.parameters = dict(params)
-        return int(function.lookback)
-    except Exception as error:  # TA-Lib raises bare Exception
-        raise invalid_field(signature.name, f"TA-Lib refuses {dict(params)}: {error}") from error
+    function.parameters = dict(params)
+    lookback = int(function.lookback)
+    if lookback < 0:
+        raise invalid_field(signature.name, f"TA-Lib refuses {dict(params)}; see its documentation for the ranges")
+    return lookback
 
 
 def _settle(signature: Signature, params: Mapping[str, float], lookback: int, settle: int | None) -> int:

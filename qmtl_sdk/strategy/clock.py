@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qmtl_sdk.strategy.interval import WORLD_INTERVAL_S
 
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.node import Node
 
+BARS: Final = "bars"  # the stream of a preset's bars
+WORLD_SYMBOLS: Final = "world"  # a stream's symbols, where they are not stated
+
 
 def common_clock(nodes: Sequence[Node]) -> Node:
     """Return the stream on whose bars the nodes meet.
 
     The world's interval wins, because targets are decided on the world's bars; among stated intervals the finest
-    wins; among equals the world's own bars (stream "bars"), then the first.
+    wins; among equals the stream "bars", then the world's symbols before stated ones, then the first.
     """
     first = nodes[0].clock
     if all(node.clock is first for node in nodes):
@@ -28,5 +31,6 @@ def same_clock(left: Node, right: Node) -> bool:
     return left is right or left.node_id == right.node_id
 
 
-def _preference(clock: Node) -> tuple[bool, int, bool]:
-    return clock.interval_s != WORLD_INTERVAL_S, clock.interval_s, clock.name != "bars"
+def _preference(clock: Node) -> tuple[bool, int, bool, bool]:
+    stated_symbols = clock.params.get("symbols") != WORLD_SYMBOLS
+    return clock.interval_s != WORLD_INTERVAL_S, clock.interval_s, clock.name != BARS, stated_symbols

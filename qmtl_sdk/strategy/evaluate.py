@@ -74,11 +74,11 @@ def evaluate(
     """Evaluate nodes and all that they need, over the panels of their streams (by the stream's NodeID).
 
     ``folds`` carries fold states in and out: where it has a state, the fold goes on from it, and afterwards it holds
-    the state after the last bar. Values downstream of folds that go on are not shared through ``memo``.
+    the state after the last bar; ``memo`` is left alone then, for values that depend on where a fold stood.
     Raises QmtlError: DATA_UNAVAILABLE naming a stream without a panel, INVALID_STRATEGY naming the node at fault.
     """
     ordered = topological(nodes)
-    run = _Run(ordered, inputs, memo.values if memo is not None and not folds else {}, folds)
+    run = _Run(ordered, inputs, memo.values if memo is not None and folds is None else {}, folds)
     values: dict[str, Value] = {}
     for node in ordered:
         view = run.columns[node.node_id] = run.compute(node)

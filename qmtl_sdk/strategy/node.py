@@ -13,7 +13,7 @@ import numpy as np
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.identity import Json, NodeIdentity, node_id
-from qmtl_sdk.strategy.clock import common_clock, same_clock
+from qmtl_sdk.strategy.clock import WORLD_SYMBOLS, common_clock, same_clock
 from qmtl_sdk.strategy.expression import Expression
 from qmtl_sdk.strategy.interval import interval_seconds
 from qmtl_sdk.strategy.state import canonical_state
@@ -22,7 +22,6 @@ from qmtl_sdk.strategy.values import ValueKind
 if TYPE_CHECKING:
     from qmtl_sdk.operators.catalog import Operator
 
-WORLD_SYMBOLS: Final = "world"
 DEFAULT_TOLERANCE: Final = 1e-9  # relative; of the look-ahead proof, for values that accumulate
 
 
@@ -141,8 +140,10 @@ class Node(Expression):
         self.kind = kind
         self.name = name
         self.inputs = inputs
-        self.clock = clock or (inputs[0].node.clock if inputs else self)
-        self.interval_s = self.clock.interval_s if interval_s is None else interval_s
+        if clock is None:
+            clock = inputs[0].node.clock if inputs else self
+        self.clock = clock
+        self.interval_s = clock.interval_s if interval_s is None else interval_s
         self.period = period
         self.params = params or {}
         self.tags = _checked_tags(tags) if tags else ()
@@ -202,6 +203,8 @@ class Node(Expression):
     @property
     def value_kind(self) -> ValueKind | None:
         """Return what the value holds, where that is known before it is computed."""
+        if self.kind is NodeKind.STREAM:
+            return ValueKind.FLOAT
         if self.operator is None:
             return None
         return self.operator.result or self.inputs[0].node.value_kind

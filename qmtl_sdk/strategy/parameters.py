@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from inspect import get_annotations
+from types import MappingProxyType
 from typing import ClassVar, Final, get_origin, get_type_hints
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
@@ -24,7 +25,7 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
     ``root`` is the base whose own attributes are no parameters. Raises QmtlError INVALID_FIELD naming the parameter,
     its value and what it should be.
     """
-    declared = _declared(strategy, root)
+    declared = declared_parameters(strategy, root)
     for name in given:
         if name not in declared:
             known = ", ".join(declared) or "none"
@@ -38,8 +39,16 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
     return values
 
 
+def declared_parameters(strategy: type, root: type) -> Mapping[str, type]:
+    """Return the types of a strategy class's parameters by name, those of its bases first.
+
+    Raises QmtlError INVALID_STRATEGY for an annotation that is no parameter's.
+    """
+    return _declared(strategy, root)
+
+
 @lru_cache(maxsize=256)
-def _declared(strategy: type, root: type) -> dict[str, type]:
+def _declared(strategy: type, root: type) -> Mapping[str, type]:
     try:
         hints = get_type_hints(strategy)
     except Exception as error:  # an annotation can raise anything
@@ -53,7 +62,7 @@ def _declared(strategy: type, root: type) -> dict[str, type]:
         if hint not in TYPES:
             raise _invalid(strategy, f"has parameter {name!r} of {hint!r}; use bool, int, float or str, or ClassVar")
         declared[name] = hint
-    return declared
+    return MappingProxyType(declared)
 
 
 def _annotated(base: type, root: type) -> list[str]:

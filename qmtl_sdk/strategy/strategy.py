@@ -7,11 +7,10 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from qmtl_foundation.errors import invalid_field
+from qmtl_sdk.strategy.clock import BARS
 from qmtl_sdk.strategy.node import Node, StreamInput
 from qmtl_sdk.strategy.parameters import Parameter, checked_parameters
 from qmtl_sdk.strategy.values import ValueKind
-
-BARS = "bars"
 
 
 class Strategy:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import ComputeContext, Json, canonical_json
 from qmtl_sdk.client.gateway import Gateway, connect, gateway_address, new_request_id
 from qmtl_sdk.data.results import ResultCache
@@ -55,7 +56,14 @@ class Wish:
     auto_returns: bool = True
     as_of: str | None = None
     author: str | None = None
-    further_trials: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """Hold what a submission stands on: the world's terms and the bars of its data preset."""
+
+    terms: WorldTerms
+    delivery: Delivery
 
 
 @dataclass(slots=True)
@@ -71,7 +79,11 @@ class Timings:
         self.on_progress(Progress(phase))
         began = time.perf_counter()
         detail: list[str] = []
-        yield detail
+        try:
+            yield detail
+        except BaseException:
+            self.on_progress(Progress(phase, (time.perf_counter() - began) * 1000.0, "failed"))
+            raise
         elapsed = (time.perf_counter() - began) * 1000.0
         self.elapsed_ms[phase.value] = round(elapsed, 3)
         self.on_progress(Progress(phase, elapsed, " ".join(detail)))
@@ -110,10 +122,33 @@ async def submit(
         return await carry_out(client, wish, on_progress)
 
 
+async def sweep(
+    strategies: Sequence[Strategy], *, world: str, data_preset: str | None, as_of: str | None
+) -> list[SubmitResult]:
+    """Submit the cells of a sweep over the same bars, in their order; equal nodes are computed once.
+
+    Cells are computed under compute-only: evaluated and counted as trials, never activated.
+    """
+    from qmtl_sdk.strategy.evaluate import Memo
+
+    memo = Memo()
+    wishes = [
+        Wish(strategy, world, mode=EffectiveMode.COMPUTE_ONLY.value, data_preset=data_preset, as_of=as_of)
+        for strategy in strategies
+    ]
+    async with connect(gateway_address()) as client:
+        ground = await read_ground(client, wishes[0])
+        return [await carry_out(client, wish, ground=ground, memo=memo) for wish in wishes]
+
+
 async def carry_out(
-    client: Gateway, wish: Wish, on_progress: OnProgress = silent, memo: Memo | None = None
+    client: Gateway,
+    wish: Wish,
+    on_progress: OnProgress = silent,
+    ground: Ground | None = None,
+    memo: Memo | None = None,
 ) -> SubmitResult:
-    """Carry out one submission over an open client; the cells of a sweep share ``memo``."""
+    """Carry out one submission over an open client; the cells of a sweep share ``ground`` and ``memo``."""
     timings = Timings(on_progress)
     with timings.phase(Phase.BUILD) as detail:
         program = build(wish.strategy)
@@ -121,11 +156,9 @@ async def carry_out(
         document = program.dag_document()
         detail.append(f"{len(program.nodes)} nodes")
     with timings.phase(Phase.DATA) as detail:
-        terms = await _read_world(client, wish)
-        provider = await asyncio.to_thread(_resolve, terms)
-        delivery = await asyncio.to_thread(provider.read, None, None, wish.as_of)
-        await _register_snapshot(client, delivery)
-        detail.append(f"{delivery.report.bars} bars to {delivery.report.as_of}")
+        ground = ground or await read_ground(client, wish)
+        detail.append(f"{ground.delivery.report.bars} bars to {ground.delivery.report.as_of}")
+    terms, delivery = ground.terms, ground.delivery
     with timings.phase(Phase.SUBMIT):
         submission = await _send(client, wish, program, document, delivery)
     with timings.phase(Phase.BIND):
@@ -153,6 +186,15 @@ def _check_output(program: Program, wish: Wish) -> None:
         "or submit its returns=",
         metadata={"strategy": program.name},
     )
+
+
+async def read_ground(client: Gateway, wish: Wish) -> Ground:
+    """Read the world, deliver the bars of its preset (or the wished one), and register the snapshot."""
+    terms = await _read_world(client, wish)
+    provider = await asyncio.to_thread(_resolve, terms)
+    delivery = await asyncio.to_thread(provider.read, None, None, wish.as_of)
+    await _register_snapshot(client, delivery)
+    return Ground(terms, delivery)
 
 
 async def _read_world(client: Gateway, wish: Wish) -> WorldTerms:
@@ -256,7 +298,9 @@ def _work(
             encoding.encode_trades(computed.result.trades()),
         )
     with timings.phase(Phase.PROVE) as detail:
-        proofs = prove_program(program, computed.evaluation, computed.targets, fingerprint)
+        proofs = prove_program(
+            program, computed.evaluation, bars.timestamps, computed.targets, fingerprint, cache_dir()
+        )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
     return Work(sent, precheck, computed, cache.counts.cross_context)
@@ -299,22 +343,7 @@ async def _fresh_context(client: Gateway, wish: Wish, submission: Submission) ->
 async def _evaluate(
     client: Gateway, wish: Wish, terms: WorldTerms, submission: Submission, work: Work
 ) -> EvaluateResponse:
-    request = messages.to_evaluate(submission, terms, work.series, work.precheck, wish.further_trials)
+    request = messages.to_evaluate(submission, terms, work.series, work.precheck)
     request.cross_context_cache_hits = work.cross_context_hits
     request.request_id = new_request_id()
     return await client.call(lambda: client.evaluations.evaluate(request, timeout=EVALUATE_SECONDS))
-
-
-async def submit_all(
-    strategies: Sequence[Strategy], *, world: str, data_preset: str | None = None, as_of: str | None = None
-) -> list[SubmitResult]:
-    """Submit the cells of a sweep one after the other, computing equal nodes once; each counts as a trial."""
-    from qmtl_sdk.strategy.evaluate import Memo
-
-    memo = Memo()
-    results = []
-    async with connect(gateway_address()) as client:
-        for strategy in strategies:
-            wish = Wish(strategy, world, data_preset=data_preset, as_of=as_of)
-            results.append(await carry_out(client, wish, memo=memo))
-    return results

@@ -8,10 +8,10 @@ import numpy as np
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.panel import Panel
+from qmtl_sdk.strategy.clock import BARS, WORLD_SYMBOLS
 from qmtl_sdk.strategy.interval import WORLD_INTERVAL_S
-from qmtl_sdk.strategy.node import WORLD_SYMBOLS, Node
+from qmtl_sdk.strategy.node import Node
 from qmtl_sdk.strategy.program import Program
-from qmtl_sdk.strategy.strategy import BARS
 
 
 def stream_inputs(program: Program, bars: Panel, preset: str) -> Mapping[str, Panel]:

@@ -84,9 +84,7 @@ def unproven(returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
     return Precheck(UNPROVEN, _metrics(returns, bars_per_year), (), 0.0)
 
 
-def to_evaluate(
-    submission: Submission, terms: WorldTerms, series: Series, precheck: Precheck, further_trials: int
-) -> EvaluateRequest:
+def to_evaluate(submission: Submission, terms: WorldTerms, series: Series, precheck: Precheck) -> EvaluateRequest:
     """Return the request to evaluate, without its request id."""
     context = submission.context or ComputeContext()
     findings = [
@@ -106,7 +104,7 @@ def to_evaluate(
         trades=series.trades,
         proofs=ProofReport(_STATUSES[precheck.status], findings, precheck.coverage),
         execution_model=_from_model(terms.execution_model),
-        further_trials=further_trials,
+        effective_mode=context.effective_mode,
         code_version=library_versions()["qmtl"],
     )
 
@@ -120,6 +118,8 @@ def to_result(
 ) -> SubmitResult:
     """Return what came of a submission that was evaluated."""
     evaluation, activation = answer.evaluation, answer.activation
+    if activation is not None and activation.strategy_version != submission.strategy_version:
+        activation = None  # another version is in force; this one has no place
     if evaluation is None:
         raise ValueError("an EvaluateResponse without an evaluation")
     context = submission.context or ComputeContext()

@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Final
 
 from qmtl_foundation.clock import parse_rfc3339
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.evaluation.model import Candidate, DataFacts, ReturnSeries, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord
 from qmtl_world.evaluation.round import Contender
 from qmtl_world.worlds.model import SharePolicy, WorldSpec
 
 DAY_SECONDS: Final = 86_400.0
+# Modes whose results may be promoted; compute-only is what a downgrade, a sweep or a caller asked for.
+PROMOTABLE: Final = frozenset({EffectiveMode.VALIDATE, EffectiveMode.PAPER, EffectiveMode.LIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,12 @@ def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, .
     if spec.share_policy is SharePolicy.UNSTATED:
         mend = f"`qmtl world update {spec.name} --share-policy world` states it"
         found.append(_failed("promotion.share_policy", f"the world states no share policy; {mend}"))
+    if record.candidate.dataset.preset != spec.data_preset:
+        sentence = f"evaluated on {record.candidate.dataset.preset}, the world trades on {spec.data_preset}"
+        found.append(_failed("promotion.data_preset", sentence))
+    if record.candidate.effective_mode not in PROMOTABLE:
+        sentence = f"computed under {record.candidate.effective_mode}, which is never promoted"
+        found.append(_failed("promotion.effective_mode", sentence))
     hits = record.candidate.dataset.cross_context_hits
     if hits:
         message = f"promotion.cross_context_hits: {hits} cached results belong to another context, needs 0"

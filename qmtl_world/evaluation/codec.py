@@ -39,6 +39,7 @@ class StoredCandidate:
     """Hold of a candidate what is stored beside its returns and metrics."""
 
     dataset: StoredDataset
+    effective_mode: str
     sample: SampleFacts
     risk: RiskFacts
     proof: Proof
@@ -90,6 +91,7 @@ def decode_candidate(text: str) -> StoredCandidate:
     risk = {name: math.nan if value is None else value for name, value in fields["risk"].items()}
     return StoredCandidate(
         dataset=StoredDataset(**fields["dataset"]),
+        effective_mode=fields["effective_mode"],
         sample=SampleFacts(**fields["sample"]),
         risk=RiskFacts(**risk),
         proof=Proof(ProofState(fields["proof"]["state"]), fields["proof"]["finding"]),

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason
@@ -28,11 +27,9 @@ from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset
 from qmtl_world.evaluation.model import EvaluationMetrics, Proof, RoundState, StrategyDecision
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.round import RoundResult, RoundTask, decide_round
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import Binding, PolicyVersion, World
-
-if TYPE_CHECKING:
-    from qmtl_world.evaluation.round import RoundResult
 
 RESOURCE_POLICY = "standard/1"  # how evaluations are computed: one worker, no sampling
 NO_SNAPSHOT = datetime.fromtimestamp(0, UTC)  # a strategy without a snapshot begins no round: every snapshot is later
@@ -50,7 +47,8 @@ class Terms:
     dataset_fingerprint: str
     execution_model: ExecutionModel
     proof: Proof
-    further_trials: int
+    effective_mode: str
+    submission_id: str
     code_version: str
     cross_context_hits: int
 
@@ -80,7 +78,7 @@ async def read_ground(connection: Connection, terms: Terms, *, lock: bool = Fals
     Raises WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, NO_ACTIVE_POLICY, BINDING_MISMATCH.
     """
     world = await world_store.read_world(connection, terms.world, lock=lock)
-    binding = await world_store.read_binding(connection, terms.world, terms.strategy_id)
+    binding = await world_store.read_binding(connection, terms.world, terms.strategy_id, terms.submission_id)
     check_terms(terms, world, binding)
     if not world.active_policy_version:
         raise QmtlError(
@@ -117,8 +115,6 @@ async def settle(
     now: datetime,
 ) -> Evaluated:
     """Store an evaluation, decide the world's round, and switch what may trade where the policy applies by itself."""
-    from qmtl_world.evaluation.round import RoundTask, decide_round
-
     ground = await read_ground(connection, terms, lock=True)
     record = await _store_evaluation(connection, ground, terms, measured, now)
     in_force = await apply_store.read_set(connection, terms.world)
@@ -129,12 +125,12 @@ async def settle(
     present = Present(
         now,
         ground.world.spec,
-        await store.count_trials(connection, terms.world),
+        await world_store.count_trials(connection, terms.world),
         await world_store.newest_snapshots(connection, terms.world),
     )
     before = RoundState() if previous is None else previous.state
     task = RoundTask(
-        as_of=parse_rfc3339(terms.as_of) if terms.as_of else before.as_of or NO_SNAPSHOT,
+        as_of=_round_time(ground, before),
         periods_per_year=ground.world.spec.bars_per_year,
         contenders=contenders(newest, standing, present),
         policy=ground.policy.yaml.encode(),
@@ -188,6 +184,7 @@ async def _store_evaluation(
                 gaps=dataset.gaps,
                 cross_context_hits=terms.cross_context_hits,
             ),
+            effective_mode=terms.effective_mode,
             sample=measured.sample,
             risk=measured.risk,
             proof=terms.proof,
@@ -197,10 +194,17 @@ async def _store_evaluation(
         equity_curve=measured.equity_curve,
         series_ts=measured.returns.ts.astype("<i8").tobytes(),
         series_ret=measured.returns.ret.astype("<f8").tobytes(),
-        further_trials=terms.further_trials,
         create_time=now,
     )
     return replace(record, id=await store.add_evaluation(connection, record))
+
+
+def _round_time(ground: Ground, before: RoundState) -> datetime:
+    """Return the round that an evaluation belongs to: of its snapshot, when it is one of the world's own data."""
+    dataset = ground.binding.dataset
+    if dataset.as_of and dataset.preset == ground.world.spec.data_preset:
+        return parse_rfc3339(dataset.as_of)
+    return before.as_of or NO_SNAPSHOT
 
 
 def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:

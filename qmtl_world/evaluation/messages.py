@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -36,11 +37,24 @@ def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) ->
     )
 
 
+def to_returns(record: EvaluationRecord) -> evaluation_pb2.ReturnSeries:
+    """Return the message of the returns that an evaluation was computed from."""
+    bars = len(record.series_ts) // 8
+    return evaluation_pb2.ReturnSeries(
+        bar_times_ns=struct.unpack(f"<{bars}q", record.series_ts),
+        returns=struct.unpack(f"<{bars}d", record.series_ret),
+    )
+
+
 def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
     """Return the messages of outcomes."""
     return [
         world_pb2.RuleOutcome(
-            rule=each.rule, passed=each.passed, value=each.value, limit=each.limit, message=each.message
+            rule=each.rule,
+            passed=each.passed,
+            value=_finite(each.value),
+            limit=_finite(each.limit),
+            message=each.message,
         )
         for each in rules
     ]
@@ -70,8 +84,8 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     """Return what the submitted proofs say; whatever is not clearly passed is a finding or missing."""
     for finding in report.findings:
         state = _state(finding.kind)
-        where = f"{finding.node} at {finding.bar}" + (f" ({finding.symbol})" if finding.symbol else "")
-        return Proof(state, _one_line(f"{finding.message or finding.kind}: node {where}"))
+        where = f"node {finding.node} at {finding.bar} for {finding.symbol}"
+        return Proof(state, _one_line(finding.message or where))
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
         return Proof(ProofState.PROVEN)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
@@ -115,3 +129,7 @@ def _state(kind: str) -> ProofState:
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that have a value."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -15,8 +15,10 @@ from multiprocessing.connection import wait
 from typing import ParamSpec, TypeVar
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
 
 WORKERS = 2
+WARM_AFTER_SECONDS = 0.3
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -51,6 +53,18 @@ class EvaluationProcesses:
         """Return the content id of a well-formed policy; raise INVALID_POLICY with every fault."""
         return await self.run(_check_policy, text)
 
+    async def measure(self, task: EvaluationTask) -> EvaluationMetrics:
+        """Return every metric of what a strategy submitted; raise INVALID_SERIES, INVALID_FIELD."""
+        return await self.run(_measure, task)
+
+    async def warm(self) -> None:
+        """Let the workers load their libraries, a moment after the start: it would be slower beside them."""
+        await asyncio.sleep(WARM_AFTER_SECONDS)
+        try:
+            await asyncio.gather(*(self.run(_load) for _ in range(WORKERS)), asyncio.to_thread(_load_own))
+        except QmtlError as error:
+            _log.warning("loading the evaluation workers: %s", error)
+
     def close(self) -> None:
         """Stop the workers; work that has not begun is dropped."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -58,14 +72,11 @@ class EvaluationProcesses:
 
 @asynccontextmanager
 async def open_processes() -> AsyncIterator[EvaluationProcesses]:
-    """Yield worker processes that begin to load their libraries at once, and do not outlive this process."""
+    """Yield worker processes, which do not outlive this process."""
     processes = EvaluationProcesses()
-    warming = [asyncio.create_task(processes.run(_load)) for _ in range(WORKERS)]
     try:
         yield processes
     finally:
-        for task in warming:
-            task.cancel()
         await asyncio.to_thread(processes.close)
 
 
@@ -89,6 +100,16 @@ def _await_end(sentinel: int) -> None:
 def _load() -> None:
     import qmtl_world.evaluation.policy
     import qmtl_world.evaluation.worker  # noqa: F401  # loaded for its libraries
+
+
+def _load_own() -> None:
+    import numpy as np  # noqa: F401  # results of the workers are arrays; off the event loop, which must not wait for it
+
+
+def _measure(task: EvaluationTask) -> EvaluationMetrics:
+    from qmtl_world.evaluation.worker import evaluate_series
+
+    return evaluate_series(task)
 
 
 def _check_policy(text: bytes) -> str:

@@ -29,7 +29,6 @@ class EvaluationRecord:
     equity_curve: tuple[float, ...]
     series_ts: bytes
     series_ret: bytes
-    further_trials: int
     create_time: datetime
     id: int = 0
 

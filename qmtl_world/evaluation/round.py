@@ -11,8 +11,6 @@ from datetime import datetime
 
 from qmtl_world.evaluation.assessment import Assessment, assess
 from qmtl_world.evaluation.model import Candidate, Cohort, RoundDecision, RoundState
-from qmtl_world.evaluation.policy import compile_policy
-from qmtl_world.evaluation.selection import decide
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +43,10 @@ class RoundResult:
 
 def decide_round(task: RoundTask) -> RoundResult:
     """Decide a round."""
+    # Pydantic, CEL and NumPy: only where a round is decided, not in the service that passes it to a worker.
+    from qmtl_world.evaluation.policy import compile_policy
+    from qmtl_world.evaluation.selection import decide
+
     policy = compile_policy(task.policy)
     standing: list[Candidate] = []
     held_off: list[Assessment] = []

@@ -23,13 +23,13 @@ from qmtl_foundation.requests import (
     encode_page_token,
     not_found,
 )
-from qmtl_foundation.rpc.modes import from_domain
+from qmtl_foundation.rpc.modes import from_domain, mode_text
 from qmtl_world.allocation.messages import to_allocations
 from qmtl_world.allocation.model import allocate
 from qmtl_world.apply.messages import to_activation
 from qmtl_world.evaluation import store
 from qmtl_world.evaluation.evaluate import Evaluated, Terms, read_ground, settle
-from qmtl_world.evaluation.messages import from_proofs, to_evaluation
+from qmtl_world.evaluation.messages import from_proofs, to_evaluation, to_returns
 from qmtl_world.evaluation.model import EvaluationTask
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.idempotency import Request, once, stored_answer
@@ -37,7 +37,6 @@ from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import from_execution_model, to_decision
 from qmtl_world.worlds.model import decide
 
-MAX_FURTHER_TRIALS: Final = 1_000_000
 MAX_CODE_VERSION: Final = 80
 NEWEST: Final = 2**63 - 1
 
@@ -69,7 +68,8 @@ class EvaluationService(EvaluationServiceServicer):
         if record is None:
             mend = f"`qmtl world status {world}` shows the keys there are"
             raise not_found(Reason.STRATEGY_NOT_FOUND, "evaluation", key, mend, world=world, eval_key=key)
-        return pb.GetEvaluationResponse(evaluation=to_evaluation(record))
+        returns = to_returns(record) if request.include_returns else None
+        return pb.GetEvaluationResponse(evaluation=to_evaluation(record), returns=returns)
 
     async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Any) -> pb.ListEvaluationsResponse:
         """List evaluations."""
@@ -85,11 +85,9 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
     async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
-        from qmtl_world.evaluation.worker import evaluate_series  # NumPy and Polars: not at start
-
         if terms.cross_context_hits:
             self._cross_context_hits.add(terms.cross_context_hits)
-        measured = await self._processes.run(evaluate_series, await self._task(terms, request))
+        measured = await self._processes.measure(await self._task(terms, request))
 
         async def work(connection: Connection) -> bytes:
             evaluated = await settle(connection, self._processes, terms, measured, self._clock())
@@ -100,7 +98,7 @@ class EvaluationService(EvaluationServiceServicer):
     async def _task(self, terms: Terms, request: pb.EvaluateRequest) -> EvaluationTask:
         async with transaction(self._pool) as connection:
             ground = await read_ground(connection, terms)
-            trials = await store.count_trials(connection, terms.world)
+            trials = await world_store.count_trials(connection, terms.world)
             sharpes = await store.trial_sharpes(connection, terms.world, terms.strategy_version)
             others = await store.trial_series(connection, terms.world, terms.strategy_version)
         return EvaluationTask(
@@ -108,7 +106,7 @@ class EvaluationService(EvaluationServiceServicer):
             targets=request.targets,
             trades=request.trades,
             periods_per_year=ground.world.spec.bars_per_year,
-            trials=max(1, trials + terms.further_trials),
+            trials=max(1, trials),
             trial_sharpes=tuple(sharpes),
             trial_returns=tuple(others),
         )
@@ -131,8 +129,6 @@ def _named(request: pb.EvaluateRequest) -> Request:
 
 
 def _terms(request: pb.EvaluateRequest) -> Terms:
-    if not 0 <= request.further_trials <= MAX_FURTHER_TRIALS:
-        raise invalid_field("further_trials", f"{request.further_trials} must be within [0, {MAX_FURTHER_TRIALS}]")
     if request.cross_context_cache_hits < 0:
         raise invalid_field("cross_context_cache_hits", f"{request.cross_context_cache_hits} must not be negative")
     if len(request.code_version) > MAX_CODE_VERSION:
@@ -147,7 +143,8 @@ def _terms(request: pb.EvaluateRequest) -> Terms:
         dataset_fingerprint=check_content_id("dataset_fingerprint", fingerprint) if fingerprint else "",
         execution_model=from_execution_model(request.execution_model),
         proof=from_proofs(request.proofs),
-        further_trials=request.further_trials,
+        effective_mode=mode_text(request.effective_mode),
+        submission_id=request.submission_id,
         code_version=request.code_version,
         cross_context_hits=request.cross_context_cache_hits,
     )

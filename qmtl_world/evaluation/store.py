@@ -24,12 +24,10 @@ MAX_TRIAL_SERIES = 100
 # The same evaluation again takes its place as the newest one. Two strategies of equal code share a key, not a row.
 _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
-                        status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, further_trials,
-                        create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                        status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
-    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate,
-    as_of = excluded.as_of, further_trials = greatest(evaluation.further_trials, excluded.further_trials),
+    metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate, as_of = excluded.as_of,
     create_time = excluded.create_time
 RETURNING id
 """
@@ -44,14 +42,12 @@ SELECT DISTINCT ON (strategy_id) * FROM evaluation
 WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 ORDER BY strategy_id, id DESC
 """
-_COUNT_TRIALS = """
-SELECT (SELECT count(*) FROM trial WHERE world = $1)
-     + (SELECT coalesce(sum(further_trials), 0) FROM evaluation WHERE world = $1)
-"""
-# One per version tried: its newest evaluation. Series are read of the newest trials only: their matrix is dense.
+# One per version tried: its newest evaluation; what a proof refused is no result to compare with. Series are read of
+# the newest trials only: their matrix is dense.
 _OTHER_TRIALS = """
 WITH trials AS (
-    SELECT DISTINCT ON (strategy_id, strategy_version) * FROM evaluation WHERE world = $1 AND strategy_version <> $2
+    SELECT DISTINCT ON (strategy_id, strategy_version) * FROM evaluation
+    WHERE world = $1 AND strategy_version <> $2 AND status <> 'rejected'
     ORDER BY strategy_id, strategy_version, id DESC
 )
 """
@@ -95,7 +91,6 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord) -> in
         list(record.equity_curve),
         record.series_ts,
         record.series_ret,
-        record.further_trials,
         record.create_time,
     )
     return row
@@ -125,11 +120,6 @@ async def evaluations_in_force(
     """Return the newest evaluation of each strategy's version in force."""
     rows = await connection.fetch(_IN_FORCE, world, list(versions), list(versions.values()))
     return {row["strategy_id"]: _to_record(row) for row in rows}
-
-
-async def count_trials(connection: Connection, world: str) -> int:
-    """Return how many versions and sweep cells a world has seen."""
-    return int(await connection.fetchval(_COUNT_TRIALS, world))
 
 
 async def trial_sharpes(connection: Connection, world: str, strategy_version: str) -> list[float]:
@@ -220,7 +210,7 @@ async def list_standings(connection: Connection, world: str) -> list[Standing]:
 def _to_record(row: Mapping[str, Any]) -> EvaluationRecord:
     names: tuple[str, ...] = (
         *("id", "eval_key", "world", "strategy_id", "strategy_version", "policy_version", "as_of"),
-        *("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "further_trials", "create_time"),
+        *("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "create_time"),
     )
     return EvaluationRecord(
         metrics=json.loads(row["metrics"]),

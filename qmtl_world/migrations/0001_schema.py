@@ -51,10 +51,11 @@ STATEMENTS = (
     """,
     """
     CREATE TABLE binding (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        submission_id text NOT NULL UNIQUE,
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
         strategy_id text NOT NULL,
         strategy_version text NOT NULL,
-        submission_id text NOT NULL,
         preset text NOT NULL,
         as_of text NOT NULL,
         fingerprint text NOT NULL,
@@ -62,18 +63,10 @@ STATEMENTS = (
         end_time timestamptz,
         coverage double precision NOT NULL,
         gaps bigint NOT NULL,
-        bind_time timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (world, strategy_id)
+        bind_time timestamptz NOT NULL DEFAULT now()
     )
     """,
-    """
-    CREATE TABLE trial (
-        world text NOT NULL REFERENCES world ON DELETE CASCADE,
-        strategy_id text NOT NULL,
-        strategy_version text NOT NULL,
-        PRIMARY KEY (world, strategy_id, strategy_version)
-    )
-    """,
+    "CREATE INDEX binding_by_strategy ON binding (world, strategy_id, id DESC)",
     """
     CREATE TABLE evaluation (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -92,7 +85,6 @@ STATEMENTS = (
         equity_curve double precision[] NOT NULL,
         series_ts bytea NOT NULL,
         series_ret bytea NOT NULL,
-        further_trials bigint NOT NULL,
         create_time timestamptz NOT NULL DEFAULT now(),
         UNIQUE (eval_key, world, strategy_id)
     )

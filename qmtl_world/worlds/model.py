@@ -108,7 +108,7 @@ class BoundDataset:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Hold the newest version of a strategy that was bound to a world."""
+    """Hold a version of a strategy that a submission bound to a world, and the data it was bound to."""
 
     world: str
     strategy_id: str

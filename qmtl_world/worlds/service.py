@@ -152,7 +152,7 @@ class WorldService(WorldServiceServicer):
             activation_set = await apply_store.read_set(connection, name)
             standings = await evaluation_store.list_standings(connection, name)
             latest = await evaluation_store.read_round(connection, name)
-            trials = await evaluation_store.count_trials(connection, name)
+            trials = await store.count_trials(connection, name)
         return to_status(to_world(world), standings, activation_set, latest, trials)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:
@@ -161,7 +161,7 @@ class WorldService(WorldServiceServicer):
             world=check_resource_name("world", request.world),
             strategy_id=check_strategy_id(request.strategy_id),
             strategy_version=check_content_id("strategy_version", request.strategy_version),
-            submission_id=request.submission_id,
+            submission_id=_submission_id(request.submission_id),
             dataset=from_dataset(request.dataset),
         )
         async with transaction(self._pool) as connection:
@@ -175,7 +175,7 @@ class WorldService(WorldServiceServicer):
         name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
-            binding = await store.read_binding(connection, name, strategy_id)
+            binding = await store.newest_binding(connection, name, strategy_id)
             active = await apply_store.active_version(connection, name, strategy_id)
         return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, active, self._clock())))
 
@@ -192,3 +192,9 @@ def _named(method: str, request: Message) -> Request:
     request_id: str = request.request_id  # type: ignore[attr-defined]  # every mutation's request has one
     request_hash = bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
     return Request(check_request_id(request_id), method, request_hash)
+
+
+def _submission_id(text: str) -> str:
+    if not 0 < len(text) <= 64 or not text.isalnum():
+        raise invalid_field("submission_id", f"{text[:80]!r} is not an id that a gateway gave")
+    return text

@@ -50,16 +50,16 @@ _BIND = """
 INSERT INTO binding (world, strategy_id, strategy_version, submission_id, preset, as_of, fingerprint, newest_as_of,
                      end_time, coverage, gaps)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-ON CONFLICT (world, strategy_id) DO UPDATE
-SET (strategy_version, submission_id, preset, as_of, fingerprint, newest_as_of, end_time, coverage, gaps, bind_time) =
-    (excluded.strategy_version, excluded.submission_id, excluded.preset, excluded.as_of, excluded.fingerprint,
-     excluded.newest_as_of, excluded.end_time, excluded.coverage, excluded.gaps, now())
+ON CONFLICT (submission_id) DO NOTHING
 """
-_COUNT_TRIAL = "INSERT INTO trial (world, strategy_id, strategy_version) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _NEWEST_SNAPSHOTS = """
 SELECT preset, max(newest_as_of) AS newest FROM binding WHERE world = $1 AND newest_as_of <> '' GROUP BY preset
 """
-_GET_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2"
+_NEWEST_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 ORDER BY id DESC LIMIT 1"
+_GET_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND submission_id = $3"
+_COUNT_TRIALS = """
+SELECT count(*) FROM (SELECT DISTINCT strategy_id, strategy_version FROM binding WHERE world = $1) AS trials
+"""
 
 
 async def add_world(connection: Connection, spec: WorldSpec) -> World:
@@ -127,7 +127,7 @@ async def activate_policy(connection: Connection, world: str, version: int) -> P
 
 
 async def bind(connection: Connection, binding: Binding) -> None:
-    """Make a version the strategy's newest, and count it as a trial of the world."""
+    """Bind a submission's version; the strategy's newest binding is the last one made."""
     dataset = binding.dataset
     await connection.execute(
         _BIND,
@@ -143,24 +143,23 @@ async def bind(connection: Connection, binding: Binding) -> None:
         dataset.coverage,
         dataset.gaps,
     )
-    await connection.execute(_COUNT_TRIAL, binding.world, binding.strategy_id, binding.strategy_version)
 
 
-async def read_binding(connection: Connection, world: str, strategy_id: str) -> Binding:
+async def newest_binding(connection: Connection, world: str, strategy_id: str) -> Binding:
     """Return a strategy's newest binding; STRATEGY_NOT_FOUND when it was never submitted to the world."""
-    row = await connection.fetchrow(_GET_BINDING, world, strategy_id)
-    if row is None:
-        mend = f"submit it to world {world!r} first"
-        metadata = {"world": world, "strategy_id": strategy_id}
-        raise not_found(Reason.STRATEGY_NOT_FOUND, "strategy", strategy_id, mend, **metadata)
-    names = ("preset", "as_of", "fingerprint", "newest_as_of", "end_time", "coverage", "gaps")
-    return Binding(
-        world=row["world"],
-        strategy_id=row["strategy_id"],
-        strategy_version=row["strategy_version"],
-        submission_id=row["submission_id"],
-        dataset=BoundDataset(**{name: row[name] for name in names}),
-    )
+    row = await connection.fetchrow(_NEWEST_BINDING, world, strategy_id)
+    return _to_binding(row, world, strategy_id)
+
+
+async def read_binding(connection: Connection, world: str, strategy_id: str, submission_id: str) -> Binding:
+    """Return the binding that a submission of a strategy made; STRATEGY_NOT_FOUND when there is none."""
+    row = await connection.fetchrow(_GET_BINDING, world, strategy_id, submission_id)
+    return _to_binding(row, world, strategy_id)
+
+
+async def count_trials(connection: Connection, world: str) -> int:
+    """Return how many versions a world has seen: every version and every cell of a sweep is a trial."""
+    return int(await connection.fetchval(_COUNT_TRIALS, world))
 
 
 async def newest_snapshots(connection: Connection, world: str) -> dict[str, str]:
@@ -205,3 +204,18 @@ def _to_world(row: Mapping[str, Any]) -> World:
 def _to_policy(row: Mapping[str, Any]) -> PolicyVersion:
     names = ("world", "version", "yaml", "content_id", "active", "create_time")
     return PolicyVersion(**{name: row[name] for name in names})
+
+
+def _to_binding(row: Mapping[str, Any] | None, world: str, strategy_id: str) -> Binding:
+    if row is None:
+        mend = f"submit it to world {world!r} first"
+        metadata = {"world": world, "strategy_id": strategy_id}
+        raise not_found(Reason.STRATEGY_NOT_FOUND, "strategy", strategy_id, mend, **metadata)
+    names = ("preset", "as_of", "fingerprint", "newest_as_of", "end_time", "coverage", "gaps")
+    return Binding(
+        world=row["world"],
+        strategy_id=row["strategy_id"],
+        strategy_version=row["strategy_version"],
+        submission_id=row["submission_id"],
+        dataset=BoundDataset(**{name: row[name] for name in names}),
+    )

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests: a stack of the module's own that each test breaks and the next one heals."""
+"""Fixtures of the whole loop."""
 
 from __future__ import annotations
 

@@ -102,6 +102,12 @@ def _halfway(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
+def _towards(mean: FloatArray, other: FloatArray, share: float) -> None:
+    for i in range(mean.size):
+        mean[i] += (other[i] - mean[i]) * share
+
+
+@kernel
 def _merge_comoments(
     x: FloatArray, y: FloatArray, c: FloatArray, x_old: FloatArray, y_old: FloatArray, c_old: FloatArray,
     cross: float, out: FloatArray,
@@ -118,11 +124,11 @@ def _take_comoment(
     if cross == 0.0:  # the newest block starts the result
         mean[:], mean_y[:], crossed[:] = x, y, c
         return
-    for i in range(mean.size):
-        dx, dy = x[i] - mean[i], y[i] - mean_y[i]
-        mean[i] += dx * share
-        mean_y[i] += dy * share
-        crossed[i] += c[i] + dx * dy * cross
+    # Three loops: LLVM gives up on vector code for more than eight pairs of arrays that might overlap.
+    for i in range(crossed.size):
+        crossed[i] += c[i] + (x[i] - mean[i]) * (y[i] - mean_y[i]) * cross
+    _towards(mean, x, share)
+    _towards(mean_y, y, share)
 
 
 @kernel
@@ -138,10 +144,9 @@ def _take_slope(mean: FloatArray, result: FloatArray, y: FloatArray, c: FloatArr
     if cross == 0.0:  # the newest block starts the result
         mean[:], result[:] = y, c
         return
-    for i in range(mean.size):
-        delta = mean[i] - y[i]
-        mean[i] -= delta * share
-        result[i] += c[i] + delta * cross
+    for i in range(result.size):
+        result[i] += c[i] + (mean[i] - y[i]) * cross
+    _towards(mean, y, share)
 
 
 @kernel

@@ -30,6 +30,7 @@ _MENDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("list", "deque"), _AS_TUPLE),
     "dict": _AS_PAIRS,
     "set": "make it a frozenset",
+    "Expr": "make the expression inside the function",
     "module": "use its members directly, as module.name",
     "Generator": "a generator changes as it is read: capture a seed-independent constant or use a StreamInput",
     "generator": "a generator changes as it is read: make it a tuple",

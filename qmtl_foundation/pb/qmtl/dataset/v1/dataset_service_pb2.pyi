@@ -63,12 +63,14 @@ class RegisterSnapshotResponse(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[_dataset_pb2.Snapshot, _Mapping]] = ...) -> None: ...
 
 class GetSnapshotRequest(_message.Message):
-    __slots__ = ("preset", "as_of")
+    __slots__ = ("preset", "as_of", "fingerprint")
     PRESET_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     preset: str
     as_of: str
-    def __init__(self, preset: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, preset: _Optional[str] = ..., as_of: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class GetSnapshotResponse(_message.Message):
     __slots__ = ("snapshot",)

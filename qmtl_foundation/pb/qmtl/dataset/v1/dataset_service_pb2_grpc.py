@@ -88,7 +88,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RegisterSnapshot(self, request, context):
-        """Register a snapshot that was read. The same (preset, as_of, fingerprint) again changes nothing.
+        """Register a snapshot that was read; its `as_of` must not lie in the future. The same (preset, as_of, fingerprint)
+        again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,9 @@ class DatasetServiceStub:
     ListPresets: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ListPresetsRequest, _dataset_service_pb2.ListPresetsResponse]
     """List presets by name."""
     RegisterSnapshot: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RegisterSnapshotRequest, _dataset_service_pb2.RegisterSnapshotResponse]
-    """Register a snapshot that was read. The same (preset, as_of, fingerprint) again changes nothing."""
+    """Register a snapshot that was read; its `as_of` must not lie in the future. The same (preset, as_of, fingerprint)
+    again changes nothing.
+    """
     GetSnapshot: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.GetSnapshotRequest, _dataset_service_pb2.GetSnapshotResponse]
     """Read a snapshot: the newest, or the newest at or before a moment."""
 
@@ -56,7 +58,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListPresets: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ListPresetsRequest, _dataset_service_pb2.ListPresetsResponse]  # type: ignore[assignment]
     """List presets by name."""
     RegisterSnapshot: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RegisterSnapshotRequest, _dataset_service_pb2.RegisterSnapshotResponse]  # type: ignore[assignment]
-    """Register a snapshot that was read. The same (preset, as_of, fingerprint) again changes nothing."""
+    """Register a snapshot that was read; its `as_of` must not lie in the future. The same (preset, as_of, fingerprint)
+    again changes nothing.
+    """
     GetSnapshot: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.GetSnapshotRequest, _dataset_service_pb2.GetSnapshotResponse]  # type: ignore[assignment]
     """Read a snapshot: the newest, or the newest at or before a moment."""
 
@@ -93,7 +97,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.RegisterSnapshotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.RegisterSnapshotResponse, _abc.Awaitable[_dataset_service_pb2.RegisterSnapshotResponse]]:
-        """Register a snapshot that was read. The same (preset, as_of, fingerprint) again changes nothing."""
+        """Register a snapshot that was read; its `as_of` must not lie in the future. The same (preset, as_of, fingerprint)
+        again changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def GetSnapshot(

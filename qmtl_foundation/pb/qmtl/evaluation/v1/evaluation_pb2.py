@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as qmtl_dot_world_dot_v1_dot_world__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/evaluation/v1/evaluation.proto\x12\x12qmtl.evaluation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/world/v1/world.proto\"i\n\x0cProofFinding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0b\n\x03\x62\x61r\x18\x04 \x01(\t\x12\x0e\n\x06symbol\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\x84\x01\n\x0bProofReport\x12/\n\x06status\x18\x01 \x01(\x0e\x32\x1f.qmtl.evaluation.v1.ProofStatus\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .qmtl.evaluation.v1.ProofFinding\x12\x10\n\x08\x63overage\x18\x03 \x01(\x01\"\xc4\x03\n\nEvaluation\x12\x10\n\x08\x65val_key\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12\x16\n\x0epolicy_version\x18\x05 \x01(\x05\x12\x0e\n\x06status\x18\x06 \x01(\t\x12<\n\x07metrics\x18\x07 \x03(\x0b\x32+.qmtl.evaluation.v1.Evaluation.MetricsEntry\x12)\n\x05rules\x18\x08 \x03(\x0b\x32\x1a.qmtl.world.v1.RuleOutcome\x12\x12\n\x05score\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x63ontribution\x18\n \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x0b \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_scoreB\x0f\n\r_contribution*x\n\x0bProofStatus\x12\x1c\n\x18PROOF_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13PROOF_STATUS_PASSED\x10\x01\x12\x17\n\x13PROOF_STATUS_FAILED\x10\x02\x12\x19\n\x15PROOF_STATUS_UNPROVEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/evaluation/v1/evaluation.proto\x12\x12qmtl.evaluation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/world/v1/world.proto\"i\n\x0cProofFinding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0b\n\x03\x62\x61r\x18\x04 \x01(\t\x12\x0e\n\x06symbol\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\x84\x01\n\x0bProofReport\x12/\n\x06status\x18\x01 \x01(\x0e\x32\x1f.qmtl.evaluation.v1.ProofStatus\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .qmtl.evaluation.v1.ProofFinding\x12\x10\n\x08\x63overage\x18\x03 \x01(\x01\"5\n\x0cReturnSeries\x12\x14\n\x0c\x62\x61r_times_ns\x18\x01 \x03(\x10\x12\x0f\n\x07returns\x18\x02 \x03(\x01\"\xc4\x03\n\nEvaluation\x12\x10\n\x08\x65val_key\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12\x16\n\x0epolicy_version\x18\x05 \x01(\x05\x12\x0e\n\x06status\x18\x06 \x01(\t\x12<\n\x07metrics\x18\x07 \x03(\x0b\x32+.qmtl.evaluation.v1.Evaluation.MetricsEntry\x12)\n\x05rules\x18\x08 \x03(\x0b\x32\x1a.qmtl.world.v1.RuleOutcome\x12\x12\n\x05score\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x63ontribution\x18\n \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x0b \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_scoreB\x0f\n\r_contribution*x\n\x0bProofStatus\x12\x1c\n\x18PROOF_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13PROOF_STATUS_PASSED\x10\x01\x12\x17\n\x13PROOF_STATUS_FAILED\x10\x02\x12\x19\n\x15PROOF_STATUS_UNPROVEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALUATION_METRICSENTRY']._loaded_options = None
   _globals['_EVALUATION_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_PROOFSTATUS']._serialized_start=816
-  _globals['_PROOFSTATUS']._serialized_end=936
+  _globals['_PROOFSTATUS']._serialized_start=871
+  _globals['_PROOFSTATUS']._serialized_end=991
   _globals['_PROOFFINDING']._serialized_start=119
   _globals['_PROOFFINDING']._serialized_end=224
   _globals['_PROOFREPORT']._serialized_start=227
   _globals['_PROOFREPORT']._serialized_end=359
-  _globals['_EVALUATION']._serialized_start=362
-  _globals['_EVALUATION']._serialized_end=814
-  _globals['_EVALUATION_METRICSENTRY']._serialized_start=741
-  _globals['_EVALUATION_METRICSENTRY']._serialized_end=787
+  _globals['_RETURNSERIES']._serialized_start=361
+  _globals['_RETURNSERIES']._serialized_end=414
+  _globals['_EVALUATION']._serialized_start=417
+  _globals['_EVALUATION']._serialized_end=869
+  _globals['_EVALUATION_METRICSENTRY']._serialized_start=796
+  _globals['_EVALUATION_METRICSENTRY']._serialized_end=842
 # @@protoc_insertion_point(module_scope)

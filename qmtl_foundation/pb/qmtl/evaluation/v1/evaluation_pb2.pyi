@@ -48,6 +48,14 @@ class ProofReport(_message.Message):
     coverage: float
     def __init__(self, status: _Optional[_Union[ProofStatus, str]] = ..., findings: _Optional[_Iterable[_Union[ProofFinding, _Mapping]]] = ..., coverage: _Optional[float] = ...) -> None: ...
 
+class ReturnSeries(_message.Message):
+    __slots__ = ("bar_times_ns", "returns")
+    BAR_TIMES_NS_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
+    bar_times_ns: _containers.RepeatedScalarFieldContainer[int]
+    returns: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, bar_times_ns: _Optional[_Iterable[int]] = ..., returns: _Optional[_Iterable[float]] = ...) -> None: ...
+
 class Evaluation(_message.Message):
     __slots__ = ("eval_key", "world", "strategy_id", "strategy_version", "policy_version", "status", "metrics", "rules", "score", "contribution", "as_of", "dataset_fingerprint", "create_time")
     class MetricsEntry(_message.Message):

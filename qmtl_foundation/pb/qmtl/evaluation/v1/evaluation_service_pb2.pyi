@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EvaluateRequest(_message.Message):
-    __slots__ = ("request_id", "world", "strategy_id", "strategy_version", "submission_id", "execution_domain", "as_of", "dataset_fingerprint", "returns", "targets", "trades", "proofs", "execution_model", "further_trials", "code_version", "cross_context_cache_hits")
+    __slots__ = ("request_id", "world", "strategy_id", "strategy_version", "submission_id", "execution_domain", "as_of", "dataset_fingerprint", "returns", "targets", "trades", "proofs", "execution_model", "effective_mode", "code_version", "cross_context_cache_hits")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_ID_FIELD_NUMBER: _ClassVar[int]
@@ -27,7 +27,7 @@ class EvaluateRequest(_message.Message):
     TRADES_FIELD_NUMBER: _ClassVar[int]
     PROOFS_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_MODEL_FIELD_NUMBER: _ClassVar[int]
-    FURTHER_TRIALS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_MODE_FIELD_NUMBER: _ClassVar[int]
     CODE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CROSS_CONTEXT_CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
@@ -43,10 +43,10 @@ class EvaluateRequest(_message.Message):
     trades: bytes
     proofs: _evaluation_pb2.ProofReport
     execution_model: _world_pb2.ExecutionModel
-    further_trials: int
+    effective_mode: _execution_pb2.EffectiveMode
     code_version: str
     cross_context_cache_hits: int
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., submission_id: _Optional[str] = ..., execution_domain: _Optional[_Union[_execution_pb2.ExecutionDomain, str]] = ..., as_of: _Optional[str] = ..., dataset_fingerprint: _Optional[str] = ..., returns: _Optional[bytes] = ..., targets: _Optional[bytes] = ..., trades: _Optional[bytes] = ..., proofs: _Optional[_Union[_evaluation_pb2.ProofReport, _Mapping]] = ..., execution_model: _Optional[_Union[_world_pb2.ExecutionModel, _Mapping]] = ..., further_trials: _Optional[int] = ..., code_version: _Optional[str] = ..., cross_context_cache_hits: _Optional[int] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., submission_id: _Optional[str] = ..., execution_domain: _Optional[_Union[_execution_pb2.ExecutionDomain, str]] = ..., as_of: _Optional[str] = ..., dataset_fingerprint: _Optional[str] = ..., returns: _Optional[bytes] = ..., targets: _Optional[bytes] = ..., trades: _Optional[bytes] = ..., proofs: _Optional[_Union[_evaluation_pb2.ProofReport, _Mapping]] = ..., execution_model: _Optional[_Union[_world_pb2.ExecutionModel, _Mapping]] = ..., effective_mode: _Optional[_Union[_execution_pb2.EffectiveMode, str]] = ..., code_version: _Optional[str] = ..., cross_context_cache_hits: _Optional[int] = ...) -> None: ...
 
 class EvaluateResponse(_message.Message):
     __slots__ = ("evaluation", "decision", "activation", "allocations")
@@ -61,18 +61,22 @@ class EvaluateResponse(_message.Message):
     def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ..., decision: _Optional[_Union[_world_pb2.Decision, _Mapping]] = ..., activation: _Optional[_Union[_activation_pb2.Activation, _Mapping]] = ..., allocations: _Optional[_Union[_allocation_pb2.AllocationSnapshot, _Mapping]] = ...) -> None: ...
 
 class GetEvaluationRequest(_message.Message):
-    __slots__ = ("world", "eval_key")
+    __slots__ = ("world", "eval_key", "include_returns")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EVAL_KEY_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_RETURNS_FIELD_NUMBER: _ClassVar[int]
     world: str
     eval_key: str
-    def __init__(self, world: _Optional[str] = ..., eval_key: _Optional[str] = ...) -> None: ...
+    include_returns: bool
+    def __init__(self, world: _Optional[str] = ..., eval_key: _Optional[str] = ..., include_returns: _Optional[bool] = ...) -> None: ...
 
 class GetEvaluationResponse(_message.Message):
-    __slots__ = ("evaluation",)
+    __slots__ = ("evaluation", "returns")
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
     evaluation: _evaluation_pb2.Evaluation
-    def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ...) -> None: ...
+    returns: _evaluation_pb2.ReturnSeries
+    def __init__(self, evaluation: _Optional[_Union[_evaluation_pb2.Evaluation, _Mapping]] = ..., returns: _Optional[_Union[_evaluation_pb2.ReturnSeries, _Mapping]] = ...) -> None: ...
 
 class ListEvaluationsRequest(_message.Message):
     __slots__ = ("world", "strategy_id", "page_size", "page_token")

@@ -82,6 +82,11 @@ class GetSnapshotRequest(betterproto2.Message):
     Newest at or before this moment, RFC 3339 in UTC; empty: the newest.
     """
 
+    fingerprint: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Only of this data, `blake3:<64 hex>`; empty: of any.
+    """
+
 
 default_message_pool.register_message("qmtl.dataset.v1", "GetSnapshotRequest", GetSnapshotRequest)
 
@@ -377,7 +382,8 @@ class DatasetServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RegisterSnapshotResponse":
         """
-        Register a snapshot that was read. The same (preset, as_of, fingerprint) again changes nothing.
+        Register a snapshot that was read; its `as_of` must not lie in the future. The same (preset, as_of, fingerprint)
+        again changes nothing.
         """
 
         return await self._unary_unary(

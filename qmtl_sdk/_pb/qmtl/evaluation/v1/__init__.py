@@ -15,6 +15,7 @@ __all__ = (
     "ProofFinding",
     "ProofReport",
     "ProofStatus",
+    "ReturnSeries",
 )
 
 import datetime
@@ -155,9 +156,11 @@ class EvaluateRequest(betterproto2.Message):
     Execution model used; must be the world's.
     """
 
-    further_trials: "int" = betterproto2.field(14, betterproto2.TYPE_INT64)
+    effective_mode: "__common__v1__.EffectiveMode" = betterproto2.field(
+        14, betterproto2.TYPE_ENUM, default_factory=lambda: __common__v1__.EffectiveMode(0)
+    )
     """
-    Number of further parameter sets that were tried beside this one, [0, 1,000,000]; counts as the world's trials.
+    Mode of the context under which it was computed. Below VALIDATE it is evaluated and never activated.
     """
 
     code_version: "str" = betterproto2.field(15, betterproto2.TYPE_STRING)
@@ -302,6 +305,11 @@ class GetEvaluationRequest(betterproto2.Message):
     Which one, `blake3:<64 hex>`.
     """
 
+    include_returns: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
+    """
+    Send the returns that it was computed from, too.
+    """
+
 
 default_message_pool.register_message("qmtl.evaluation.v1", "GetEvaluationRequest", GetEvaluationRequest)
 
@@ -315,6 +323,11 @@ class GetEvaluationResponse(betterproto2.Message):
     evaluation: "Evaluation | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
     The evaluation.
+    """
+
+    returns: "ReturnSeries | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The returns that it was computed from; absent unless asked for.
     """
 
 
@@ -434,6 +447,26 @@ class ProofReport(betterproto2.Message):
 
 
 default_message_pool.register_message("qmtl.evaluation.v1", "ProofReport", ProofReport)
+
+
+@dataclass(eq=False, repr=False)
+class ReturnSeries(betterproto2.Message):
+    """
+    Simple returns per bar.
+    """
+
+    bar_times_ns: "list[int]" = betterproto2.field(1, betterproto2.TYPE_SFIXED64, repeated=True)
+    """
+    Close of each bar, nanoseconds since the Unix epoch (UTC), ascending.
+    """
+
+    returns: "list[float]" = betterproto2.field(2, betterproto2.TYPE_DOUBLE, repeated=True)
+    """
+    Simple return of each bar, [-1, 1e6]; as many as there are times.
+    """
+
+
+default_message_pool.register_message("qmtl.evaluation.v1", "ReturnSeries", ReturnSeries)
 
 
 class EvaluationServiceStub(betterproto2_grpclib.ServiceStub):

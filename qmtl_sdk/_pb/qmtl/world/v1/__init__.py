@@ -261,7 +261,7 @@ class BindStrategyRequest(betterproto2.Message):
 
     submission_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    The submission that binds, `author/name` of which is `strategy_id`.
+    The submission that binds; the same again changes nothing.
     """
 
     world: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)

@@ -1,0 +1,62 @@
+"""The tables: on the terminal, and in ``docs/benchmarks.md`` between the markers of each benchmark."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from benchmarks.measure import Findings, Line
+
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+LIBRARIES: Final = ("numpy", "numba", "polars", "grpcio", "asyncpg", "nats-py", "vectorbt", "vectorbt-rust")
+HEADER: Final = (
+    "| what | QMTL, ms | beside it | its ms | ratio | target | |",
+    "| --- | --: | --- | --: | --: | --- | --- |",
+)
+MACHINE: Final = "machine"
+
+
+def table(found: Findings) -> str:
+    """Return the findings as Markdown."""
+    rows = [*HEADER, *(_row(line) for line in found.lines)]
+    return "\n".join([*rows, *(f"\n{note}" for note in found.notes)])
+
+
+def machine() -> str:
+    """Return what was measured on: processors, Python, libraries; nothing that names the machine."""
+    libraries = ", ".join(f"{name} {version}" for name in LIBRARIES if (version := _version(name)))
+    return f"{os.cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}; {libraries}."
+
+
+def write(name: str, text: str) -> None:
+    """Put a text between the markers of a benchmark in the document."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    written, count = pattern.subn(lambda _: f"{begin}{text}\n{end}", document)
+    if count != 1:
+        raise ValueError(f"{DOCUMENT.name} must have the markers of {name!r} once, has them {count} times")
+    DOCUMENT.write_text(written, encoding="utf-8")
+
+
+def _row(line: Line) -> str:
+    peer_ms = "" if line.peer_ms is None else _number(line.peer_ms)
+    ratio = "" if line.ratio is None else f"{line.ratio:.3g}"
+    target = "" if line.target is None else str(line.target)
+    verdict = {None: "", True: "met", False: "**not met**"}[line.met]
+    return f"| {line.what} | {_number(line.ours_ms)} | {line.peer} | {peer_ms} | {ratio} | {target} | {verdict} |"
+
+
+def _number(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,121 @@
+"""``qmtl data``: the presets that there are, and what their data is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qmtl_sdk.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from qmtl_sdk.data.preset import WorldDataPreset
+    from qmtl_sdk.data.report import DeliveryReport
+
+Preset = Annotated[str, typer.Argument(metavar="PRESET", help="Name of a registered data preset.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="Snapshot, RFC 3339. Default: the newest bar's close.")]
+
+app = typer.Typer(help="Register data presets, and look at their data.", rich_markup_mode=None)
+presets = typer.Typer(help="List data presets, or register one.", rich_markup_mode=None)
+app.add_typer(presets, name="presets", invoke_without_command=True)
+
+
+@presets.callback()
+@command
+def list_presets(session: Session, context: typer.Context) -> None:
+    """List the registered data presets, or register one."""
+    if context.invoked_subcommand is not None:
+        context.obj = session
+        return
+    import json
+
+    from qmtl_sdk.cli.tables import rows
+    from qmtl_sdk.client import presets as registry
+
+    found = [json.loads(preset.document()) for preset in session.ask(registry.list_presets)]
+    columns = {
+        "preset": "name",
+        "source": "source.kind",
+        "symbols": "symbols",
+        "interval": "interval",
+        "calendar": "calendar",
+        "start": "start",
+        "end": "end",
+    }
+    session.answer({"presets": found}, rows(found, columns, "no presets: `qmtl up` registers the built-in ones"))
+
+
+@presets.command("add")
+@command
+def add(
+    session: Session, file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")]
+) -> None:
+    """Register a data preset."""
+    import json
+
+    from qmtl_sdk.client.presets import register_preset
+
+    preset = _read_preset(file)
+    session.ask(lambda gateway: register_preset(gateway, preset))
+    session.answer(json.loads(preset.document()), f"registered {preset.name}")
+
+
+@app.command("coverage")
+@command
+def coverage(session: Session, preset: Preset, as_of: AsOf = None) -> None:
+    """Read a preset's data and say what of it is there: per symbol, gaps, conformance, promises."""
+    from qmtl_sdk.cli.tables import key_values, percent, rows
+
+    report = _delivered(session, preset, as_of)
+    document: dict[str, Any] = report.document()
+    summary = {name: document[name] for name in ("as_of", "bars", "fingerprint", "served_from", "span", "schema_mode")}
+    summary["coverage"] = percent(report.coverage_fraction)
+    symbols = {"symbol": "symbol", "present": "present", "expected": "expected"}
+    gaps = {"gap": "symbol", "span": "span", "bars": "bars"}
+    broken = {"promise broken": "rule", "limit": "limit", "value": "value"}
+    session.answer(
+        document,
+        key_values(summary),
+        rows(document["symbols"], symbols, "no symbols"),
+        rows(document["gaps"], gaps, "no gaps"),
+        rows(document["sla_breaches"], broken, "every promise kept"),
+        rows(document["violations"], {"row": "rule", "symbol": "symbol"}, "every row conforms"),
+    )
+
+
+@app.command("fingerprint")
+@command
+def fingerprint(session: Session, preset: Preset, as_of: AsOf = None) -> None:
+    """Read a preset's data and print its fingerprint."""
+    report = _delivered(session, preset, as_of)
+    document = {"data_preset": preset, "as_of": report.as_of, "fingerprint": report.fingerprint}
+    session.answer(document, f"{report.fingerprint}  {preset} as of {report.as_of}")
+
+
+def _delivered(session: Session, name: str, as_of: str | None) -> DeliveryReport:
+    from qmtl_sdk.client.presets import fetch_preset
+    from qmtl_sdk.data.provider import resolve_provider
+    from qmtl_sdk.settings import cache_dir
+
+    preset = session.ask(lambda gateway: fetch_preset(gateway, name))
+    return resolve_provider(preset, cache_dir()).read(as_of=as_of).report
+
+
+def _read_preset(file: Path) -> WorldDataPreset:
+    import yaml
+
+    from qmtl_foundation.errors import invalid_field
+    from qmtl_sdk.data.preset import WorldDataPreset
+
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML
+    except OSError as error:
+        raise invalid_field(
+            "data_preset", f"{file} cannot be read ({error.strerror}); name a YAML or JSON file"
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise invalid_field("data_preset", f"{file} is neither YAML nor JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise invalid_field("data_preset", f"{file} holds no preset; write its fields, such as name: and source:")
+    return WorldDataPreset.parse(document)

@@ -1,0 +1,97 @@
+"""The entry of ``qmtl``: the tree of commands, the options that all share, and how everything ends in an exit code.
+
+Nothing heavy is imported before a command runs: ``qmtl --help`` costs Typer and these modules.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from qmtl_foundation.errors import QmtlError
+from qmtl_sdk.cli import data, failures, init, stack, submit, world
+from qmtl_sdk.cli.exits import ExitCode
+from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session
+
+PROGRAM = "qmtl"
+
+# Plain help texts: Rich's would take twice the time of all the rest.
+app = typer.Typer(name=PROGRAM, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True)
+app.command("init")(init.init)
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("migrate")(stack.migrate)
+app.command("submit")(submit.submit)
+app.add_typer(stack.app, name="stack")
+app.add_typer(world.app, name="world")
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    output: Output = None,
+    gateway: GatewayAddress = None,
+    debug: Debug = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Submit strategies to worlds, and read what the worlds decided.
+
+    The options below may also be given after the command. Exit codes: docs/cli.md.
+    """
+    session = Session(output or OutputForm.TABLE, gateway or "", debug)
+    context.obj = session
+    if version:
+        session.answer({"version": _version()}, f"{PROGRAM} {_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's) and return its exit code."""
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None and code == ExitCode.INTERRUPTED:
+        sys.stderr.flush()
+        os._exit(code)  # at its end Python waits for threads, and so for the backtest that was interrupted
+    return code
+
+
+def _run(given: list[str]) -> int:
+    session = _as_far_as_readable(given)
+    try:
+        code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else PROGRAM
+        return failures.report_usage(session, error.format_message(), f"(`{path} --help` says what there is)")
+    except QmtlError as error:
+        return failures.report_refusal(session, error)
+    except BrokenPipeError:  # the reader has gone, as of `qmtl … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes at Python's end
+        return ExitCode.REFUSED
+    except Exception as error:  # the last place: a person gets a sentence, never a traceback unasked
+        return failures.report_fault(session, error)
+    # Typer makes an exit code of Ctrl-C.
+    return failures.report_interrupt(session) if code == ExitCode.INTERRUPTED else code
+
+
+def _as_far_as_readable(arguments: Sequence[str]) -> Session:
+    """Return what the command line says about errors, also where it cannot be parsed."""
+    text = " ".join(arguments)
+    as_json = "--output json" in text or "--output=json" in text
+    return Session(OutputForm.JSON if as_json else OutputForm.TABLE, debug="--debug" in arguments)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "source"

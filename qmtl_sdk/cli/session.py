@@ -1,0 +1,151 @@
+"""What every command has: how it answers (a table, or one JSON document), which gateway it asks, how it is declared."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import math
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from qmtl_sdk.client.gateway import Gateway
+
+GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
+PATIENCE_SECONDS: Final = 5.0  # how long a command repeats a call while the gateway is away
+CALL_SECONDS: Final = 10.0
+CONTEXT: Final = "context"
+PLAIN_COLUMNS: Final = 160  # width of tables that go to a file or a pipe
+
+Answer = TypeVar("Answer")
+
+
+class OutputForm(StrEnum):
+    """Say how a command answers."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[OutputForm | None, typer.Option("--output", help="How to answer. Default: table.")]
+GatewayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--gateway", metavar="HOST:PORT", help=f"The gateway. Default: {GATEWAY_VARIABLE}, or the local stack's."
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Hold what the command line says to every command. ``gateway`` empty: the environment's, or the local stack's."""
+
+    output: OutputForm = OutputForm.TABLE
+    gateway: str = ""
+    debug: bool = False
+
+    @property
+    def json(self) -> bool:
+        """Tell whether stdout takes exactly one JSON document."""
+        return self.output is OutputForm.JSON
+
+    def answer(self, document: object, *shown: RenderableType) -> None:
+        """Print the document as JSON, or else what is shown of it."""
+        if self.json:
+            sys.stdout.write(json.dumps(_strict(document), indent=2, ensure_ascii=False) + "\n")
+            return
+        console = stdout_console()
+        for each in shown:
+            console.print(each, soft_wrap=isinstance(each, str))
+
+    def ask(self, work: Callable[[Gateway], Awaitable[Answer]]) -> Answer:
+        """Return what ``work`` brings from the gateway. Raises QmtlError."""
+        from qmtl_sdk.client.gateway import connect, gateway_address
+        from qmtl_sdk.client.loop import run
+
+        address = gateway_address(self.gateway or None)
+
+        async def connected() -> Answer:
+            async with connect(address, patience_s=PATIENCE_SECONDS) as gateway:
+                return await work(gateway)
+
+        return run(connected())
+
+
+_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
+_COMMON: Final = (
+    inspect.Parameter(CONTEXT, _ONLY, annotation=typer.Context),
+    inspect.Parameter("output", _ONLY, default=None, annotation=Output),
+    inspect.Parameter("gateway", _ONLY, default=None, annotation=GatewayAddress),
+    inspect.Parameter("debug", _ONLY, default=False, annotation=Debug),
+)
+
+
+def stdout_console() -> Console:
+    """Return the console of answers; where nobody looks on, it is wide and plain."""
+    return _console(stderr=False)
+
+
+def stderr_console() -> Console:
+    """Return the console of progress and errors."""
+    return _console(stderr=True)
+
+
+def command(function: Callable[..., int | None]) -> Callable[..., int]:
+    """Declare a command: ``function(session, …)`` gets the options that all have; what it returns is the exit code.
+
+    A parameter that is a dataclass stands for its fields, each an option.
+    """
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    bundles: dict[str, Any] = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
+    keeps_context = any(each.name == CONTEXT for each in own)
+
+    @functools.wraps(function)
+    def wrapped(**given: Any) -> int:
+        before: Session = (given[CONTEXT] if keeps_context else given.pop(CONTEXT)).obj or Session()
+        session = Session(
+            output=given.pop("output") or before.output,
+            gateway=given.pop("gateway") or before.gateway,
+            debug=given.pop("debug") or before.debug,
+        )
+        for name, bundle in bundles.items():
+            given[name] = bundle(**{each.name: given.pop(each.name) for each in fields(bundle)})
+        return function(session, **given) or 0
+
+    alone = [each for each in own if each.name != CONTEXT and each.name not in bundles]
+    bundled = [
+        each for bundle in bundles.values() for each in inspect.signature(bundle, eval_str=True).parameters.values()
+    ]
+    declared = [each.replace(kind=_ONLY) for each in (*alone, *bundled, *_COMMON)]
+    # Typer reads the options from both.
+    wrapped.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]  # functions take it
+    wrapped.__annotations__ = {each.name: each.annotation for each in declared}
+    return wrapped
+
+
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PLAIN_COLUMNS
+    return console
+
+
+def _strict(value: Any) -> Any:
+    """Return a document without numbers that JSON does not have: NaN and infinities are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _strict(each) for name, each in value.items()}
+    return [_strict(each) for each in value] if isinstance(value, list | tuple) else value

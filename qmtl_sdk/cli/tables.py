@@ -1,0 +1,216 @@
+"""What people see: tables of worlds, strategies and data, with the reasons beside the verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from qmtl_foundation.statistics.catalog import METRICS, Unit
+
+Document = Mapping[str, Any]
+
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+SPARK_COLUMNS: Final = 24
+NARROW_SPARK_COLUMNS: Final = 16
+WIDE_COLUMNS: Final = 140  # from here on the reasons have room beside the numbers
+KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
+FRACTIONS: Final = frozenset({Unit.FRACTION, Unit.FRACTION_PER_YEAR})
+STATUS_STYLES: Final = {"valid": "green", "invalid": "yellow", "rejected": "red", "pending": "cyan"}
+ABSENT: Final = "-"
+
+
+def sparkline(values: Sequence[float], columns: int = SPARK_COLUMNS) -> str:
+    """Return a curve in one line of block characters, from its lowest value to its highest; unknown: blank."""
+    if len(values) > columns:
+        values = [values[round(index * (len(values) - 1) / (columns - 1))] for index in range(columns)]
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return ""
+    low, span = min(known), max(known) - min(known)
+    return "".join(_block((value - low) / span if span else 0.0) for value in values)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number for people: grouped, with that many decimals; small ones keep three digits that count."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    if value and abs(value) < 10**-digits:
+        return f"{value:.3g}"
+    return f"{value:,.{digits}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent."""
+    return ABSENT if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:,.1f}%"
+
+
+def metric(name: str, value: float | None) -> str:
+    """Return a metric as its unit is read: fractions in percent, counts without decimals."""
+    unit = METRICS[name].unit if name in METRICS else Unit.RATIO
+    if unit in FRACTIONS:
+        return percent(value)
+    return number(value, 0 if unit is Unit.COUNT else 2)
+
+
+def reason(rule: Document) -> str:
+    """Return why a rule failed, with the value and the limit where there are any."""
+    name, value, limit = rule["rule"], rule["value"], rule["limit"]
+    message = rule["message"].removeprefix(f"{name}: ")
+    numbers = [f"{word} {number(each, 4)}" for word, each in (("value", value), ("limit", limit)) if each is not None]
+    if any(character.isdigit() for character in message):  # it states them itself
+        numbers = []
+    return ": ".join(filter(None, (name, message, ", ".join(numbers))))
+
+
+def key_values(document: Document) -> Table:
+    """Return a document as two columns; objects within become dotted names."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _flat(document):
+        table.add_row(name, Text(value))
+    return table
+
+
+def rows(documents: Sequence[Document], columns: Mapping[str, str], empty: str) -> RenderableType:
+    """Return a table of documents; ``columns`` maps headings to (dotted) field names, ``empty`` says it when none."""
+    if not documents:
+        return Text(empty)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for document in documents:
+        flat = dict(_flat(document))
+        table.add_row(*(Text(flat.get(name, ABSENT)) for name in columns.values()))
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyTable:
+    """Draw strategies, one row each: the reasons beside them on a wide terminal, below them on a narrow one."""
+
+    strategies: Sequence[Document]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE_COLUMNS
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("strategy", overflow="fold", min_width=NARROW_SPARK_COLUMNS)
+        for heading in ("status", "active", "weight", "score", *(name.removeprefix("max_") for name in KEY_METRICS)):
+            table.add_column(heading, no_wrap=True, justify="left" if heading in ("status", "active") else "right")
+        if wide:
+            table.add_column("equity", no_wrap=True)
+            table.add_column("why", overflow="fold")
+        for each in self.strategies:
+            table.add_row(*_cells(each, wide))
+        yield table
+        if not wide:
+            yield from (Text.assemble((each["strategy_id"], "bold"), ": ", _why(each)) for each in self.strategies)
+
+
+def world_status(document: Document) -> RenderableType:
+    """Return a world's status: one row a strategy, and why it stands where it stands."""
+    world = document["world"]
+    policy = f"policy {world['active_policy_version']}" if world["active_policy_version"] else "no active policy"
+    heading = Text.assemble(
+        (world["name"], "bold"),
+        f"  {world['mode']}, {policy}, {world['data_preset']}, epoch {document['epoch']}, {document['trials']} trials",
+        f", score {number(document['score'])}" if document["score"] is not None else "",
+        f", as of {document['as_of']}" if document["as_of"] else "",
+    )
+    if not document["strategies"]:
+        return Group(heading, Text(f"no strategies yet: `qmtl submit FILE --world {world['name']}`"))
+    return Group(heading, StrategyTable(document["strategies"]))
+
+
+def submission(document: Document) -> RenderableType:
+    """Return what came of a submission."""
+    status = document["status"]
+    lines: list[RenderableType] = [
+        Text.assemble(
+            (document["strategy_id"], "bold"), f" in {document['world']}: ", (status, STATUS_STYLES.get(status, ""))
+        )
+    ]
+    lines += [Text(f"  ✗ {reason(each)}", "yellow") for each in document["violations"]]
+    lines += [Text(f"  ✗ {_finding(each)}", "red") for each in (document["precheck"] or {}).get("findings", ())]
+    lines.append(_facts(document))
+    return Group(*lines)
+
+
+def _facts(document: Document) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    decision, activation = document["decision"], document["activation"]
+    if decision is not None:
+        table.add_row("decision", Text(f"{decision['effective_mode']} ({decision['reason']})"))
+    if activation is not None:
+        stands = "active" if activation["active"] else "not active"
+        table.add_row("activation", f"{stands}, weight {percent(activation['weight'])}, {activation['side']}")
+    if document["downgraded"]:
+        table.add_row("downgraded", Text(str(document["downgrade_reason"]), "yellow"))
+    if document["contribution"] is not None:
+        table.add_row("contribution", f"{document['contribution']:+.3f}")
+    for name, value in document["metrics"].items():
+        table.add_row(name, metric(name, value))
+    if document["allocations"] is not None:
+        table.add_row("allocations", ", ".join(f"{k} {percent(v)}" for k, v in document["allocations"].items()))
+    return table
+
+
+def _cells(strategy: Document, wide: bool) -> list[RenderableType]:
+    name, status, curve = strategy["strategy_id"], strategy["status"], strategy["equity_curve"]
+    cells: list[RenderableType] = [
+        Text(name if wide else f"{name}\n{sparkline(curve, NARROW_SPARK_COLUMNS)}"),
+        Text(status, STATUS_STYLES.get(status, "")),
+        Text("yes", "green") if strategy["active"] else Text("no", "dim"),
+        percent(strategy["weight"]) if strategy["active"] else ABSENT,
+        number(strategy["score"]),
+        *(metric(each, strategy["metrics"].get(each)) for each in KEY_METRICS),
+    ]
+    return [*cells, sparkline(curve), _why(strategy)] if wide else cells
+
+
+def _why(strategy: Document) -> Text:
+    failed = [reason(rule) for rule in strategy["rules"] if not rule["passed"]]
+    if failed:
+        return Text("\n".join(failed))
+    return Text(f"passes every rule ({len(strategy['rules'])})" if strategy["rules"] else "not judged yet", "dim")
+
+
+def _finding(finding: Document) -> str:
+    return (
+        f"{finding['kind']} in node {finding['node']!r} at {finding['bar']} ({finding['symbol']}): {finding['message']}"
+    )
+
+
+def _block(level: float) -> str:
+    return BLOCKS[min(int(level * len(BLOCKS)), len(BLOCKS) - 1)] if math.isfinite(level) else " "
+
+
+def _flat(document: Document, prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", _text(value)))
+    return found
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.15g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,141 @@
+"""``qmtl world``: make, read, change and delete worlds, and read what they decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qmtl_sdk.cli import policy
+from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
+from qmtl_sdk.cli.world_options import WorldChange
+
+app = typer.Typer(help="Make worlds, and read what they decided.", rich_markup_mode=None)
+app.add_typer(policy.app, name="policy")
+
+
+Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
+
+
+@app.command("create")
+@command
+def create(
+    session: Session,
+    world: Name,
+    change: WorldChange,
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Upload this policy and put it in force.")
+    ] = None,
+) -> None:
+    """Make a world."""
+    from qmtl_sdk.cli import worlds
+    from qmtl_sdk.cli.tables import key_values
+
+    document = worlds.create(session, world, change, policy.read(policy_file) if policy_file else None)
+    session.answer(document, key_values(document))
+
+
+@app.command("update")
+@command
+def update(session: Session, world: Name, change: WorldChange) -> None:
+    """Change what is stated of a world; everything else stays."""
+    from qmtl_sdk.cli import worlds
+    from qmtl_sdk.cli.tables import key_values
+
+    document = worlds.update(session, world, change)
+    session.answer(document, key_values(document))
+
+
+@app.command("list")
+@command
+def list_worlds(session: Session) -> None:
+    """List the worlds by name."""
+    from qmtl_sdk.cli import worlds
+    from qmtl_sdk.cli.tables import rows
+
+    found = worlds.list_all(session)
+    columns = {
+        "world": "name",
+        "mode": "mode",
+        "data preset": "data_preset",
+        "policy": "active_policy_version",
+        "description": "description",
+    }
+    session.answer({"worlds": found}, rows(found, columns, "no worlds yet: `qmtl world create NAME`"))
+
+
+@app.command("show")
+@command
+def show(session: Session, world: Name) -> None:
+    """Show what is stated of a world."""
+    from qmtl_sdk.cli import worlds
+    from qmtl_sdk.cli.documents import world_document
+    from qmtl_sdk.cli.tables import key_values
+
+    document = world_document(worlds.read(session, world))
+    session.answer(document, key_values(document))
+
+
+@app.command("status")
+@command
+def status(session: Session, world: Name) -> None:
+    """Show where every strategy of a world stands, and why."""
+    from qmtl_sdk._pb.qmtl.world.v1 import GetWorldStatusRequest
+    from qmtl_sdk.cli.documents import status_document
+    from qmtl_sdk.cli.tables import world_status
+
+    request = GetWorldStatusRequest(world=world)
+    answer = session.ask(
+        lambda gateway: gateway.call(lambda: gateway.worlds.get_world_status(request, timeout=CALL_SECONDS))
+    )
+    document = status_document(answer)
+    session.answer(document, world_status(document))
+
+
+@app.command("delete")
+@command
+def delete(session: Session, world: Name) -> None:
+    """Delete a world in which nothing is active, with its policies and evaluations."""
+    from qmtl_sdk.cli import worlds
+
+    worlds.delete(session, world)
+    session.answer({"deleted": world}, f"deleted {world}")
+
+
+@app.command("allocations")
+@command
+def allocations(session: Session, world: Name) -> None:
+    """Show how a world's capital is divided."""
+    from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationSnapshot, GetAllocationsRequest
+    from qmtl_sdk.cli.documents import allocations_document
+    from qmtl_sdk.cli.tables import percent, rows
+
+    request = GetAllocationsRequest(world=world)
+    answer = session.ask(
+        lambda gateway: gateway.call(lambda: gateway.allocations.get_allocations(request, timeout=CALL_SECONDS))
+    )
+    document = allocations_document(answer.allocations or AllocationSnapshot(world=world, cash=1.0))
+    shares = [{**each, "weight": percent(each["weight"])} for each in document["strategies"]]
+    shares.append({"strategy_id": "cash", "weight": percent(document["cash"])})
+    session.answer(document, rows(shares, {"strategy": "strategy_id", "weight": "weight"}, ""))
+
+
+@app.command("report")
+@command
+def report(
+    session: Session,
+    world: Name,
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Where to write the page.")],
+) -> None:
+    """Write a page of a world that needs nothing else to be read: equity, drawdown, and every rule."""
+    from qmtl_foundation.errors import invalid_field
+    from qmtl_sdk.report.collect import collect
+    from qmtl_sdk.report.page import render
+
+    page = render(session.ask(lambda gateway: collect(gateway, world)))
+    try:
+        html.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise invalid_field("html", f"{html} cannot be written ({error.strerror}); name another file") from error
+    session.answer({"world": world, "html": str(html)}, f"wrote {html}")

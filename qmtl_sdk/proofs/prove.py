@@ -1,0 +1,97 @@
+"""Prove the nodes of a strategy, each alone, on what it saw of its inputs in the full run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from importlib.metadata import version
+from typing import Final
+
+from qmtl_foundation.identity import Json, bytes_id, content_id
+from qmtl_sdk.proofs.cache import ProofCache
+from qmtl_sdk.proofs.model import Budget, Proof
+from qmtl_sdk.proofs.resume import prove_fold
+from qmtl_sdk.proofs.windows import prove_function
+from qmtl_sdk.strategy.evaluate import Evaluation
+from qmtl_sdk.strategy.graph import topological
+from qmtl_sdk.strategy.node import Node, NodeKind
+from qmtl_sdk.strategy.values import TimeArray, Value
+from qmtl_sdk.strategy.view import View
+
+PROOF_CONTEXT: Final = "qmtl 2026-11 proof v1"
+_CHANGES_CONTEXT: Final = "qmtl 2026-11 proof target-changes v1"
+_LIBRARIES: Final = ("numpy", "polars")
+_PROVEN: Final = (NodeKind.FUNCTION, NodeKind.FOLD)
+
+
+def prove(
+    node: Node, view: View, full: Value, changed_at: TimeArray | None = None, budget: Budget | None = None
+) -> Proof:
+    """Prove one function or fold node on ``view``, what it sees of its inputs, and ``full``, its value there.
+
+    ``changed_at``, int64 nanoseconds, are the bars at which the strategy's target changes: they are checked also when
+    the budget does not reach for all bars. Raises ValueError for other kinds of node: operators are proven once, in
+    QMTL's own tests.
+    """
+    budget = budget or Budget()
+    if node.kind is NodeKind.FUNCTION:
+        return prove_function(node, view, full, changed_at, budget)
+    if node.kind is NodeKind.FOLD:
+        return prove_fold(node, view, full, budget)
+    raise ValueError(f"node {node.name!r} is a {node.kind}; only functions and folds need a proof")
+
+
+def prove_all(
+    nodes: Sequence[Node],
+    evaluation: Evaluation,
+    *,
+    fingerprint: str,
+    cache: ProofCache | None = None,
+    changed_at: TimeArray | None = None,
+    budget: Budget | None = None,
+) -> tuple[Proof, ...]:
+    """Prove every function and fold among ``nodes`` and all that they need, in the order of evaluation.
+
+    ``fingerprint`` is that of the data which ``evaluation`` ran over; together with the NodeID it finds a proof again
+    in ``cache``.
+    """
+    budget = budget or Budget()
+    proofs: list[Proof] = []
+    for node in topological(nodes):
+        if node.kind not in _PROVEN:
+            continue
+        key = _key(node, fingerprint, changed_at, budget)
+        proof = cache.get(key) if cache is not None and not _depends_on_query(node) else None
+        if proof is None:
+            proof = prove(node, evaluation.view(node), evaluation[node.node_id], changed_at, budget)
+            if cache is not None and not _depends_on_query(node):
+                cache.put(key, proof)
+        proofs.append(proof)
+    return tuple(proofs)
+
+
+def _key(node: Node, fingerprint: str, changed_at: TimeArray | None, budget: Budget) -> str:
+    """Return the id of all that a proof depends on; the display name and the tolerance are not part of a NodeID."""
+    document: dict[str, Json] = {
+        "budget": list(astuple(budget)),
+        "changes": None if changed_at is None else bytes_id(_CHANGES_CONTEXT, changed_at.tobytes()),
+        "dataset_fingerprint": fingerprint,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "name": node.name,
+        "node_id": node.node_id,
+        "tolerance": node.tolerance,
+    }
+    return content_id(PROOF_CONTEXT, document)
+
+
+def _depends_on_query(node: Node) -> bool:
+    """Tell whether a tag query is among what the node needs: its NodeID does not cover the nodes that it found."""
+    waiting, seen = [node], {id(node)}
+    while waiting:
+        found = waiting.pop()
+        if found.kind is NodeKind.TAG_QUERY:
+            return True
+        new = [entry.node for entry in found.inputs if id(entry.node) not in seen]
+        seen.update(id(entry) for entry in new)
+        waiting += new
+    return False

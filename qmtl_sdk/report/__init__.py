@@ -1,0 +1,1 @@
+"""A world on one page: what `qmtl world report` writes."""

@@ -1,0 +1,156 @@
+"""What people see of worlds and submissions."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from qmtl_sdk.cli.phases import shown_phases
+from qmtl_sdk.cli.tables import metric, number, percent, reason, sparkline, submission, world_status
+from qmtl_sdk.submission.progress import Phase, Progress
+from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
+
+
+def drawn(shown: RenderableType, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, markup=False)
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def strategy(**stated: Any) -> dict[str, Any]:
+    plain = {"strategy_id": "ana/Trend", "status": "valid", "active": False, "weight": 0.0, "score": None}
+    return {**plain, "metrics": {}, "rules": [], "equity_curve": [], **stated}
+
+
+def status(*strategies: dict[str, Any]) -> dict[str, Any]:
+    world = {"name": "w", "mode": "paper", "data_preset": "p", "active_policy_version": 2}
+    return {"world": world, "strategies": list(strategies), "epoch": 1, "trials": 3, "score": 1.0, "as_of": ""}
+
+
+def rule(**stated: Any) -> dict[str, Any]:
+    return {"rule": "sharpe", "passed": False, "value": 0.31, "limit": 0.5, "message": "", **stated}
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([1.0], "▁"),
+        ([2.0, 2.0], "▁▁"),
+        ([1.0, 2.0, 3.0], "▁▅█"),
+        ([3.0, math.nan, 1.0], "█ ▁"),
+        ([math.nan], ""),
+        ([float(i) for i in range(8)], "▁▂▃▄▅▆▇█"),
+    ],
+)
+def test_sparkline_spans_lowest_to_highest(values: list[float], line: str) -> None:
+    assert sparkline(values) == line
+
+
+def test_long_curve_keeps_its_ends() -> None:
+    line = sparkline([float(i) for i in range(64)], columns=8)
+    assert (len(line), line[0], line[-1]) == (8, "▁", "█")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (math.nan, "-"), (0.0, "0.00"), (0.00123, "0.00123"), (1234.5, "1,234.50")]
+)
+def test_numbers_are_readable(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_metrics_are_shown_in_their_unit() -> None:
+    assert [metric("cagr", 0.125), metric("trades", 12.0), metric("sharpe", 1.0)] == ["12.5%", "12", "1.00"]
+    assert percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [
+        ({}, "sharpe: value 0.3100, limit 0.5000"),
+        ({"message": "sharpe: metrics.sharpe = 0.31, needs >= 0.5"}, "sharpe: metrics.sharpe = 0.31, needs >= 0.5"),
+        ({"message": "too low"}, "sharpe: too low: value 0.3100, limit 0.5000"),
+        ({"value": None, "limit": None, "message": "sharpe: is missing"}, "sharpe: is missing"),
+    ],
+)
+def test_reason_has_rule_value_and_limit_once(stated: dict[str, Any], text: str) -> None:
+    assert reason(rule(**stated)) == text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: int) -> None:
+    rules = [rule(), rule(rule="drawdown", value=0.4, limit=0.3), rule(rule="sample", passed=True)]
+    poor = strategy(rules=rules, equity_curve=[1.0, 2.0, 3.0], metrics={"sharpe": 0.31, "max_drawdown": 0.4})
+    good = strategy(strategy_id="bo/Carry", active=True, weight=0.25, rules=[rule(passed=True)])
+    text = drawn(world_status(status(poor, good)), width)
+    failed = ("ana/Trend", "sharpe: value 0.3100", "drawdown: value 0.4000", "▁▅█", "0.31", "40.0%", "policy 2")
+    for part in (*failed, "bo/Carry", "25.0%", "passes every rule (1)"):
+        assert part in text
+    assert "sample" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_status_of_an_empty_world_says_how_to_go_on() -> None:
+    assert "qmtl submit FILE --world w" in drawn(world_status(status()))
+
+
+def test_submission_shows_verdict_reasons_and_findings() -> None:
+    finding = Finding("look_ahead", "peek[0]", "blake3:0", "2010-01-04T21:00:00Z", "IBM", "differs")
+    result = SubmitResult(
+        strategy_id="ana/Trend",
+        version="blake3:1",
+        world="w",
+        status="rejected",
+        decision=Decision("validate", "backtest", "not activated yet", 1, "", "", ""),
+        activation=Activation(False, 0.0, "long", 1, 1),
+        metrics={"sharpe": 1.5},
+        contribution=-0.02,
+        violations=(Violation("sharpe", 0.3, 0.5, ""),),
+        allocations={"bo/Carry": 1.0},
+        precheck=Precheck("failed", {}, (finding,), 1.0),
+        downgraded=True,
+        downgrade_reason="hint_above_decision",
+        safe_mode=False,
+        dataset_fingerprint="",
+        eval_key="",
+        nodes=(),
+    )
+    text = drawn(submission(result.document()))
+    for part in (
+        "rejected",
+        "sharpe: value 0.3",
+        "look_ahead",
+        "peek[0]",
+        "2010-01-04",
+        "IBM",
+        "hint_above_decision",
+        "1.50",
+    ):
+        assert part in text
+
+
+def test_phases_are_drawn_live_on_a_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with shown_phases(console) as take:
+        take(Progress(Phase.BUILD))
+        take(Progress(Phase.BUILD, 12.0, "6 nodes"))
+        take(Progress(Phase.COMPUTE))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "✓" in text
+    assert "6 nodes" in text
+    assert "backtest" in text
+
+
+def test_phases_are_lines_where_nobody_looks_on() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with shown_phases(console) as take:
+        take(Progress(Phase.BUILD))
+        take(Progress(Phase.BUILD, 12.0, "6 nodes"))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "build the graph: 12 ms 6 nodes\n"
