@@ -59,5 +59,5 @@ def test_the_etag_of_a_world_follows_its_revision() -> None:
 
 @pytest.mark.parametrize("mode", [EffectiveMode.SHADOW, EffectiveMode.VALIDATE])
 def test_a_world_is_not_set_to_what_only_strategies_or_operators_reach(mode: EffectiveMode) -> None:
-    with pytest.raises(QmtlError, match="world.mode"):
+    with pytest.raises(QmtlError, match=r"world\.mode"):
         replace(SPEC, mode=mode)
