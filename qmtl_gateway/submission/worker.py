@@ -87,15 +87,19 @@ class Worker:
         return await ingest.subscribe(self._bus)
 
     async def _handle(self, message: Any, slots: asyncio.Semaphore) -> None:
+        submission_id = message.data.decode(errors="replace")
         try:
-            await self._work(message.data.decode(), message.metadata.num_delivered)
+            await self._work(submission_id, message.metadata.num_delivered)
             await message.ack_sync()
+        except asyncio.CancelledError:
+            await _put_back(message, 0.0)  # this gateway drains: another takes the submission at once
+            raise
         except QmtlError as error:
             delay = min(RETRY_SECONDS * 2 ** min(message.metadata.num_delivered, 10), RETRY_LIMIT_SECONDS)
-            _log.warning("submission %s waits %.1f s: %s", message.data.decode(), delay, error)
+            _log.warning("submission %s waits %.1f s: %s", submission_id, delay, error)
             await _put_back(message, delay)
         except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("ack of submission %s: %r; it will come again and find itself ended", message.data, error)
+            _log.warning("ack of submission %s: %r; it will come again and find itself ended", submission_id, error)
         finally:
             slots.release()
 
