@@ -4,8 +4,7 @@ Each bar: 1. delistings (``_delist``), 2. fills at the open (``_trade``), 3. int
 (``_mark``, ``_decide``, ``_drifted``), 5. fills at the close (``_trade``), 6. equity, ruin (``_liquidate``).
 Importing this module loads Numba; ``accounting`` does so on first use.
 
-Few arrays, made by ``run``: each call counts references to the arrays that it passes, so that a tuple of ten cost
-more than the trading; and a NumPy function takes longer to compile than the loop that does the same.
+``run`` makes all arrays. Loops stand where NumPy has a function: it would take longer to compile than the loop.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from qmtl_sdk.backtest.compiler import inlined, kernel
 
 NANOSECONDS_PER_YEAR = 365 * 86_400 * 1_000_000_000  # ACT/365
 DUST = 1e-12  # less than this part of a position, or of the account in cash, is rounding: nothing to trade
@@ -101,7 +101,7 @@ def run(
         np.zeros(3, np.int64),
     )
     book[MARK], orders[GONE] = np.nan, _gone(opens, closes)
-    fills = np.empty((_most_fills(targets, rules.rebalance == ON_CHANGE), FILL_COLUMNS))
+    fills = np.empty((_most_fills(targets, np.zeros(symbols), rules.rebalance == ON_CHANGE), FILL_COLUMNS))
     series, positions = np.empty((SERIES_ROWS, bars)), np.empty((bars, symbols))
     status, bar = _simulate(
         timestamps,
@@ -130,14 +130,13 @@ def _gone(opens: Floats, closes: Floats) -> Integers:
     return gone
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _most_fills(targets: Floats, on_change: bool) -> int:
+@kernel
+def _most_fills(targets: Floats, standing: Floats, on_change: bool) -> int:
     """Return how many fills there can be: one per order, and per symbol a delisting and a liquidation.
 
     Room that is never written costs no memory; a ledger that grew inside the loop would cost 30 ns at each bar.
     """
     bars, symbols = targets.shape
-    standing = np.zeros(symbols)
     count = 2 * int(symbols)
     for t in range(bars):
         for s in range(symbols):
@@ -148,7 +147,7 @@ def _most_fills(targets: Floats, on_change: bool) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _simulate(
     timestamps: Integers,
     opens: Floats,
@@ -201,7 +200,7 @@ def _simulate(
     return OK, bars
 
 
-@njit(inline="always")
+@inlined
 def _next_gone(orders: Integers, t: int) -> int:
     nearest = -1
     for s in range(orders.shape[1]):
@@ -210,7 +209,7 @@ def _next_gone(orders: Integers, t: int) -> int:
     return nearest
 
 
-@njit(inline="always")
+@inlined
 def _value(book: Floats, cash: float) -> float:
     value = cash
     for s in range(book.shape[1]):
@@ -219,7 +218,7 @@ def _value(book: Floats, cash: float) -> float:
     return value
 
 
-@njit(inline="always")
+@inlined
 def _mark(t: int, opens: Floats, closes: Floats, book: Floats, counts: Integers) -> int:
     """Mark every symbol at its last known price."""
     for s in range(book.shape[1]):
@@ -234,7 +233,7 @@ def _mark(t: int, opens: Floats, closes: Floats, book: Floats, counts: Integers)
     return OK
 
 
-@njit(inline="always")
+@inlined
 def _decide(
     t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, every_bar: bool, can_short: bool
 ) -> int:
@@ -254,7 +253,7 @@ def _decide(
     return OK
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _drifted(
     t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, cash: float, drift: float
 ) -> None:
@@ -271,7 +270,7 @@ def _drifted(
             counts[WAITING] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _trade(
     t: int,
     prices: Floats,
@@ -321,7 +320,7 @@ def _trade(
     return OK
 
 
-@njit(inline="always")
+@inlined
 def _value_at(t: int, prices: Floats, book: Floats, cash: float, counts: Integers) -> float:
     """Return the account's value at these prices, at the mark where one is missing; NaN for a bad price."""
     value = cash
@@ -337,7 +336,7 @@ def _value_at(t: int, prices: Floats, book: Floats, cash: float, counts: Integer
     return value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _sort_smallest_first(bought: int, book: Floats, orders: Integers) -> None:
     """Sort the symbols to buy by amount, by merges of runs of 1, 2, 4, …: equal amounts keep their order."""
     width = 1
@@ -360,7 +359,7 @@ def _sort_smallest_first(bought: int, book: Floats, orders: Integers) -> None:
         width *= 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _delist(
     t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats, slippage: float, fee: float
 ) -> None:
@@ -376,7 +375,7 @@ def _delist(
             _settle(t, s, size, price, fee, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _liquidate(t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats) -> None:
     """Close everything at its mark: the account has nothing left."""
     counts[WAITING] = 0
@@ -386,7 +385,7 @@ def _liquidate(t: int, book: Floats, orders: Integers, cash: Floats, counts: Int
             _settle(t, s, -book[HELD, s], book[MARK, s], 0.0, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _settle(
     t: int, s: int, size: float, price: float, fee: float, book: Floats, cash: Floats, counts: Integers, fills: Floats
 ) -> None:
