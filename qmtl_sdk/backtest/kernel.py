@@ -95,27 +95,13 @@ def run(
     NumPy makes the arrays: it asks for huge pages, Numba's own do without, and at 1M bars are a third slower.
     """
     bars, symbols = closes.shape
-    book, orders, counts = (
-        np.zeros((BOOK_ROWS, symbols)),
-        np.zeros((ORDER_ROWS, symbols), np.int64),
-        np.zeros(3, np.int64),
-    )
+    book, orders = np.zeros((BOOK_ROWS, symbols)), np.zeros((ORDER_ROWS, symbols), np.int64)
     book[MARK], orders[GONE] = np.nan, _gone(opens, closes)
-    fills = np.empty((_most_fills(targets, np.zeros(symbols), rules.rebalance == ON_CHANGE), FILL_COLUMNS))
+    cash, counts = np.full(1, initial_cash), np.zeros(3, np.int64)
+    fills = np.empty((_most_fills(targets, rules.rebalance == ON_CHANGE), FILL_COLUMNS))
     series, positions = np.empty((SERIES_ROWS, bars)), np.empty((bars, symbols))
     status, bar = _simulate(
-        timestamps,
-        opens,
-        closes,
-        targets,
-        rules,
-        book,
-        orders,
-        np.full(1, initial_cash),
-        counts,
-        fills,
-        series,
-        positions,
+        timestamps, opens, closes, targets, rules, book, orders, cash, counts, fills, series, positions
     )
     used = fills[: counts[FILLS]]
     return Outcome(status, bar, int(counts[BAD_SYMBOL]), book[MARK].copy(), used, series, positions)
@@ -130,21 +116,15 @@ def _gone(opens: Floats, closes: Floats) -> Integers:
     return gone
 
 
-@kernel
-def _most_fills(targets: Floats, standing: Floats, on_change: bool) -> int:
+def _most_fills(targets: Floats, on_change: bool) -> int:
     """Return how many fills there can be: one per order, and per symbol a delisting and a liquidation.
 
     Room that is never written costs no memory; a ledger that grew inside the loop would cost 30 ns at each bar.
     """
-    bars, symbols = targets.shape
-    count = 2 * int(symbols)
-    for t in range(bars):
-        for s in range(symbols):
-            target = targets[t, s]
-            if not np.isnan(target) and (target != standing[s] or not on_change):
-                standing[s] = target
-                count += 1
-    return count
+    symbols = targets.shape[1]
+    if on_change:  # a null differs from all: too many are counted, never too few
+        return 3 * symbols + int(np.count_nonzero(targets[1:] != targets[:-1]))
+    return 2 * symbols + int(np.count_nonzero(~np.isnan(targets)))
 
 
 @kernel
