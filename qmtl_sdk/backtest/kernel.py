@@ -121,7 +121,7 @@ def _most_fills(targets: Floats, on_change: bool) -> int:
 
     Room that is never written costs no memory; a ledger that grew inside the loop would cost 30 ns at each bar.
     """
-    symbols = targets.shape[1]
+    symbols: int = targets.shape[1]
     if on_change:  # a null differs from all: too many are counted, never too few
         return 3 * symbols + int(np.count_nonzero(targets[1:] != targets[:-1]))
     return 2 * symbols + int(np.count_nonzero(~np.isnan(targets)))
