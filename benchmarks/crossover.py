@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_foundation.execution_model import ExecutionModel, Fill, Rebalance, SizingRule
-from qmtl_foundation.statistics.returns import max_drawdown, sharpe
+from qmtl_foundation.statistics.returns import sharpe
 from qmtl_sdk import Strategy
 from qmtl_sdk.backtest.accounting import account
 from qmtl_sdk.backtest.model import BacktestResult
@@ -90,8 +90,7 @@ def ours(made: Program, bars: Panel, rebalance: Rebalance = Rebalance.ON_CHANGE,
     values = evaluate(made.nodes, stream_inputs(made, bars, "bench"), memo)
     targets = targets_of(made, values, bars, SizingRule())
     result = account(bars, targets, ExecutionModel(fill=Fill.CLOSE, rebalance=rebalance, initial_cash=CASH))
-    ratio, fall = float(sharpe(result.returns, BARS_PER_YEAR)), float(max_drawdown(result.returns))
-    return Ours(result, result.trades(), ratio, fall)
+    return Ours(result, result.trades(), float(sharpe(result.returns, BARS_PER_YEAR)), _largest_fall(result.equity))
 
 
 def numpy_mean(closes: Array, window: int) -> Array:
@@ -117,13 +116,12 @@ def numpy_account(closes: Array, up: NDArray[np.bool_]) -> Outcome:
     moves[1:] *= up[:-1]
     returns = moves.mean(axis=1) if moves.shape[1] > 1 else moves[:, 0]
     equity = CASH * np.cumprod(1.0 + returns)
-    peak = np.maximum.accumulate(np.maximum(equity, CASH))
     flips = np.diff(up.astype(np.int8), axis=0, prepend=np.int8(0))
     entries, exits = np.argwhere(flips.T > 0), np.argwhere(flips.T < 0)
     _ = closes[exits[:, 1], exits[:, 0]]  # the prices of the round trips
     _ = closes[entries[:, 1], entries[:, 0]]
     ratio = returns.mean() / returns.std(ddof=1) * np.sqrt(BARS_PER_YEAR)
-    return Outcome(equity, float(ratio), float(1.0 - (equity / peak).min()), len(entries))
+    return Outcome(equity, float(ratio), _largest_fall(equity), len(entries))
 
 
 def by_vectorbt(closes: Any, engine: str, fast: Sequence[int] = (FAST,), slow: Sequence[int] = (SLOW,)) -> Any:
@@ -142,3 +140,9 @@ def by_vectorbt(closes: Any, engine: str, fast: Sequence[int] = (FAST,), slow: S
         attach_call_seq=False,
     )
     return portfolio.value(), portfolio.sharpe_ratio(), portfolio.max_drawdown(), portfolio.trades.count()
+
+
+def _largest_fall(equity: Array) -> float:
+    peak = np.maximum.accumulate(equity)
+    np.maximum(peak, CASH, out=peak)
+    return float(1.0 - np.divide(equity, peak, out=peak).min())

@@ -4,8 +4,7 @@ Each bar: 1. delistings (``_delist``), 2. fills at the open (``_trade``), 3. int
 (``_mark``, ``_decide``, ``_drifted``), 5. fills at the close (``_trade``), 6. equity, ruin (``_liquidate``).
 Importing this module loads Numba; ``accounting`` does so on first use.
 
-Few arrays, made by ``run``: each call counts references to the arrays that it passes, so that a tuple of ten cost
-more than the trading; and a NumPy function takes longer to compile than the loop that does the same.
+``run`` makes all arrays. Loops stand where NumPy has a function: it would take longer to compile than the loop.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from qmtl_sdk.backtest.compiler import inlined, kernel
 
 NANOSECONDS_PER_YEAR = 365 * 86_400 * 1_000_000_000  # ACT/365
 DUST = 1e-12  # less than this part of a position, or of the account in cash, is rounding: nothing to trade
@@ -95,27 +95,13 @@ def run(
     NumPy makes the arrays: it asks for huge pages, Numba's own do without, and at 1M bars are a third slower.
     """
     bars, symbols = closes.shape
-    book, orders, counts = (
-        np.zeros((BOOK_ROWS, symbols)),
-        np.zeros((ORDER_ROWS, symbols), np.int64),
-        np.zeros(3, np.int64),
-    )
+    book, orders = np.zeros((BOOK_ROWS, symbols)), np.zeros((ORDER_ROWS, symbols), np.int64)
     book[MARK], orders[GONE] = np.nan, _gone(opens, closes)
+    cash, counts = np.full(1, initial_cash), np.zeros(3, np.int64)
     fills = np.empty((_most_fills(targets, rules.rebalance == ON_CHANGE), FILL_COLUMNS))
     series, positions = np.empty((SERIES_ROWS, bars)), np.empty((bars, symbols))
     status, bar = _simulate(
-        timestamps,
-        opens,
-        closes,
-        targets,
-        rules,
-        book,
-        orders,
-        np.full(1, initial_cash),
-        counts,
-        fills,
-        series,
-        positions,
+        timestamps, opens, closes, targets, rules, book, orders, cash, counts, fills, series, positions
     )
     used = fills[: counts[FILLS]]
     return Outcome(status, bar, int(counts[BAD_SYMBOL]), book[MARK].copy(), used, series, positions)
@@ -130,25 +116,18 @@ def _gone(opens: Floats, closes: Floats) -> Integers:
     return gone
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def _most_fills(targets: Floats, on_change: bool) -> int:
     """Return how many fills there can be: one per order, and per symbol a delisting and a liquidation.
 
     Room that is never written costs no memory; a ledger that grew inside the loop would cost 30 ns at each bar.
     """
-    bars, symbols = targets.shape
-    standing = np.zeros(symbols)
-    count = 2 * int(symbols)
-    for t in range(bars):
-        for s in range(symbols):
-            target = targets[t, s]
-            if not np.isnan(target) and (target != standing[s] or not on_change):
-                standing[s] = target
-                count += 1
-    return count
+    symbols: int = targets.shape[1]
+    if on_change:  # a null differs from all: too many are counted, never too few
+        return 3 * symbols + int(np.count_nonzero(targets[1:] != targets[:-1]))
+    return 2 * symbols + int(np.count_nonzero(~np.isnan(targets)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _simulate(
     timestamps: Integers,
     opens: Floats,
@@ -201,7 +180,7 @@ def _simulate(
     return OK, bars
 
 
-@njit(inline="always")
+@inlined
 def _next_gone(orders: Integers, t: int) -> int:
     nearest = -1
     for s in range(orders.shape[1]):
@@ -210,7 +189,7 @@ def _next_gone(orders: Integers, t: int) -> int:
     return nearest
 
 
-@njit(inline="always")
+@inlined
 def _value(book: Floats, cash: float) -> float:
     value = cash
     for s in range(book.shape[1]):
@@ -219,7 +198,7 @@ def _value(book: Floats, cash: float) -> float:
     return value
 
 
-@njit(inline="always")
+@inlined
 def _mark(t: int, opens: Floats, closes: Floats, book: Floats, counts: Integers) -> int:
     """Mark every symbol at its last known price."""
     for s in range(book.shape[1]):
@@ -234,7 +213,7 @@ def _mark(t: int, opens: Floats, closes: Floats, book: Floats, counts: Integers)
     return OK
 
 
-@njit(inline="always")
+@inlined
 def _decide(
     t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, every_bar: bool, can_short: bool
 ) -> int:
@@ -254,7 +233,7 @@ def _decide(
     return OK
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _drifted(
     t: int, targets: Floats, book: Floats, orders: Integers, counts: Integers, cash: float, drift: float
 ) -> None:
@@ -271,7 +250,7 @@ def _drifted(
             counts[WAITING] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _trade(
     t: int,
     prices: Floats,
@@ -321,7 +300,7 @@ def _trade(
     return OK
 
 
-@njit(inline="always")
+@inlined
 def _value_at(t: int, prices: Floats, book: Floats, cash: float, counts: Integers) -> float:
     """Return the account's value at these prices, at the mark where one is missing; NaN for a bad price."""
     value = cash
@@ -337,7 +316,7 @@ def _value_at(t: int, prices: Floats, book: Floats, cash: float, counts: Integer
     return value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _sort_smallest_first(bought: int, book: Floats, orders: Integers) -> None:
     """Sort the symbols to buy by amount, by merges of runs of 1, 2, 4, …: equal amounts keep their order."""
     width = 1
@@ -360,7 +339,7 @@ def _sort_smallest_first(bought: int, book: Floats, orders: Integers) -> None:
         width *= 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _delist(
     t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats, slippage: float, fee: float
 ) -> None:
@@ -376,7 +355,7 @@ def _delist(
             _settle(t, s, size, price, fee, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _liquidate(t: int, book: Floats, orders: Integers, cash: Floats, counts: Integers, fills: Floats) -> None:
     """Close everything at its mark: the account has nothing left."""
     counts[WAITING] = 0
@@ -386,7 +365,7 @@ def _liquidate(t: int, book: Floats, orders: Integers, cash: Floats, counts: Int
             _settle(t, s, -book[HELD, s], book[MARK, s], 0.0, book, cash, counts, fills)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _settle(
     t: int, s: int, size: float, price: float, fee: float, book: Floats, cash: Floats, counts: Integers, fills: Floats
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from qmtl_sdk.backtest.compiler import kernel
 
 # Columns of where a round trip lies.
 ENTRY = 0  # bar
@@ -40,7 +41,7 @@ def pair(
     return entry, leave, symbol, values[:count].copy()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _pair(
     fill_bar: NDArray[np.int64],
     fill_symbol: NDArray[np.int64],
