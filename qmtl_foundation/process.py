@@ -41,8 +41,8 @@ def run_service(
     try:
         asyncio.run(_run(settings, running))
     except* (QmtlError, OSError) as failed:
-        for error in failed.exceptions:
-            sys.stderr.write(f"{error}\n")
+        for each in failed.exceptions:
+            sys.stderr.write(f"{each}\n")
         sys.exit(EXIT_UNAVAILABLE)
 
 

@@ -99,7 +99,7 @@ async def ping(pool: Pool) -> None:
 
 @contextmanager
 def translated_errors(*others: type[Exception]) -> Iterator[None]:
-    """Turn what passes by itself, and ``others``, into QmtlError(DEPENDENCY_UNAVAILABLE); the driver's text is logged."""
+    """Turn what passes by itself, and ``others``, into QmtlError(DEPENDENCY_UNAVAILABLE); log the driver's text."""
     try:
         yield
     except (*_PASSING, *others) as error:

@@ -18,34 +18,34 @@ _UNANSWERED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE, Reason.DEADLINE_E
 
 
 class Decisions:
-    """Remember each strategy's last decision, and derive compute contexts; count every downgrade."""
+    """Remember each strategy version's last decision, and derive compute contexts; count every downgrade."""
 
     def __init__(self, upstreams: Upstreams, downgrades: LabelledCounter, clock: Clock) -> None:
         self._upstreams = upstreams
         self._downgrades = downgrades
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], Decision] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], Decision] = OrderedDict()
 
-    def remember(self, decision: Decision) -> None:
+    def remember(self, decision: Decision, strategy_version: str) -> None:
         """Keep a decision for when the world service does not answer; the oldest is forgotten first."""
-        key = (decision.world, decision.strategy_id)
+        key = (decision.world, decision.strategy_id, strategy_version)
         self._known[key] = decision
         self._known.move_to_end(key)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
 
-    async def resolve(self, world: str, strategy_id: str) -> Decision | None:
+    async def resolve(self, world: str, strategy_id: str, strategy_version: str) -> Decision | None:
         """Return a fresh decision, else the last known one, else None.
 
         Raises what the world service says of the request itself, such as WORLD_NOT_FOUND.
         """
         try:
-            decision = await self._upstreams.decide(world, strategy_id)
+            decision = await self._upstreams.decide(world, strategy_id, strategy_version)
         except QmtlError as error:
             if error.reason not in _UNANSWERED:
                 raise
-            return self._known.get((world, strategy_id))
-        self.remember(decision)
+            return self._known.get((world, strategy_id, strategy_version))
+        self.remember(decision, strategy_version)
         return decision
 
     def derive(

@@ -81,7 +81,8 @@ class SubmissionService(SubmissionServiceServicer):
         strategy_id = check_strategy_id(request.strategy_id)
         as_of, fingerprint = check_snapshot_text("as_of", request.as_of), _fingerprint(request.dataset_fingerprint)
         hint = _hint(request.mode)
-        decision = await self._decisions.resolve(world, strategy_id)
+        version = check_content_id("strategy_version", request.strategy_version)
+        decision = await self._decisions.resolve(world, strategy_id, version)
         terms = self._decisions.derive(world, decision, hint=hint, as_of=as_of, dataset_fingerprint=fingerprint)
         return pb.ResolveContextResponse(
             context=to_context(terms), decision=None if decision is None else to_decision(decision)

@@ -84,14 +84,17 @@ class Upstreams:
             strategy_id=order.strategy_id,
             strategy_version=order.strategy_version,
             dataset=bound,
+            mode=order.hint,
         )
         async with _calling("world service"):
             answer = await self._world.BindStrategy(request, timeout=CALL_SECONDS)
         return _from_decision(answer.decision)
 
-    async def decide(self, world: str, strategy_id: str) -> Decision:
-        """Take a fresh decision for a bound strategy."""
-        request = world_service_pb2.GetDecisionRequest(world=world, strategy_id=strategy_id)
+    async def decide(self, world: str, strategy_id: str, strategy_version: str) -> Decision:
+        """Take a fresh decision for a bound strategy version."""
+        request = world_service_pb2.GetDecisionRequest(
+            world=world, strategy_id=strategy_id, strategy_version=strategy_version
+        )
         async with _calling("world service"):
             answer = await self._world.GetDecision(request, timeout=DECISION_SECONDS)
         return _from_decision(answer.decision)

@@ -132,7 +132,7 @@ class Worker:
         dataset = await self._upstreams.dataset(preset, order.as_of, order.dataset_fingerprint)
         nodes = await self._upstreams.merge(order)
         decision = await self._upstreams.bind(order, dataset)
-        self._decisions.remember(decision)
+        self._decisions.remember(decision, order.strategy_version)
         terms = self._decisions.derive(
             order.world,
             decision,

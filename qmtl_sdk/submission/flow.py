@@ -330,6 +330,7 @@ async def _fresh_context(client: Gateway, wish: Wish, submission: Submission) ->
     request = ResolveContextRequest(
         world=wish.world,
         strategy_id=submission.strategy_id,
+        strategy_version=submission.strategy_version,
         mode=wish.mode or "",
         as_of=context.as_of,
         dataset_fingerprint=context.dataset_fingerprint,

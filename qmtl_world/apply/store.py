@@ -50,10 +50,9 @@ async def read_relayed_set(connection: Connection, world: str) -> ActivationSet:
     return ActivationSet(world) if row is None else _to_set(row)
 
 
-async def active_version(connection: Connection, world: str, strategy_id: str) -> str | None:
-    """Return the version of a strategy that may trade, or None."""
-    found = (await read_set(connection, world)).find(strategy_id)
-    return None if found is None else found.strategy_version
+async def read_activation(connection: Connection, world: str, strategy_id: str) -> Activation | None:
+    """Return a strategy's place in the activation set, or None."""
+    return (await read_set(connection, world)).find(strategy_id)
 
 
 async def switch(connection: Connection, world: str, activations: Sequence[Activation], now: datetime) -> ActivationSet:

@@ -10,11 +10,13 @@ from typing import Final
 
 from qmtl_foundation.clock import parse_rfc3339
 from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.identity import content_id
 from qmtl_world.evaluation.model import Candidate, DataFacts, ReturnSeries, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord
 from qmtl_world.evaluation.round import Contender
 from qmtl_world.worlds.model import SharePolicy, WorldSpec
 
+TERMS_CONTEXT: Final = "qmtl 2026-11 evaluation-terms v1"
 DAY_SECONDS: Final = 86_400.0
 # Modes whose results may be promoted; compute-only is what a downgrade, a sweep or a caller asked for.
 PROMOTABLE: Final = frozenset({EffectiveMode.VALIDATE, EffectiveMode.PAPER, EffectiveMode.LIVE})
@@ -43,6 +45,11 @@ def contenders(
         )
         for name, record in newest.items()
     )
+
+
+def terms_id(spec: WorldSpec) -> str:
+    """Return the identity of the terms that an evaluation holds under: how the world executes and annualises."""
+    return content_id(TERMS_CONTEXT, {"bars_per_year": spec.bars_per_year, "model": spec.execution_model.canonical()})
 
 
 def to_candidate(record: EvaluationRecord, present: Present) -> Candidate:
@@ -97,6 +104,8 @@ def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, .
     if record.candidate.effective_mode not in PROMOTABLE:
         sentence = f"computed under {record.candidate.effective_mode}, which is never promoted"
         found.append(_failed("promotion.effective_mode", sentence))
+    if record.candidate.terms != terms_id(spec):
+        found.append(_failed("promotion.terms", "the world's execution model or calendar has changed; submit again"))
     hits = record.candidate.dataset.cross_context_hits
     if hits:
         message = f"promotion.cross_context_hits: {hits} cached results belong to another context, needs 0"

@@ -40,6 +40,7 @@ class StoredCandidate:
 
     dataset: StoredDataset
     effective_mode: str
+    terms: str
     sample: SampleFacts
     risk: RiskFacts
     proof: Proof
@@ -92,6 +93,7 @@ def decode_candidate(text: str) -> StoredCandidate:
     return StoredCandidate(
         dataset=StoredDataset(**fields["dataset"]),
         effective_mode=fields["effective_mode"],
+        terms=fields["terms"],
         sample=SampleFacts(**fields["sample"]),
         risk=RiskFacts(**risk),
         proof=Proof(ProofState(fields["proof"]["state"]), fields["proof"]["finding"]),

@@ -97,7 +97,7 @@ class RuleError(ValueError):
 class _Condition:
     """One conjunct: its program, and the two sides where it compares (``value comparison limit``).
 
-    ``numbers`` are all numbers that it compares anywhere: NaN and infinity compare too, and under ``!`` they would pass.
+    ``numbers`` are all that it compares anywhere: NaN and infinity compare too, and under ``!`` they would pass.
     """
 
     text: str

@@ -120,10 +120,9 @@ class EvaluationService(EvaluationServiceServicer):
     def _answer(self, evaluated: Evaluated) -> pb.EvaluateResponse:
         ground, activation_set = evaluated.ground, evaluated.activation_set
         activation = activation_set.find(evaluated.record.strategy_id)
-        active_version = None if activation is None else activation.strategy_version
         return pb.EvaluateResponse(
             evaluation=to_evaluation(evaluated.record, evaluated.standing),
-            decision=to_decision(decide(ground.world, ground.binding, active_version, self._clock())),
+            decision=to_decision(decide(ground.world, ground.binding, activation, self._clock())),
             activation=None if activation is None else to_activation(activation, activation_set),
             allocations=to_allocations(allocate(activation_set)) if activation_set.activations else None,
         )

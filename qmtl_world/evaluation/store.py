@@ -24,19 +24,33 @@ MAX_TRIAL_SERIES = 100
 # The same evaluation again takes its place as the newest one. Two strategies of equal code share a key, not a row.
 _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
-                        status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT, status = excluded.status, score = excluded.score,
+                        effective_mode, status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret,
+                        create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT,
+    effective_mode = excluded.effective_mode, status = excluded.status, score = excluded.score,
     metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate, as_of = excluded.as_of,
     create_time = excluded.create_time
 RETURNING id
 """
-_GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2 ORDER BY id DESC LIMIT 1"
-_LIST = """
-SELECT * FROM evaluation WHERE world = $1 AND ($2 = '' OR strategy_id = $2) AND id < $3 ORDER BY id DESC LIMIT $4
+# Without the series, which are large: what lists and the status show.
+_SUMMARY = """
+e.id, e.eval_key, e.world, e.strategy_id, e.strategy_version, e.policy_version, e.as_of, e.dataset_fingerprint,
+e.status, e.score, e.metrics, e.rules, e.candidate, e.equity_curve, e.create_time,
+''::bytea AS series_ts, ''::bytea AS series_ret
 """
-# Of each strategy the newest evaluation, and that of the version in force.
-_NEWEST = "SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1 ORDER BY strategy_id, id DESC"
+_GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2 ORDER BY id DESC LIMIT 1"
+_LIST = (
+    f"SELECT {_SUMMARY}"
+    """
+FROM evaluation e WHERE e.world = $1 AND ($2 = '' OR e.strategy_id = $2) AND e.id < $3 ORDER BY e.id DESC LIMIT $4
+"""
+)
+# Of each strategy the newest evaluation that may be promoted, else the newest; and that of the version in force.
+_CONTENDING = """
+SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1
+ORDER BY strategy_id, effective_mode = ANY($2::text[]) DESC, id DESC
+"""
 _IN_FORCE = """
 SELECT DISTINCT ON (strategy_id) * FROM evaluation
 WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($2::text[], $3::text[]))
@@ -64,12 +78,15 @@ _ADD_STANDING = """
 INSERT INTO standing (world, strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
-_LIST_STANDINGS = """
-SELECT e.*, s.status AS now_status, s.active, s.side, s.weight, s.score AS now_score, s.contribution,
+_LIST_STANDINGS = (
+    f"SELECT {_SUMMARY}"
+    """
+, s.status AS now_status, s.active, s.side, s.weight, s.score AS now_score, s.contribution,
        s.rules AS now_rules
 FROM standing s JOIN evaluation e ON e.id = s.evaluation_id
 WHERE s.world = $1 ORDER BY s.active DESC, s.score DESC NULLS LAST, s.strategy_id
 """
+)
 
 
 async def add_evaluation(connection: Connection, record: EvaluationRecord) -> int:
@@ -83,6 +100,7 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord) -> in
         record.policy_version,
         record.as_of,
         record.dataset_fingerprint,
+        record.candidate.effective_mode,
         record.status,
         record.score,
         encode_metrics(record.metrics),
@@ -109,9 +127,12 @@ async def list_evaluations(
     return [_to_record(row) for row in await connection.fetch(_LIST, world, strategy_id, below, limit)]
 
 
-async def newest_evaluations(connection: Connection, world: str) -> dict[str, EvaluationRecord]:
-    """Return the newest evaluation of each strategy."""
-    return {row["strategy_id"]: _to_record(row) for row in await connection.fetch(_NEWEST, world)}
+async def contending_evaluations(
+    connection: Connection, world: str, promotable: Sequence[str]
+) -> dict[str, EvaluationRecord]:
+    """Return of each strategy the newest evaluation under a mode that may be promoted, else its newest."""
+    rows = await connection.fetch(_CONTENDING, world, promotable)
+    return {row["strategy_id"]: _to_record(row) for row in rows}
 
 
 async def evaluations_in_force(

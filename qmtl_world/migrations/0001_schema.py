@@ -63,6 +63,7 @@ STATEMENTS = (
         end_time timestamptz,
         coverage double precision NOT NULL,
         gaps bigint NOT NULL,
+        effective_mode text NOT NULL,
         bind_time timestamptz NOT NULL DEFAULT now()
     )
     """,
@@ -77,6 +78,7 @@ STATEMENTS = (
         policy_version integer NOT NULL,
         as_of text NOT NULL,
         dataset_fingerprint text NOT NULL,
+        effective_mode text NOT NULL,
         status text NOT NULL,
         score double precision,
         metrics jsonb NOT NULL,
@@ -90,6 +92,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX evaluation_by_strategy ON evaluation (world, strategy_id, id DESC)",
+    "CREATE INDEX evaluation_by_version ON evaluation (world, strategy_id, strategy_version, id DESC)",
     """
     CREATE TABLE round (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
-from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, EffectiveMode
+from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, DecisionTerms, EffectiveMode, derive_context
 from qmtl_foundation.execution_model import ExecutionModel, SizingRule
 from qmtl_foundation.identity import content_id
 from qmtl_foundation.requests import check_resource_name
+from qmtl_world.apply.model import Activation
 
 MAX_DESCRIPTION: Final = 200
 MAX_BARS_PER_YEAR: Final = 10_000_000.0
@@ -108,13 +109,14 @@ class BoundDataset:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Hold a version of a strategy that a submission bound to a world, and the data it was bound to."""
+    """Hold a version of a strategy that a submission bound to a world, and the data and mode it was bound to."""
 
     world: str
     strategy_id: str
     strategy_version: str
     submission_id: str
     dataset: BoundDataset
+    effective_mode: EffectiveMode = EffectiveMode.COMPUTE_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +139,24 @@ class Decision:
         return etag_of(*stated, self.allow_live)
 
 
-def decide(world: World, binding: Binding, active_version: str | None, now: datetime) -> Decision:
-    """Decide what a bound strategy may do.
+def decide(world: World, binding: Binding, in_force: Activation | None, now: datetime) -> Decision:
+    """Decide what a bound strategy version may do.
 
-    ``active_version`` is the version of it that stands in the activation set, None when none does. Only that very
-    version may do what the world is set to; a new one is validated first, and without a policy nothing is.
+    ``in_force`` is its strategy's place in the activation set, None when it has none. Only the very version that stands
+    there may do what the world is set to; a new one is validated first, and without a policy nothing is. Venue orders
+    need the owner's ``allow_live`` and a version that an apply run has put live.
     """
     spec = world.spec
+    is_live = False
     if world.active_policy_version == 0:
         mode, reason = EffectiveMode.COMPUTE_ONLY, "the world has no active policy"
-    elif active_version is None:
+    elif in_force is None:
         mode, reason = EffectiveMode.VALIDATE, "not activated yet: to be evaluated"
-    elif active_version != binding.strategy_version:
+    elif in_force.strategy_version != binding.strategy_version:
         mode, reason = EffectiveMode.VALIDATE, "a new version: to be evaluated while the old one stays"
     else:
         mode, reason = spec.mode, f"active in the world, which is set to {spec.mode.value}"
+        is_live = in_force.mode is EffectiveMode.LIVE
     return Decision(
         world=spec.name,
         strategy_id=binding.strategy_id,
@@ -160,8 +165,21 @@ def decide(world: World, binding: Binding, active_version: str | None, now: date
         policy_version=world.active_policy_version,
         as_of=binding.dataset.as_of,
         expire_time=now + timedelta(seconds=spec.decision_ttl_s),
-        allow_live=spec.allow_live,
+        allow_live=spec.allow_live and is_live,
     )
+
+
+def bound_mode(decision: Decision, binding: Binding, hint: str, now: datetime) -> EffectiveMode:
+    """Return the mode under which a binding computes: the decision through the one mapping, as gateways derive it."""
+    terms = DecisionTerms(decision.effective_mode.value, decision.allow_live, decision.expire_time)
+    dataset = binding.dataset
+    context = derive_context(terms, hint=hint, as_of=dataset.as_of, dataset_fingerprint=dataset.fingerprint, now=now)
+    return context.mode
+
+
+def switched_mode(spec: WorldSpec) -> EffectiveMode:
+    """Return the mode that a switch may give. Live is given by an apply run only, and by nothing else."""
+    return EffectiveMode.COMPUTE_ONLY if spec.mode is EffectiveMode.LIVE else spec.mode
 
 
 def etag_of(*stated: str | int | bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -26,12 +27,13 @@ from qmtl_foundation.requests import (
 )
 from qmtl_world.apply import store as apply_store
 from qmtl_world.evaluation import store as evaluation_store
+from qmtl_world.evaluation.cohort import decide_world
 from qmtl_world.evaluation.messages import to_status
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.idempotency import Request, once
 from qmtl_world.worlds import store
 from qmtl_world.worlds.messages import from_dataset, from_world, to_decision, to_policy, to_world
-from qmtl_world.worlds.model import Binding, check_etag, decide
+from qmtl_world.worlds.model import Binding, PolicyVersion, WorldSpec, bound_mode, check_etag, decide, switched_mode
 
 MAX_POLICY_BYTES: Final = 64 * 1024
 NEWEST: Final = 2**31 - 1
@@ -78,6 +80,7 @@ class WorldService(WorldServiceServicer):
             current = await store.read_world(connection, spec.name, lock=True)
             check_etag(request.world.etag, current.etag)
             world = await store.change_world(connection, spec)
+            await self._keep_to(connection, spec)
             return pb.UpdateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.UpdateWorldResponse.FromString(await self._mutate("UpdateWorld", request, work))
@@ -116,7 +119,7 @@ class WorldService(WorldServiceServicer):
                 return b""
             policy = await store.add_policy(connection, name, request.yaml, content_id)
             if request.activate:
-                policy = await store.activate_policy(connection, name, policy.version)
+                policy = await self._put_in_force(connection, name, policy.version)
             return pb.UploadPolicyResponse(policy=to_policy(policy)).SerializeToString()
 
         return pb.UploadPolicyResponse.FromString(await self._mutate("UploadPolicy", request, work))
@@ -139,7 +142,7 @@ class WorldService(WorldServiceServicer):
 
         async def work(connection: Connection) -> bytes:
             await store.read_world(connection, name, lock=True)
-            policy = await store.activate_policy(connection, name, request.version)
+            policy = await self._put_in_force(connection, name, request.version)
             return pb.ActivatePolicyResponse(policy=to_policy(policy)).SerializeToString()
 
         answer = await once(self._pool, _named("ActivatePolicy", request), work)
@@ -165,20 +168,37 @@ class WorldService(WorldServiceServicer):
             submission_id=check_submission_id(request.submission_id),
             dataset=from_dataset(request.dataset),
         )
+        now = self._clock()
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, binding.world)
-            await store.bind(connection, binding)
-            active = await apply_store.active_version(connection, binding.world, binding.strategy_id)
-        return pb.BindStrategyResponse(decision=to_decision(decide(world, binding, active, self._clock())))
+            in_force = await apply_store.read_activation(connection, binding.world, binding.strategy_id)
+            decision = decide(world, binding, in_force, now)
+            bound = replace(binding, effective_mode=bound_mode(decision, binding, request.mode, now))
+            await store.bind(connection, bound)
+        return pb.BindStrategyResponse(decision=to_decision(decision))
 
     async def GetDecision(self, request: pb.GetDecisionRequest, context: Any) -> pb.GetDecisionResponse:
         """Take a fresh decision."""
         name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
+        version = check_content_id("strategy_version", request.strategy_version)
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
-            binding = await store.newest_binding(connection, name, strategy_id)
-            active = await apply_store.active_version(connection, name, strategy_id)
-        return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, active, self._clock())))
+            binding = await store.newest_binding(connection, name, strategy_id, version)
+            in_force = await apply_store.read_activation(connection, name, strategy_id)
+        return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, in_force, self._clock())))
+
+    async def _put_in_force(self, connection: Connection, name: str, version: int) -> PolicyVersion:
+        """Put a policy version in force, and decide the world's round under it: what it refuses leaves at once."""
+        policy = await store.activate_policy(connection, name, version)
+        world = await store.read_world(connection, name)
+        await decide_world(connection, self._processes, world, policy, self._clock(), None)
+        return policy
+
+    async def _keep_to(self, connection: Connection, spec: WorldSpec) -> None:
+        """Let what is in force keep to a world's changed mode at once."""
+        in_force = await apply_store.read_set(connection, spec.name)
+        kept = [replace(each, mode=switched_mode(spec)) for each in in_force.activations]
+        await apply_store.switch(connection, spec.name, kept, self._clock())
 
     async def _mutate(self, method: str, request: Any, work: Any) -> bytes:
         """Do a mutation once, or rehearse it (``validate_only``): the answer is as if, and nothing is stored."""

@@ -49,14 +49,16 @@ UPDATE world SET active_policy_version = $2, revision = revision + 1, update_tim
 
 _BIND = """
 INSERT INTO binding (world, strategy_id, strategy_version, submission_id, preset, as_of, fingerprint, newest_as_of,
-                     end_time, coverage, gaps)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                     end_time, coverage, gaps, effective_mode)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (submission_id) DO NOTHING
 """
 _NEWEST_SNAPSHOTS = """
 SELECT preset, max(newest_as_of) AS newest FROM binding WHERE world = $1 AND newest_as_of <> '' GROUP BY preset
 """
-_NEWEST_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 ORDER BY id DESC LIMIT 1"
+_NEWEST_BINDING = """
+SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND strategy_version = $3 ORDER BY id DESC LIMIT 1
+"""
 _GET_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND submission_id = $3"
 _COUNT_TRIALS = """
 SELECT count(*) FROM (SELECT DISTINCT strategy_id, strategy_version FROM binding WHERE world = $1) AS trials
@@ -143,12 +145,13 @@ async def bind(connection: Connection, binding: Binding) -> None:
         dataset.end_time,
         dataset.coverage,
         dataset.gaps,
+        binding.effective_mode.value,
     )
 
 
-async def newest_binding(connection: Connection, world: str, strategy_id: str) -> Binding:
-    """Return a strategy's newest binding; STRATEGY_NOT_FOUND when it was never submitted to the world."""
-    row = await connection.fetchrow(_NEWEST_BINDING, world, strategy_id)
+async def newest_binding(connection: Connection, world: str, strategy_id: str, strategy_version: str) -> Binding:
+    """Return a version's newest binding; STRATEGY_NOT_FOUND when it was never submitted to the world."""
+    row = await connection.fetchrow(_NEWEST_BINDING, world, strategy_id, strategy_version)
     return _to_binding(row, world, strategy_id)
 
 
@@ -219,4 +222,5 @@ def _to_binding(row: Mapping[str, Any] | None, world: str, strategy_id: str) -> 
         strategy_version=row["strategy_version"],
         submission_id=row["submission_id"],
         dataset=BoundDataset(**{name: row[name] for name in names}),
+        effective_mode=EffectiveMode(row["effective_mode"]),
     )

@@ -42,6 +42,7 @@ from tests.support.desk import (
     relayed_set,
     returns,
     submit,
+    version_of,
     world_status,
 )
 from tests.support.gateways import another_gateway
@@ -115,7 +116,12 @@ def stopped(stack: StackStatus, name: str) -> Iterator[None]:
 
 
 def resolve(client: Desk, world: str) -> execution_pb2.ComputeContext:
-    terms = {"strategy_id": "ann/Trend", "as_of": AS_OF, "dataset_fingerprint": FINGERPRINT}
+    terms = {
+        "strategy_id": "ann/Trend",
+        "strategy_version": version_of(),
+        "as_of": AS_OF,
+        "dataset_fingerprint": FINGERPRINT,
+    }
     return client.submissions.ResolveContext(pb.ResolveContextRequest(world=world, **terms)).context
 
 

@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 
+from qmtl_foundation.dag import parse_dag
 from qmtl_foundation.identity import Json, NodeIdentity, canonical_json, node_crc32, node_id
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2, apply_service_pb2, apply_service_pb2_grpc
@@ -170,6 +171,11 @@ def dag_document(period: int = 5) -> bytes:
     stream = node(NodeIdentity("stream/1", 86_400, 1, {"stream": "bars"}), "bars")
     mean = NodeIdentity("op.rolling_mean/1", 86_400, period, {}, (("x", str(stream["node_id"])),))
     return document([stream, node(mean, "mean")])
+
+
+def version_of(period: int = 5) -> str:
+    """Return the strategy version of that DAG without parameters."""
+    return parse_dag(dag_document(period)).version({})
 
 
 def document(nodes: Sequence[Json]) -> bytes:

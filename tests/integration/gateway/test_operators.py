@@ -38,6 +38,7 @@ from tests.support.desk import (
     register_data,
     request_id,
     submit,
+    version_of,
     world_message,
 )
 
@@ -175,7 +176,10 @@ CASES: dict[str, Callable[[Desk], Refusal]] = {
         world_service_pb2.ActivatePolicyRequest(request_id=request_id(), world=make_world(desk), version=9),
     ),
     "STRATEGY_NOT_FOUND": lambda desk: unknown(
-        desk, "worlds", "GetDecision", world_service_pb2.GetDecisionRequest(world=make_world(desk), strategy_id="a/b")
+        desk,
+        "worlds",
+        "GetDecision",
+        world_service_pb2.GetDecisionRequest(world=make_world(desk), strategy_id="a/b", strategy_version=version_of()),
     ),
     "SUBMISSION_NOT_FOUND": lambda desk: unknown(
         desk, "submissions", "GetSubmission", submission_service_pb2.GetSubmissionRequest(submission_id="none")

@@ -36,6 +36,7 @@ from tests.support.desk import (
     register_preset,
     request_id,
     submit,
+    version_of,
 )
 from tests.support.gateways import another_gateway
 
@@ -65,7 +66,7 @@ def reasons(context: execution_pb2.ComputeContext) -> list[str]:
 
 
 def resolve(desk: Desk, world: str, name: str = "Trend", **fields: str) -> pb.ResolveContextResponse:
-    stated = {"as_of": AS_OF, "dataset_fingerprint": FINGERPRINT, **fields}
+    stated = {"as_of": AS_OF, "dataset_fingerprint": FINGERPRINT, "strategy_version": version_of(), **fields}
     request = pb.ResolveContextRequest(world=world, strategy_id=f"ann/{name}", **stated)
     return desk.submissions.ResolveContext(request, timeout=CALL_SECONDS)
 
@@ -278,11 +279,18 @@ class TestDowngrades:
         assert context.execution_domain == execution_pb2.EXECUTION_DOMAIN_BACKTEST
         assert self.counted("live_not_allowed") == before + 1
 
-    def test_live_that_an_owner_allows(self, desk: Desk) -> None:
+    def test_live_that_an_owner_allows_and_no_apply_run_has_given(self, desk: Desk) -> None:
         world = self.active(desk, mode=execution_pb2.EFFECTIVE_MODE_LIVE, allow_live=True)
         context = resolve(desk, world).context
-        assert context.execution_domain == execution_pb2.EXECUTION_DOMAIN_LIVE
-        assert not context.downgraded
+        assert context.execution_domain == execution_pb2.EXECUTION_DOMAIN_BACKTEST
+        assert reasons(context) == ["live_not_allowed"]
+
+    def test_only_the_very_version_in_force_does_as_the_world_says(self, desk: Desk) -> None:
+        world = self.active(desk)
+        submit(desk, Asked(world, period=9))
+        assert resolve(desk, world).context.effective_mode == execution_pb2.EFFECTIVE_MODE_PAPER
+        newer = resolve(desk, world, strategy_version=version_of(9)).context
+        assert newer.effective_mode == execution_pb2.EFFECTIVE_MODE_VALIDATE
 
     def test_a_submission_without_a_snapshot(self, desk: Desk) -> None:
         preset = fresh("bare")
@@ -303,7 +311,9 @@ class TestDowngrades:
 
     def test_the_gateway_and_the_world_give_the_same_decision(self, desk: Desk) -> None:
         world = self.active(desk)
-        request = world_service_pb2.GetDecisionRequest(world=world, strategy_id="ann/Trend")
+        request = world_service_pb2.GetDecisionRequest(
+            world=world, strategy_id="ann/Trend", strategy_version=version_of()
+        )
         decision = desk.worlds.GetDecision(request).decision
         passed_on = resolve(desk, world).decision
         assert (passed_on.etag, passed_on.effective_mode) == (decision.etag, decision.effective_mode)

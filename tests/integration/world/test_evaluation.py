@@ -34,6 +34,7 @@ from tests.support.desk import (
     request_id,
     returns,
     submit,
+    version_of,
     world_status,
 )
 from tests.support.waiting import wait_until
@@ -211,6 +212,68 @@ def test_a_stricter_policy_demotes_in_the_next_round(desk: Desk) -> None:
     assert not status.HasField("score")
 
 
+def test_a_stricter_policy_ends_what_is_in_force_by_itself(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    put_policy(desk, world, STRICT_POLICY)
+    assert list(relayed_set(desk, world, 2).activations) == []
+
+
+def test_a_lowered_mode_reaches_what_is_in_force_at_once(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    stored = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
+    stored.mode = execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stored))
+    (activation,) = relayed_set(desk, world, 2).activations
+    assert activation.mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+
+
+def test_no_evaluation_puts_anything_live(desk: Desk) -> None:
+    world = make_world(desk, mode=execution_pb2.EFFECTIVE_MODE_LIVE, allow_live=True)
+    assert evaluate(desk, Asked(world)).activation.mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+
+
+def test_a_manual_policy_activates_nothing_and_still_lets_go(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    put_policy(desk, world, POLICY + "apply: manual\n")
+    assert not evaluate(desk, Asked(world, "Other"), returns(seed=2)).HasField("activation")
+    assert [each.strategy_id for each in relayed_set(desk, world, 1).activations] == ["ann/Trend"]
+    put_policy(desk, world, STRICT_POLICY + "apply: manual\n")
+    assert list(relayed_set(desk, world, 2).activations) == []
+    put_policy(desk, world, POLICY)
+    assert len(relayed_set(desk, world, 3).activations) == 2
+
+
+def test_a_cell_of_a_sweep_does_not_stand_for_its_strategy(desk: Desk) -> None:
+    world = make_world(desk, POLICY.replace("top_k: 3", "top_k: 1"))
+    evaluate(desk, Asked(world))
+    cell = evaluate(desk, Asked(world, period=9, mode="compute-only"), returns(mean=-0.002))
+    assert "promotion.effective_mode" in failed_rules(cell.evaluation)
+    assert cell.evaluation.status == "invalid"
+    status = world_status(desk, world)
+    assert [(each.strategy_version, each.active) for each in status.strategies] == [(version_of(), True)]
+
+
+def test_a_runner_cannot_raise_the_mode_that_was_bound(desk: Desk) -> None:
+    world = make_world(desk)
+    raised = evaluate(desk, Asked(world, mode="compute-only"), effective_mode=execution_pb2.EFFECTIVE_MODE_LIVE)
+    assert failed_rules(raised.evaluation) == ["promotion.effective_mode"]
+
+
+def test_evaluations_end_with_the_terms_that_they_were_made_under(desk: Desk) -> None:
+    world = make_world(desk, POLICY.replace("top_k: 3", "top_k: 1"))
+    evaluate(desk, Asked(world), returns(mean=0.001))
+    stored = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
+    stored.bars_per_year = 365.0
+    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stored))
+    evaluate(desk, Asked(world, "Other"), returns(seed=2))
+    stale = next(each for each in world_status(desk, world).strategies if each.strategy_id == "ann/Trend")
+    assert not stale.active
+    assert "promotion.terms" in [rule.rule for rule in stale.rules if not rule.passed]
+
+
 def test_two_strategies_at_once_both_stand_in_the_world(desk: Desk) -> None:
     world = make_world(desk)
     names = ["A", "B", "C"]
@@ -284,6 +347,7 @@ def test_an_older_snapshot_than_the_newest_is_behind(desk: Desk) -> None:
     world = make_world(desk)
     preset = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world.data_preset
     register_data(desk, LATER, preset)
+    put_policy(desk, world, POLICY + "data: {max_behind_days: 0}\n")
     answer = evaluate(desk, Asked(world))
     assert failed_rules(answer.evaluation) == ["data.max_behind_days"]
 
@@ -294,6 +358,15 @@ def test_cross_context_hits_are_counted_and_bar_promotion(desk: Desk, parts: dic
     answer = evaluate(desk, Asked(make_world(desk)), cross_context_cache_hits=2)
     assert failed_rules(answer.evaluation) == ["promotion.cross_context_hits"]
     wait_until(lambda: metrics(address)["cross_context_cache_hit_total"] == before + 2)
+
+
+def test_nothing_of_a_world_is_promoted_while_a_cross_context_hit_stands(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world), cross_context_cache_hits=1)
+    other = evaluate(desk, Asked(world, "Other"), returns(seed=2))
+    assert (other.evaluation.status, other.HasField("activation")) == ("valid", False)
+    assert evaluate(desk, Asked(world)).activation.active
+    assert len(relayed_set(desk, world, 1).activations) == 2
 
 
 def test_a_world_that_states_no_share_policy_promotes_nothing(desk: Desk) -> None:
@@ -335,7 +408,7 @@ def test_what_is_not_there_is_not_found(desk: Desk) -> None:
     world = make_world(desk)
     request = pb.GetEvaluationRequest(world=world, eval_key=OTHER_ID)
     assert refusal(lambda: desk.evaluations.GetEvaluation(request)).code is grpc.StatusCode.NOT_FOUND
-    decision = world_service_pb2.GetDecisionRequest(world=world, strategy_id="ann/Nobody")
+    decision = world_service_pb2.GetDecisionRequest(world=world, strategy_id="ann/Nobody", strategy_version=OTHER_ID)
     assert refusal(lambda: desk.worlds.GetDecision(decision)).reason == "STRATEGY_NOT_FOUND"
     unbound = evaluation_request(submit(desk, Asked(world)), strategy_id="ann/Nobody", request_id=request_id())
     assert refusal(lambda: desk.evaluations.Evaluate(unbound)).reason == "STRATEGY_NOT_FOUND"

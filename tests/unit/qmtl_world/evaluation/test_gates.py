@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -167,3 +168,20 @@ def test_tree_is_read_from_the_serialised_form() -> None:
 def test_tree_of_another_form_is_refused() -> None:
     with pytest.raises(UnreadableExpressionError):
         read_checked(b"")
+
+
+@pytest.mark.parametrize("turnover", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "!(metrics.turnover / metrics.exposure > 2.0)",
+        "metrics.turnover / metrics.exposure != 1.0 || false",
+        "metrics.turnover / metrics.exposure > 2.0 ? false : true",
+        "metrics.turnover / metrics.exposure > 2.0 || false",
+    ],
+)
+def test_number_that_is_not_finite_fails_wherever_it_is_compared(rule: str, turnover: float) -> None:
+    flat = replace(FACTS, metrics={"turnover": turnover, "exposure": 0.0})
+    (outcome,) = compile_gate(GateRule("gate", rule)).judge(flat)
+    assert not outcome.passed
+    assert "no finite numbers" in outcome.message

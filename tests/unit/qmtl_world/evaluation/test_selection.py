@@ -56,7 +56,7 @@ def test_empty_cohort_has_nothing_active() -> None:
 @pytest.mark.parametrize(
     ("draft", "text", "rule", "value", "limit"),
     [
-        (Draft("a", data=DataFacts(behind_days=1.0)), "", "data.max_behind_days", 1.0, 0.0),
+        (Draft("a", data=DataFacts(behind_days=8.0)), "", "data.max_behind_days", 8.0, 7.0),
         (Draft("a", data=DataFacts(age_days=8.0)), "data: {max_age_days: 7}", "data.max_age_days", 8.0, 7.0),
         (Draft("a", data=DataFacts(coverage=0.5)), "", "data.min_coverage", 0.5, 0.99),
         (Draft("a", bars=251), "", "sample.min_bars", 251, 252),

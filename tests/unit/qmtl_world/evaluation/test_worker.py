@@ -81,9 +81,9 @@ def test_targets_hold_until_the_next_change_and_null_holds() -> None:
     assert found.side is Side.SHORT
 
 
-def test_targets_that_never_name_a_symbol_are_flat() -> None:
+def test_targets_that_never_name_a_symbol_are_none() -> None:
     found = evaluate_series(replace(TASK, targets=targets(TS[:0], [], [])))
-    assert found.has_target
+    assert not found.has_target
     assert (found.metrics["average_gross"], found.metrics["turnover"], found.risk.max_gross) == (0.0, 0.0, 0.0)
 
 

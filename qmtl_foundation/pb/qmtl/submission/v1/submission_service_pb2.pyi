@@ -64,18 +64,20 @@ class WatchSubmissionResponse(_message.Message):
     def __init__(self, submission: _Optional[_Union[_submission_pb2.Submission, _Mapping]] = ...) -> None: ...
 
 class ResolveContextRequest(_message.Message):
-    __slots__ = ("world", "strategy_id", "mode", "as_of", "dataset_fingerprint")
+    __slots__ = ("world", "strategy_id", "mode", "as_of", "dataset_fingerprint", "strategy_version")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_ID_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     DATASET_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_VERSION_FIELD_NUMBER: _ClassVar[int]
     world: str
     strategy_id: str
     mode: str
     as_of: str
     dataset_fingerprint: str
-    def __init__(self, world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., mode: _Optional[str] = ..., as_of: _Optional[str] = ..., dataset_fingerprint: _Optional[str] = ...) -> None: ...
+    strategy_version: str
+    def __init__(self, world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., mode: _Optional[str] = ..., as_of: _Optional[str] = ..., dataset_fingerprint: _Optional[str] = ..., strategy_version: _Optional[str] = ...) -> None: ...
 
 class ResolveContextResponse(_message.Message):
     __slots__ = ("context", "decision")

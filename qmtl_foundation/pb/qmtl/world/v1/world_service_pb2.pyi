@@ -166,18 +166,20 @@ class GetWorldStatusResponse(_message.Message):
     def __init__(self, world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[_world_pb2.StrategyStatus, _Mapping]]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., trials: _Optional[int] = ..., score: _Optional[float] = ..., as_of: _Optional[str] = ..., round_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class BindStrategyRequest(_message.Message):
-    __slots__ = ("submission_id", "world", "strategy_id", "strategy_version", "dataset")
+    __slots__ = ("submission_id", "world", "strategy_id", "strategy_version", "dataset", "mode")
     SUBMISSION_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_ID_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_VERSION_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     submission_id: str
     world: str
     strategy_id: str
     strategy_version: str
     dataset: _world_pb2.BoundDataset
-    def __init__(self, submission_id: _Optional[str] = ..., world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., dataset: _Optional[_Union[_world_pb2.BoundDataset, _Mapping]] = ...) -> None: ...
+    mode: str
+    def __init__(self, submission_id: _Optional[str] = ..., world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., dataset: _Optional[_Union[_world_pb2.BoundDataset, _Mapping]] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class BindStrategyResponse(_message.Message):
     __slots__ = ("decision",)
@@ -186,12 +188,14 @@ class BindStrategyResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[_world_pb2.Decision, _Mapping]] = ...) -> None: ...
 
 class GetDecisionRequest(_message.Message):
-    __slots__ = ("world", "strategy_id")
+    __slots__ = ("world", "strategy_id", "strategy_version")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_ID_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_VERSION_FIELD_NUMBER: _ClassVar[int]
     world: str
     strategy_id: str
-    def __init__(self, world: _Optional[str] = ..., strategy_id: _Optional[str] = ...) -> None: ...
+    strategy_version: str
+    def __init__(self, world: _Optional[str] = ..., strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ...) -> None: ...
 
 class GetDecisionResponse(_message.Message):
     __slots__ = ("decision",)

@@ -160,7 +160,8 @@ class EvaluateRequest(betterproto2.Message):
         14, betterproto2.TYPE_ENUM, default_factory=lambda: __common__v1__.EffectiveMode(0)
     )
     """
-    Mode of the context under which it was computed. Below VALIDATE it is evaluated and never activated.
+    Mode of the context under which it was computed; the mode that was bound counts when it is lower. Below VALIDATE it
+    is evaluated and never activated.
     """
 
     code_version: "str" = betterproto2.field(15, betterproto2.TYPE_STRING)

@@ -141,6 +141,11 @@ class ResolveContextRequest(betterproto2.Message):
     Data that the runner reads, `blake3:<64 hex>`; empty: not pinned.
     """
 
+    strategy_version: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Version, `blake3:<64 hex>`; only the one in force may do what the world is set to.
+    """
+
 
 default_message_pool.register_message("qmtl.submission.v1", "ResolveContextRequest", ResolveContextRequest)
 

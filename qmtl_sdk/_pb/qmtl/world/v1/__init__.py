@@ -284,6 +284,11 @@ class BindStrategyRequest(betterproto2.Message):
     What data it was bound to.
     """
 
+    mode: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Mode that the caller would like; the world keeps with the binding which mode follows. Empty: none.
+    """
+
 
 default_message_pool.register_message("qmtl.world.v1", "BindStrategyRequest", BindStrategyRequest)
 
@@ -442,7 +447,7 @@ class Decision(betterproto2.Message):
 
     allow_live: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
     """
-    Whether an owner allows venue orders in this world.
+    Whether an owner allows venue orders in this world, and an apply run has put this very version live.
     """
 
 
@@ -550,6 +555,11 @@ class GetDecisionRequest(betterproto2.Message):
     strategy_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     Strategy, `author/name`.
+    """
+
+    strategy_version: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Version, `blake3:<64 hex>`; only the one in force may do what the world is set to.
     """
 
 

@@ -1,0 +1,131 @@
+"""A world's round: decide over all its strategies, keep the decision, and switch what may trade.
+
+Run inside a transaction that has locked the world: after each evaluation, and when another policy comes into force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from qmtl_foundation.postgres.pool import Connection
+from qmtl_world.apply import store as apply_store
+from qmtl_world.apply.model import Activation, ActivationSet
+from qmtl_world.evaluation import store
+from qmtl_world.evaluation.candidates import PROMOTABLE, Present, contenders, to_candidate
+from qmtl_world.evaluation.model import RoundState, StrategyDecision
+from qmtl_world.evaluation.processes import EvaluationProcesses
+from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.round import AssessedAlone, RoundTask, as_applied, decide_round
+from qmtl_world.worlds import store as world_store
+from qmtl_world.worlds.model import PolicyVersion, World, switched_mode
+
+NO_SNAPSHOT: Final = datetime.fromtimestamp(0, UTC)  # begins no round: every snapshot is later
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Hold what a round came to. ``alone`` are versions that did not stand for their strategy, judged by themselves."""
+
+    standings: tuple[Standing, ...]
+    alone: tuple[AssessedAlone, ...]
+    activation_set: ActivationSet
+
+    def standing_of(self, record: EvaluationRecord) -> Standing:
+        """Return how an evaluated version stands: as the round left it, or by itself when another stands for it."""
+        for each in self.standings:
+            if each.evaluation.id == record.id:
+                return each
+        found = next(each for each in self.alone if each.strategy_id == record.strategy_id)
+        return Standing(record, found.status, False, found.side, 0.0, found.score, None, found.rules)
+
+
+async def decide_world(
+    connection: Connection,
+    processes: EvaluationProcesses,
+    world: World,
+    policy: PolicyVersion,
+    now: datetime,
+    snapshot: datetime | None,
+    evaluated: EvaluationRecord | None = None,
+) -> Settled:
+    """Decide the round of a snapshot (None: the one that stands), and switch as far as the policy lets it.
+
+    Where the policy waits for an operator, or a cached result of another context was reported, nothing new is
+    activated; what may no longer trade leaves all the same.
+    """
+    name = world.spec.name
+    in_force = await apply_store.read_set(connection, name)
+    newest = await store.contending_evaluations(connection, name, sorted(PROMOTABLE))
+    if not newest:
+        return Settled((), (), in_force)
+    versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
+    standing = await store.evaluations_in_force(connection, name, versions)
+    present = Present(
+        now,
+        world.spec,
+        await world_store.count_trials(connection, name),
+        await world_store.newest_snapshots(connection, name),
+    )
+    previous = await store.read_round(connection, name)
+    before = RoundState() if previous is None else previous.state
+    guest = evaluated if evaluated and newest[evaluated.strategy_id].id != evaluated.id else None
+    task = RoundTask(
+        as_of=snapshot or before.as_of or NO_SNAPSHOT,
+        periods_per_year=world.spec.bars_per_year,
+        contenders=contenders(newest, standing, present),
+        guest=None if guest is None else to_candidate(guest, present),
+        policy=policy.yaml.encode(),
+        previous=before,
+    )
+    result = await processes.run(decide_round, task)
+    represented = {name: standing[name] if name in result.held_off else row for name, row in newest.items()}
+    standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
+    wanted = _activations(standings, world)
+    if not result.applies or any(row.candidate.dataset.cross_context_hits for row in newest.values()):
+        stays = {each.strategy_id for each in wanted}
+        wanted = [each for each in in_force.activations if each.strategy_id in stays]
+    record = RoundRecord(
+        world=name,
+        as_of=result.decision.as_of,
+        policy_version=policy.version,
+        world_score=result.decision.world_score,
+        cohort={name: row.eval_key for name, row in represented.items()},
+        state=as_applied(result.decision.state, before, frozenset(each.strategy_id for each in wanted)),
+        create_time=now,
+    )
+    await store.add_round(connection, record, standings)
+    switched = await apply_store.switch(connection, name, wanted, now)
+    return Settled(standings, result.alone, switched)
+
+
+def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:
+    return Standing(
+        evaluation=record,
+        status=decision.status.value,
+        active=decision.active,
+        side=decision.side.value,
+        weight=decision.weight,
+        score=decision.score,
+        contribution=decision.contribution,
+        rules=decision.rules,
+    )
+
+
+def _activations(standings: Sequence[Standing], world: World) -> Sequence[Activation]:
+    """Return what may trade after a round."""
+    mode = switched_mode(world.spec)
+    return [
+        Activation(
+            strategy_id=each.evaluation.strategy_id,
+            strategy_version=each.evaluation.strategy_version,
+            weight=each.weight,
+            side=each.side,
+            mode=mode,
+            dataset_fingerprint=each.evaluation.dataset_fingerprint,
+        )
+        for each in standings
+        if each.active
+    ]
