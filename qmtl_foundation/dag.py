@@ -116,7 +116,7 @@ def parse_params(document: bytes) -> Mapping[str, Json]:
 
 def _load(field: str, document: bytes) -> Any:
     try:
-        return json.loads(document, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        return json.loads(document, object_pairs_hook=_distinct, parse_int=_whole, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise invalid_field(field, "is nested too deeply") from error
     except ValueError as error:
@@ -128,6 +128,15 @@ def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return fields
+
+
+def _whole(text: str) -> int | float:
+    """Return the number of a text without a point: RFC 8785 writes whole floats so, those from 2**53 on too."""
+    value = int(text)
+    if abs(value) < 2**53:
+        return value
+    nearest = float(text)
+    return nearest if canonical_json(nearest) == text.encode() else value
 
 
 def _refuse_constant(text: str) -> None:

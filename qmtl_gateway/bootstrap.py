@@ -85,7 +85,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             )
             forwarded = [service.full_name for service in (*WORLD_SERVICES, *DAGMGR_SERVICES)]
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
-            worker = Worker(pool, bus, upstreams, decisions, outcomes)
+            worker = Worker(pool, bus, upstreams, decisions, outcomes, settings.nats_replicas)
             async with (
                 _in_background(watchers.listen(settings.postgres_dsn), worker.run()),
                 serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder]) as port,

@@ -16,9 +16,9 @@ def to_timestamp(moment: datetime) -> Timestamp:
     return stamp
 
 
-def to_datetime(stamp: Timestamp) -> datetime:
-    """Return the moment of a Timestamp, in UTC; raise QmtlError (INVALID_FIELD) outside the years 1 to 9999."""
+def to_datetime(stamp: Timestamp, field: str = "timestamp") -> datetime:
+    """Return the moment of a message's field, in UTC; raise QmtlError (INVALID_FIELD) outside the years 1 to 9999."""
     try:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise invalid_field("timestamp", f"{stamp.seconds} s is outside the years 1 to 9999") from error
+        raise invalid_field(field, f"{stamp.seconds} s is outside the years 1 to 9999") from error

@@ -29,6 +29,7 @@ STATEMENTS = (
         CHECK ((state = 'pending') = (outcome IS NULL))
     )
     """,
+    "CREATE INDEX submission_pending ON submission (accept_time) WHERE state = 'pending'",
 )
 
 

@@ -23,6 +23,7 @@ RETURNING *
 """
 _GET_BY_REQUEST = "SELECT * FROM submission WHERE request_id = $1"
 _GET = "SELECT * FROM submission WHERE submission_id = $1"
+_LIST_PENDING = "SELECT submission_id FROM submission WHERE state = 'pending' ORDER BY accept_time"
 _END = """
 UPDATE submission SET state = $2, outcome = $3, end_time = now() WHERE submission_id = $1 AND state = 'pending'
 RETURNING submission_id
@@ -79,6 +80,12 @@ async def read_pending(pool: Pool, submission_id: str) -> Order | None:
     async with acquire(pool) as connection:
         row = await connection.fetchrow(_GET, submission_id)
     return None if row is None or row["state"] != State.PENDING else _to_order(row)
+
+
+async def list_pending(pool: Pool) -> list[str]:
+    """Return the submissions that have not ended, the oldest first."""
+    async with acquire(pool) as connection:
+        return [row["submission_id"] for row in await connection.fetch(_LIST_PENDING)]
 
 
 async def end(pool: Pool, submission_id: str, outcome: Ready | Rejected) -> bool:

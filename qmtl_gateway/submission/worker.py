@@ -36,13 +36,20 @@ class Worker:
     """Take submissions from the stream and end them."""
 
     def __init__(
-        self, pool: Pool, bus: Bus, upstreams: Upstreams, decisions: Decisions, outcomes: LabelledCounter
+        self,
+        pool: Pool,
+        bus: Bus,
+        upstreams: Upstreams,
+        decisions: Decisions,
+        outcomes: LabelledCounter,
+        replicas: int,
     ) -> None:
         self._pool = pool
         self._bus = bus
         self._upstreams = upstreams
         self._decisions = decisions
         self._outcomes = outcomes
+        self._replicas = replicas
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -56,7 +63,7 @@ class Worker:
         while True:
             await slots.acquire()
             try:
-                subscription = subscription or await ingest.subscribe(self._bus)
+                subscription = subscription or await self._subscribe()
                 fetched = await ingest.fetch(subscription, 1)
             except QmtlError:
                 slots.release()
@@ -68,16 +75,31 @@ class Worker:
             else:
                 slots.release()
 
+    async def _subscribe(self) -> Any:
+        """Subscribe to the stream, made anew if it is gone, with every pending submission in it.
+
+        A submission whose client never heard an answer, or whose message was lost with the broker's disk, is pending
+        and in no stream. One that stands there twice ends once all the same.
+        """
+        await ingest.open_ingest(self._bus, self._replicas)
+        for submission_id in await store.list_pending(self._pool):
+            await ingest.append(self._bus, submission_id)
+        return await ingest.subscribe(self._bus)
+
     async def _handle(self, message: Any, slots: asyncio.Semaphore) -> None:
+        submission_id = message.data.decode(errors="replace")
         try:
-            await self._work(message.data.decode(), message.metadata.num_delivered)
+            await self._work(submission_id, message.metadata.num_delivered)
             await message.ack_sync()
+        except asyncio.CancelledError:
+            await _put_back(message, 0.0)  # this gateway drains: another takes the submission at once
+            raise
         except QmtlError as error:
             delay = min(RETRY_SECONDS * 2 ** min(message.metadata.num_delivered, 10), RETRY_LIMIT_SECONDS)
-            _log.warning("submission %s waits %.1f s: %s", message.data.decode(), delay, error)
+            _log.warning("submission %s waits %.1f s: %s", submission_id, delay, error)
             await _put_back(message, delay)
         except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("ack of submission %s: %r; it will come again and find itself ended", message.data, error)
+            _log.warning("ack of submission %s: %r; it will come again and find itself ended", submission_id, error)
         finally:
             slots.release()
 

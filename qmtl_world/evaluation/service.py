@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from opentelemetry.metrics import Counter
@@ -38,6 +39,7 @@ from qmtl_world.worlds.messages import from_execution_model, to_decision
 from qmtl_world.worlds.model import decide
 
 MAX_CODE_VERSION: Final = 80
+MAX_SETTLING: Final = 8
 NEWEST: Final = 2**63 - 1
 
 
@@ -49,6 +51,8 @@ class EvaluationService(EvaluationServiceServicer):
         self._processes = processes
         self._clock = clock
         self._cross_context_hits = cross_context_hits
+        # Evaluations of one world wait for its lock with a connection in hand; reads must find some left.
+        self._settling = asyncio.Semaphore(MAX_SETTLING)
 
     async def Evaluate(self, request: pb.EvaluateRequest, context: Any) -> pb.EvaluateResponse:
         """Measure, judge, decide, switch."""
@@ -85,15 +89,15 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
     async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
-        if terms.cross_context_hits:
-            self._cross_context_hits.add(terms.cross_context_hits)
         measured = await self._processes.measure(await self._task(terms, request))
 
         async def work(connection: Connection) -> bytes:
             evaluated = await settle(connection, self._processes, terms, measured, self._clock())
+            self._cross_context_hits.add(terms.cross_context_hits)
             return self._answer(evaluated).SerializeToString()
 
-        return await once(self._pool, named, work)
+        async with self._settling:
+            return await once(self._pool, named, work)
 
     async def _task(self, terms: Terms, request: pb.EvaluateRequest) -> EvaluationTask:
         async with transaction(self._pool) as connection:

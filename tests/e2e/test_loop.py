@@ -43,7 +43,7 @@ select: {top_k: 1}
 
 def environment(folder: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("QMTL_")}
-    stated = {"QMTL_STATE_DIR": str(folder / "state"), "QMTL_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    stated = {"QMTL_STATE_DIR": str(folder), "QMTL_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     return inherited | stated | {"COLUMNS": "200"}
 
 

@@ -204,7 +204,7 @@ def world_message(name: str, preset: str = "daily", **fields: Any) -> world_pb2.
 
 def make_world(desk: Desk, policy: str = POLICY, preset: str = "", **fields: Any) -> str:
     """Make a world with data and a policy in force (none when empty), and return its name."""
-    name = fresh("world")
+    name = fresh("made_world")
     world = world_message(name, preset or register_data(desk), **fields)
     desk.worlds.CreateWorld(
         world_service_pb2.CreateWorldRequest(request_id=request_id(), world=world), timeout=CALL_SECONDS
@@ -254,6 +254,7 @@ def evaluation_request(
         "execution_domain": submission.context.execution_domain,
         "as_of": submission.context.as_of,
         "dataset_fingerprint": submission.context.dataset_fingerprint,
+        "effective_mode": submission.context.effective_mode,
         "returns": arrow({"ts": closes, "return": series}),
         "targets": targets,
         "proofs": evaluation_pb2.ProofReport(status=evaluation_pb2.PROOF_STATUS_PASSED, coverage=1.0),

@@ -1,4 +1,4 @@
-"""Forwarding as bytes, between real servers: what passes through, what does not, and what happens when nobody answers."""
+"""Forwarding as bytes, between real servers: what passes through, what does not, and when nobody answers."""
 
 from __future__ import annotations
 

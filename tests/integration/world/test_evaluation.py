@@ -146,7 +146,6 @@ def test_a_bad_series_is_refused_and_nothing_is_stored(desk: Desk, field: str, f
 @pytest.mark.parametrize(
     "fields",
     [
-        {"further_trials": -1},
         {"cross_context_cache_hits": -1},
         {"code_version": "x" * 81},
         {"strategy_id": "nobody"},
@@ -183,12 +182,12 @@ def test_missing_proofs_reject(desk: Desk) -> None:
 
 @pytest.mark.parametrize("kind", ["look_ahead", "warm_up_too_short", "not_resumable", "not_deterministic"])
 def test_a_finding_rejects_even_beside_a_status_that_says_passed(desk: Desk, kind: str) -> None:
-    finding = evaluation_pb2.ProofFinding(kind=kind, node="peek\0", bar="2004-08-19T20:00:00Z", message="sees\nlater")
+    finding = evaluation_pb2.ProofFinding(kind=kind, node="x\0", bar="2004-08-19T20:00:00Z", message="peek sees\nlater")
     report = evaluation_pb2.ProofReport(status=evaluation_pb2.PROOF_STATUS_PASSED, findings=[finding])
     answer = evaluate(desk, Asked(make_world(desk)), proofs=report)
     assert answer.evaluation.status == "rejected"
     assert failed_rules(answer.evaluation) == [kind]
-    assert "peek" in next(each.message for each in answer.evaluation.rules if each.rule == kind)
+    assert "peek sees later" in next(each.message for each in answer.evaluation.rules if each.rule == kind)
 
 
 def test_without_an_active_policy_nothing_is_evaluated(desk: Desk) -> None:
@@ -300,6 +299,23 @@ def test_cross_context_hits_are_counted_and_bar_promotion(desk: Desk, parts: dic
 def test_a_world_that_states_no_share_policy_promotes_nothing(desk: Desk) -> None:
     world = make_world(desk, share_policy=world_pb2.SHARE_POLICY_UNSPECIFIED)
     assert failed_rules(evaluate(desk, Asked(world)).evaluation) == ["promotion.share_policy"]
+
+
+@pytest.mark.parametrize(
+    "mode", [0, execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY, execution_pb2.EFFECTIVE_MODE_SHADOW, 99]
+)
+def test_what_was_computed_below_validation_is_never_promoted(desk: Desk, mode: int) -> None:
+    answer = evaluate(desk, Asked(make_world(desk)), effective_mode=mode)
+    assert failed_rules(answer.evaluation) == ["promotion.effective_mode"]
+    assert not answer.HasField("activation")
+
+
+def test_another_preset_than_the_world_s_is_evaluated_and_never_promoted(desk: Desk) -> None:
+    world, other = make_world(desk), register_data(desk, LATER)
+    answer = evaluate(desk, Asked(world, data_preset=other, as_of=LATER))
+    assert failed_rules(answer.evaluation) == ["promotion.data_preset"]
+    evaluate(desk, Asked(world, "Own"))
+    assert world_status(desk, world).as_of == "2013-03-01T21:00:00Z"
 
 
 def test_evaluations_are_listed_newest_first_in_pages(desk: Desk) -> None:

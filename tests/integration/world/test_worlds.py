@@ -53,7 +53,7 @@ def policies(desk: Desk, world: str) -> list[world_pb2.Policy]:
 
 
 def test_a_world_is_read_as_it_was_made_with_the_defaults_stated(desk: Desk) -> None:
-    name = fresh("world")
+    name = fresh("some_world")
     made = create(desk, world_pb2.World(name=name, data_preset="daily", bars_per_year=252.0, description="한국 desk"))
     assert read(desk, name) == made
     assert made.description == "한국 desk"
@@ -66,7 +66,7 @@ def test_a_world_is_read_as_it_was_made_with_the_defaults_stated(desk: Desk) -> 
 
 
 def test_the_same_request_id_has_the_same_answer_and_another_request_under_it_is_refused(desk: Desk) -> None:
-    request = pb.CreateWorldRequest(request_id=request_id(), world=world_message(fresh("world")))
+    request = pb.CreateWorldRequest(request_id=request_id(), world=world_message(fresh("some_world")))
     first = desk.worlds.CreateWorld(request)
     assert desk.worlds.CreateWorld(request) == first
     request.world.description = "another"
@@ -79,7 +79,7 @@ def test_the_same_request_id_has_the_same_answer_and_another_request_under_it_is
 
 
 def test_validate_only_answers_as_if_and_stores_nothing(desk: Desk) -> None:
-    name = fresh("world")
+    name = fresh("some_world")
     planned = create(desk, world_message(name), validate_only=True)
     assert planned.name == name
     assert planned.etag
@@ -96,7 +96,7 @@ def test_validate_only_answers_as_if_and_stores_nothing(desk: Desk) -> None:
 
 
 def test_a_change_from_a_stale_etag_is_aborted_and_changes_nothing(desk: Desk) -> None:
-    made = create(desk, world_message(fresh("world")))
+    made = create(desk, world_message(fresh("some_world")))
     changed = world_pb2.World()
     changed.CopyFrom(made)
     changed.description = "first"
@@ -132,7 +132,7 @@ def test_a_change_from_a_stale_etag_is_aborted_and_changes_nothing(desk: Desk) -
     ],
 )
 def test_a_bad_field_of_a_world_is_named(desk: Desk, field: str, fields: dict[str, Any]) -> None:
-    stated = {"name": fresh("world"), "data_preset": "daily", "bars_per_year": 252.0, **fields}
+    stated = {"name": fresh("some_world"), "data_preset": "daily", "bars_per_year": 252.0, **fields}
     found = refusal(lambda: create(desk, world_pb2.World(**stated)))
     assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert found.fields == (field,)
@@ -228,7 +228,7 @@ def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its
 
 
 def test_a_deletion_is_repeated_under_its_request_id(desk: Desk) -> None:
-    made = create(desk, world_message(fresh("world")))
+    made = create(desk, world_message(fresh("some_world")))
     request = pb.DeleteWorldRequest(request_id=request_id(), world=made.name, etag="stale")
     assert refusal(lambda: desk.worlds.DeleteWorld(request)).reason == "STALE_ETAG"
     request = pb.DeleteWorldRequest(request_id=request_id(), world=made.name, etag=made.etag)

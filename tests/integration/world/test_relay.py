@@ -1,0 +1,109 @@
+"""The control stream: each switch once, in order, chained by hash; also after a lost commit or a wiped stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import nats
+import nats.js.errors
+
+from qmtl_foundation.identity import bytes_id
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
+from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_world.apply.relay import EVENT_ID, STREAM, Place, place
+from qmtl_world.apply.store import EVENT_CONTEXT
+from tests.support.desk import Asked, Desk, evaluate, make_world, relayed_set, returns, world_status
+from tests.support.waiting import wait_until
+
+NAMES = ("A", "B", "C")
+
+
+@asynccontextmanager
+async def truths(parts: dict[str, ProcessStatus]) -> AsyncIterator[tuple[Any, Any]]:
+    """Yield the JetStream and the database of the stack."""
+    client = await nats.connect(f"nats://{parts['nats'].address}")
+    connection = await asyncpg.connect(parts["postgres"].address)
+    try:
+        yield client.jetstream(), connection
+    finally:
+        await connection.close()
+        await client.close()
+
+
+def switched_world(desk: Desk) -> str:
+    """Make a world that was switched once for each name."""
+    world = make_world(desk)
+    for name in NAMES:
+        evaluate(desk, Asked(world, name), returns(seed=ord(name)))
+    relayed_set(desk, world, len(NAMES))
+    return world
+
+
+async def stored(stream: Any, world: str) -> list[Any]:
+    """Return the messages of a world's subject, oldest first."""
+    messages, sequence = [], 1
+    while True:
+        try:
+            found = await stream.get_msg(STREAM, seq=sequence, subject=f"control.activation.{world}", next=True)
+        except nats.js.errors.NotFoundError:
+            return messages
+        messages.append(found)
+        sequence = found.seq + 1
+
+
+def test_an_event_is_placed_by_its_sequence() -> None:
+    assert place(1, 0) is Place.NEXT
+    assert place(4, 3) is Place.NEXT
+    assert place(3, 3) is Place.THERE
+    assert place(2, 5) is Place.THERE
+    assert place(3, 1) is Place.ASTRAY
+    assert place(2, 0) is Place.ASTRAY
+    assert place(1, None) is Place.ASTRAY
+
+
+async def test_each_switch_is_one_event_in_order_chained_by_hash(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
+    world = switched_world(desk)
+    async with truths(parts) as (stream, _):
+        messages = await stored(stream, world)
+    events = [activation_event_pb2.ActivationEvent.FromString(each.data) for each in messages]
+    assert [(each.world, each.sequence, each.epoch) for each in events] == [(world, n, n) for n in (1, 2, 3)]
+    assert [each.headers[EVENT_ID] for each in messages] == [each.event_id for each in events]
+    hashes = [bytes_id(EVENT_CONTEXT, each.data) for each in messages]
+    assert [each.previous_event_hash for each in events] == ["", *hashes[:-1]]
+    assert len({each.timeline_id for each in events}) == 1
+    assert [len(each.activation_set.activations) for each in events] == [1, 2, 3]
+    assert events[-1].activation_set == relayed_set(desk, world, 3)
+    assert world_status(desk, world).sequence == 3
+
+
+async def test_events_whose_commit_was_lost_are_found_in_the_stream_and_not_sent_again(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    world = switched_world(desk)
+    async with truths(parts) as (stream, connection):
+        before = [each.seq for each in await stored(stream, world)]
+        await connection.execute("UPDATE world.outbox SET publish_time = NULL WHERE world = $1", world)
+        relayed_set(desk, world, len(NAMES))
+        assert [each.seq for each in await stored(stream, world)] == before
+    evaluate(desk, Asked(world, "A", period=9), returns(0.003, seed=9))
+    assert relayed_set(desk, world, 4).sequence == 4
+
+
+async def test_over_a_stream_that_was_wiped_nothing_is_published_and_the_log_says_so(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    world, other = switched_world(desk), make_world(desk)
+    async with truths(parts) as (stream, _):
+        await stream.purge_stream(STREAM, subject=f"control.activation.{world}")
+        evaluate(desk, Asked(world, "A", period=9), returns(0.003, seed=9))
+        assert world_status(desk, world).sequence == 4
+        wait_until(lambda: f"the control stream of world {world} ends with event ''" in parts["world"].log.read_text())
+        evaluate(desk, Asked(other))
+        relayed_set(desk, other, 1)
+        assert await stored(stream, world) == []
+    request = apply_service_pb2.GetActivationRequest(world=world)
+    assert desk.applies.GetActivation(request).activation_set.sequence == 3
