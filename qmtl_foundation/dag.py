@@ -1,6 +1,6 @@
 """The submitted DAG, schema ``qmtl.dag/1``: parsed, bounded, and its NodeIDs computed again. Pure.
 
-The document is the canonical JSON (RFC 8785) of::
+The document is JSON in UTF-8::
 
     {"schema": "qmtl.dag/1",
      "nodes": [{"node_id", "crc32", "name", "node_type", "interval_s", "period", "params",
@@ -116,7 +116,9 @@ def parse_params(document: bytes) -> Mapping[str, Json]:
 
 def _load(field: str, document: bytes) -> Any:
     try:
-        return json.loads(document, object_pairs_hook=_distinct, parse_int=_whole, parse_constant=_refuse_constant)
+        return json.loads(
+            document.decode("utf-8"), object_pairs_hook=_distinct, parse_int=_whole, parse_constant=_refuse_constant
+        )
     except RecursionError as error:
         raise invalid_field(field, "is nested too deeply") from error
     except ValueError as error:

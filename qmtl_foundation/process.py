@@ -40,8 +40,9 @@ def run_service(
         sys.exit(EXIT_CONFIGURATION)
     try:
         asyncio.run(_run(settings, running))
-    except (QmtlError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+    except* (QmtlError, OSError) as failed:
+        for error in failed.exceptions:
+            sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_UNAVAILABLE)
 
 

@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import Final
 
+from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.identity import is_content_id
 
@@ -54,6 +55,23 @@ def check_content_id(field: str, text: str) -> str:
     if not is_content_id(text):
         raise invalid_field(field, f"{text[:80]!r} must be blake3: and 64 hex digits")
     return text
+
+
+def check_submission_id(text: str) -> str:
+    """Return a well-formed submission id, or raise."""
+    if not REQUEST_ID.fullmatch(text):
+        raise invalid_field("submission_id", f"{text[:80]!r} is not an id that a gateway gave")
+    return text
+
+
+def check_snapshot_text(field: str, text: str) -> str:
+    """Return a dataset snapshot in the one form that is hashed, empty for none, or raise."""
+    if not text:
+        return ""
+    try:
+        return format_rfc3339(parse_rfc3339(text))
+    except ValueError as error:
+        raise invalid_field(field, f"{text[:60]!r} must be RFC 3339 in UTC, such as 2013-03-01T21:00:00Z") from error
 
 
 def check_page_size(size: int) -> int:

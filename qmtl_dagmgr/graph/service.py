@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from qmtl_dagmgr.graph import store
@@ -26,7 +27,8 @@ class GraphService(GraphServiceServicer):
         world = check_resource_name("world", request.world)
         strategy_id = check_strategy_id(request.strategy_id)
         version = check_content_id("strategy_version", request.strategy_version)
-        found = await store.merge(self._pool, world, strategy_id, version, parse_dag(request.dag))
+        dag = await asyncio.to_thread(parse_dag, request.dag)  # thousands of ids: not on the event loop
+        found = await store.merge(self._pool, world, strategy_id, version, dag)
         return _to_diff(found)
 
     async def GetNode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from qmtl_foundation.errors import QmtlError, Reason
 
 CONNECT_TIMEOUT_SECONDS = 5
+START_TIMEOUT_SECONDS = 10.0
 PUBLISH_TIMEOUT_SECONDS = 5.0
 RECONNECT_WAIT_SECONDS = 0.2
 
@@ -72,16 +74,18 @@ class Bus:
 @asynccontextmanager
 async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
     """Yield a connection that comes back by itself; closed at the end."""
+    # Reconnecting never gives up; the first connection must, so that a service says why it does not start.
     with translated_errors():
-        connection = await nats.connect(
-            url,
-            name=name,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_WAIT_SECONDS,
-            error_cb=_note_error,
-        )
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
+            connection = await nats.connect(
+                url,
+                name=name,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_SECONDS,
+                error_cb=_note_error,
+            )
     try:
         yield Bus(connection)
     finally:

@@ -22,14 +22,15 @@ Pool = Any
 
 _log = logging.getLogger(__name__)
 
-_UNAVAILABLE = (
-    OSError,
+# What passes by itself: lost connections, failovers, conflicts, exhaustion, cancelled statements.
+_PASSING = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    TimeoutError,
 )
 
 
@@ -39,7 +40,7 @@ async def open_pool(dsn: Secret, schema: str) -> AsyncIterator[Pool]:
 
     Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does not answer.
     """
-    with translated_errors():
+    with translated_errors(OSError):
         pool = await asyncpg.create_pool(
             dsn.value,
             min_size=POOL_MIN_CONNECTIONS,
@@ -62,9 +63,13 @@ async def open_pool(dsn: Secret, schema: str) -> AsyncIterator[Pool]:
 @asynccontextmanager
 async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection of the pool; each statement commits by itself."""
-    with translated_errors():
-        async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with translated_errors(OSError):
+        connection = await pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
+    try:
+        with translated_errors():
             yield connection
+    finally:
+        await pool.release(connection)
 
 
 @asynccontextmanager
@@ -93,11 +98,11 @@ async def ping(pool: Pool) -> None:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn a lost or refused connection into QmtlError(DEPENDENCY_UNAVAILABLE); the driver's text is only logged."""
+def translated_errors(*others: type[Exception]) -> Iterator[None]:
+    """Turn what passes by itself, and ``others``, into QmtlError(DEPENDENCY_UNAVAILABLE); the driver's text is logged."""
     try:
         yield
-    except (*_UNAVAILABLE, TimeoutError) as error:
+    except (*_PASSING, *others) as error:
         _log.warning("postgres: %s: %s", type(error).__name__, error)
         raise QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE, "PostgreSQL does not answer; try again", metadata={"dependency": "postgres"}

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Counter
 
-from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.dag import MAX_DAG_BYTES, Dag, parse_dag, parse_params
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
@@ -23,6 +22,7 @@ from qmtl_foundation.requests import (
     check_content_id,
     check_request_id,
     check_resource_name,
+    check_snapshot_text,
     check_strategy_id,
     not_found,
 )
@@ -53,9 +53,9 @@ class SubmissionService(SubmissionServiceServicer):
         order = await self._checked(request)
         request_hash = bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
         taken = await store.take(self._pool, order, request_id, request_hash)
-        if taken.submission.state is State.PENDING:
-            await ingest.append(self._bus, taken.submission.submission_id)
-        return pb.SubmitResponse(submission=to_submission(taken.submission))
+        if taken.state is State.PENDING:
+            await ingest.append(self._bus, taken.submission_id)
+        return pb.SubmitResponse(submission=to_submission(taken))
 
     async def GetSubmission(self, request: pb.GetSubmissionRequest, context: Any) -> pb.GetSubmissionResponse:
         """Read a submission."""
@@ -79,7 +79,7 @@ class SubmissionService(SubmissionServiceServicer):
         """Resolve a compute context afresh."""
         world = check_resource_name("world", request.world)
         strategy_id = check_strategy_id(request.strategy_id)
-        as_of, fingerprint = _snapshot_text(request.as_of), _fingerprint(request.dataset_fingerprint)
+        as_of, fingerprint = check_snapshot_text("as_of", request.as_of), _fingerprint(request.dataset_fingerprint)
         hint = _hint(request.mode)
         decision = await self._decisions.resolve(world, strategy_id)
         terms = self._decisions.derive(world, decision, hint=hint, as_of=as_of, dataset_fingerprint=fingerprint)
@@ -98,7 +98,7 @@ class SubmissionService(SubmissionServiceServicer):
             document=request.dag,
             hint=_hint(request.mode),
             data_preset=check_resource_name("data_preset", request.data_preset) if request.data_preset else "",
-            as_of=_snapshot_text(request.as_of),
+            as_of=check_snapshot_text("as_of", request.as_of),
             dataset_fingerprint=_fingerprint(request.dataset_fingerprint),
         )
 
@@ -126,15 +126,6 @@ def _hint(text: str) -> str:
     if len(text) > MAX_HINT or not text.isprintable():
         raise invalid_field("mode", f"must be at most {MAX_HINT} printable characters, such as paper")
     return text
-
-
-def _snapshot_text(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        return format_rfc3339(parse_rfc3339(text))
-    except ValueError as error:
-        raise invalid_field("as_of", f"{text[:60]!r} must be RFC 3339 in UTC, such as 2013-03-01T21:00:00Z") from error
 
 
 def _fingerprint(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qmtl_foundation.errors import QmtlError, Reason
@@ -14,15 +13,20 @@ from qmtl_gateway.submission.model import Order, Ready, Rejected, State, Submiss
 
 ENDED_CHANNEL = "submission_ended"
 
-_ADD = """
+# All but the document, which may be large and only a worker needs.
+_STATED = "submission_id, request_hash, world, strategy_id, strategy_version, state, outcome, accept_time, end_time"
+_ADD = (
+    """
 INSERT INTO submission (submission_id, request_id, request_hash, world, strategy_id, strategy_version, document, hint,
                         data_preset, as_of, dataset_fingerprint)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (request_id) DO NOTHING
-RETURNING *
-"""
-_GET_BY_REQUEST = "SELECT * FROM submission WHERE request_id = $1"
-_GET = "SELECT * FROM submission WHERE submission_id = $1"
+RETURNING """
+    + _STATED
+)
+_GET_BY_REQUEST = f"SELECT {_STATED} FROM submission WHERE request_id = $1"
+_GET = f"SELECT {_STATED} FROM submission WHERE submission_id = $1"
+_GET_ORDER = "SELECT * FROM submission WHERE submission_id = $1"
 _LIST_PENDING = "SELECT submission_id FROM submission WHERE state = 'pending' ORDER BY accept_time"
 _END = """
 UPDATE submission SET state = $2, outcome = $3, end_time = now() WHERE submission_id = $1 AND state = 'pending'
@@ -31,15 +35,7 @@ RETURNING submission_id
 _NOTIFY = f"SELECT pg_notify('{ENDED_CHANNEL}', $1)"
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Hold a submission after ``take``; ``again`` says that the request id was known."""
-
-    submission: Submission
-    again: bool
-
-
-async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> Taken:
+async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> Submission:
     """Store an order under its request id, or return what stands there; another request is REQUEST_ID_REUSED."""
     async with acquire(pool) as connection:
         row = await connection.fetchrow(
@@ -57,7 +53,7 @@ async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> 
             order.dataset_fingerprint,
         )
         if row is not None:
-            return Taken(_to_submission(row), again=False)
+            return _to_submission(row)
         row = await connection.fetchrow(_GET_BY_REQUEST, request_id)
     if row["request_hash"] != request_hash:
         raise QmtlError(
@@ -65,7 +61,7 @@ async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> 
             f"request_id {request_id!r} was used for another submission; take a new one",
             metadata={"request_id": request_id, "submission_id": row["submission_id"]},
         )
-    return Taken(_to_submission(row), again=True)
+    return _to_submission(row)
 
 
 async def read(pool: Pool, submission_id: str) -> Submission | None:
@@ -78,7 +74,7 @@ async def read(pool: Pool, submission_id: str) -> Submission | None:
 async def read_pending(pool: Pool, submission_id: str) -> Order | None:
     """Return what a submission asks for, or None when it has ended or is not there."""
     async with acquire(pool) as connection:
-        row = await connection.fetchrow(_GET, submission_id)
+        row = await connection.fetchrow(_GET_ORDER, submission_id)
     return None if row is None or row["state"] != State.PENDING else _to_order(row)
 
 

@@ -98,8 +98,9 @@ class Worker:
             delay = min(RETRY_SECONDS * 2 ** min(message.metadata.num_delivered, 10), RETRY_LIMIT_SECONDS)
             _log.warning("submission %s waits %.1f s: %s", submission_id, delay, error)
             await _put_back(message, delay)
-        except (nats.errors.Error, TimeoutError) as error:
-            _log.warning("ack of submission %s: %r; it will come again and find itself ended", submission_id, error)
+        except Exception:  # a fault of ours must not end the gateway; the message comes again
+            _log.exception("submission %s waits", message.data)
+            await _put_back(message, RETRY_LIMIT_SECONDS)
         finally:
             slots.release()
 
@@ -147,3 +148,10 @@ async def _put_back(message: Any, delay: float) -> None:
         await message.nak(delay=delay)
     except (nats.errors.Error, TimeoutError) as error:
         _log.warning("nak of submission %s: %r; it comes again after the ack wait", message.data, error)
+
+
+async def _acknowledge(message: Any) -> None:
+    try:
+        await message.ack_sync()
+    except (nats.errors.Error, TimeoutError) as error:
+        _log.warning("ack of submission %s: %r; it comes again and finds itself ended", message.data, error)

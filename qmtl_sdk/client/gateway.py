@@ -107,10 +107,11 @@ class Gateway:
 
         return AllocationServiceStub(self._channel)
 
-    async def call(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def call(self, send: Callable[[], Awaitable[Answer]], seconds: float = CALL_SECONDS) -> Answer:
         """Return what ``send`` answers, repeating it while the gateway, or what it stands on, is away.
 
-        ``send`` is a call that may be repeated: a read, or a mutation under one request id.
+        ``send`` is a call that may be repeated: a read, or a mutation under one request id. Each attempt may take
+        ``seconds``.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience_s
@@ -118,7 +119,8 @@ class Gateway:
         while True:
             error = QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "")
             try:
-                return await send()
+                async with asyncio.timeout(seconds):
+                    return await send()
             except GRPCError as refused:
                 error = to_domain_error(refused)
                 if error.reason not in _REPEATED:

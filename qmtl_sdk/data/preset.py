@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_foundation.identity import BUILTIN_SCHEMA, Json, canonical_json, content_id
+from qmtl_foundation.requests import RESOURCE_NAME
 from qmtl_sdk.data.coverage import Interval
 from qmtl_sdk.data.times import DAY_SECONDS, parse_duration, parse_instant
 
@@ -170,7 +171,7 @@ class WorldDataPreset(_Document):
     """
 
     format: Literal["qmtl.data-preset/1"] = PRESET_FORMAT
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    name: Annotated[str, Field(pattern=rf"^{RESOURCE_NAME.pattern}$")]
     source: Annotated[SampleSource | ParquetSource | CsvSource, Field(discriminator="kind")]
     symbols: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1)]
     interval: str

@@ -346,4 +346,4 @@ async def _evaluate(
     request = messages.to_evaluate(submission, terms, work.series, work.precheck)
     request.cross_context_cache_hits = work.cross_context_hits
     request.request_id = new_request_id()
-    return await client.call(lambda: client.evaluations.evaluate(request, timeout=EVALUATE_SECONDS))
+    return await client.call(lambda: client.evaluations.evaluate(request), EVALUATE_SECONDS)

@@ -89,6 +89,10 @@ class Relay:
                 _log.warning("relay waits: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            except Exception:  # a fault of ours must not end the service: worlds are read and frozen through it
+                _log.exception("relay waits")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             if not relayed:
                 await asyncio.sleep(POLL_SECONDS)
 

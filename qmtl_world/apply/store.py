@@ -15,7 +15,6 @@ from qmtl_world.apply.messages import encode_switch
 from qmtl_world.apply.model import Activation, ActivationSet, state_hash
 
 EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
-OUTBOX_CHANNEL: Final = "world_outbox"
 
 _GET_SET = "SELECT * FROM activation_set WHERE world = $1"
 _RELAYED_SET = """
@@ -37,7 +36,6 @@ _TIMELINE = "SELECT timeline_id FROM timeline"
 _ADD_EVENT = """
 INSERT INTO outbox (event_id, world, sequence, subject, payload, event_hash) VALUES ($1, $2, $3, $4, $5, $6)
 """
-_NOTIFY = f"SELECT pg_notify('{OUTBOX_CHANNEL}', '')"
 
 
 async def read_set(connection: Connection, world: str) -> ActivationSet:
@@ -75,7 +73,6 @@ async def switch(connection: Connection, world: str, activations: Sequence[Activ
     subject = f"control.activation.{world}"
     event_hash = bytes_id(EVENT_CONTEXT, payload)
     await connection.execute(_ADD_EVENT, event_id, world, switched.sequence, subject, payload, event_hash)
-    await connection.execute(_NOTIFY)
     return switched
 
 

@@ -102,6 +102,14 @@ def variables(term: Term) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_names(term)))
 
 
+def compared(term: Term) -> tuple[Term, ...]:
+    """Return every side of every comparison in a term, however deep under ``!``, ``||`` and ``?:``."""
+    if not isinstance(term, Call):
+        return ()
+    own = term.arguments if term.comparison is not None else ()
+    return (*own, *(side for argument in term.arguments for side in compared(argument)))
+
+
 def render(term: Term) -> str:
     """Return CEL text for a term, with no parentheses but the needed ones."""
     return _render(term, 0)

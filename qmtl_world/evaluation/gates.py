@@ -24,6 +24,7 @@ from qmtl_world.evaluation.expression import (
     Term,
     UnreadableExpressionError,
     Variable,
+    compared,
     conjuncts,
     read_checked,
     render,
@@ -94,7 +95,10 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """One conjunct: its program, and the two sides where it compares (``value comparison limit``)."""
+    """One conjunct: its program, and the two sides where it compares (``value comparison limit``).
+
+    ``numbers`` are all numbers that it compares anywhere: NaN and infinity compare too, and under ``!`` they would pass.
+    """
 
     text: str
     program: Any
@@ -102,6 +106,7 @@ class _Condition:
     comparison: str = ""
     value: Term | None = None
     limit: Term | None = None
+    numbers: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +206,12 @@ def _condition(term: Term, program: Any | None) -> _Condition:
     text = render(term)
     if program is None:
         program = _environment().compile(text)
+    numbers = tuple(side for side in compared(term) if _yields_number(_side_program(render(side))))
     if not isinstance(term, Call) or term.comparison is None:
-        return _Condition(text, program, variables(term))
+        return _Condition(text, program, variables(term), numbers=numbers)
     (value, limit), comparison = term.arguments, term.comparison
     if not _yields_number(_side_program(render(value))):
-        return _Condition(text, program, variables(term))
+        return _Condition(text, program, variables(term), numbers=numbers)
     if isinstance(value, Constant) and not isinstance(limit, Constant):
         value, limit, comparison = limit, value, _MIRRORED[comparison]
     return _Condition(text, program, variables(term), comparison, value, limit)
@@ -217,6 +223,9 @@ def _judge(name: str, condition: _Condition, bindings: Mapping[str, float | int]
         return RuleOutcome(name, False, None, limit, f"{name}: {undefined}; needs {_need(condition, limit)}")
     result = condition.program.eval(data=bindings)
     passed = result.type() == cel.Type.BOOL and result.value() is True
+    if any(_evaluate(side, bindings) is None for side in condition.numbers if condition.value is None):
+        tail = ", ".join(f"{variable} = {bindings[variable]:g}" for variable in condition.names)
+        return RuleOutcome(name, False, None, None, f"{name}: {condition.text} compares no finite numbers with {tail}")
     if condition.value is None:
         return RuleOutcome(name, passed, None, None, _state(name, condition, bindings, result))
     value = _evaluate(condition.value, bindings)

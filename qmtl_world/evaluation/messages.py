@@ -12,7 +12,7 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
-from qmtl_world.evaluation.model import Proof, ProofState, RuleOutcome
+from qmtl_world.evaluation.model import FINDINGS, Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
 
 MAX_FINDING: Final = 500
@@ -120,10 +120,7 @@ def _one_line(text: str) -> str:
 
 def _state(kind: str) -> ProofState:
     """Return the state that a finding's kind names; one that this release does not know is the gravest."""
-    try:
-        return ProofState(kind)
-    except ValueError:
-        return ProofState.LOOK_AHEAD
+    return next((state for state in FINDINGS if state.value == kind), ProofState.LOOK_AHEAD)
 
 
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -62,11 +62,19 @@ class ProofState(StrEnum):
     MISSING = "unproven"
 
 
+FINDINGS: Final = (
+    ProofState.LOOK_AHEAD,
+    ProofState.SHORT_WARM_UP,
+    ProofState.NOT_RESUMABLE,
+    ProofState.NOT_DETERMINISTIC,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DataRules:
     """Limit how old and how patchy the data of an evaluation may be. Days are calendar days, coverage is in [0, 1]."""
 
-    max_behind_days: float | None = 0.0
+    max_behind_days: float | None = 7.0
     max_age_days: float | None = None
     min_coverage: float = 0.99
 

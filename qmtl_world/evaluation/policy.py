@@ -54,7 +54,7 @@ class _Section(BaseModel):
 
 
 class _Data(_Section):
-    max_behind_days: Days | None = 0.0
+    max_behind_days: Days | None = 7.0
     max_age_days: Days | None = None
     min_coverage: Fraction = 0.99
 

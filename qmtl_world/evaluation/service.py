@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Counter
 
-from qmtl_foundation.clock import Clock, format_rfc3339, parse_rfc3339
+from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import Reason, invalid_field
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
@@ -19,7 +19,9 @@ from qmtl_foundation.requests import (
     check_page_size,
     check_request_id,
     check_resource_name,
+    check_snapshot_text,
     check_strategy_id,
+    check_submission_id,
     decode_number_token,
     encode_page_token,
     not_found,
@@ -143,21 +145,12 @@ def _terms(request: pb.EvaluateRequest) -> Terms:
         strategy_id=check_strategy_id(request.strategy_id),
         strategy_version=check_content_id("strategy_version", request.strategy_version),
         execution_domain=from_domain(request.execution_domain).value,
-        as_of=_snapshot_text(request.as_of),
+        as_of=check_snapshot_text("as_of", request.as_of),
         dataset_fingerprint=check_content_id("dataset_fingerprint", fingerprint) if fingerprint else "",
         execution_model=from_execution_model(request.execution_model),
         proof=from_proofs(request.proofs),
         effective_mode=mode_text(request.effective_mode),
-        submission_id=request.submission_id,
+        submission_id=check_submission_id(request.submission_id),
         code_version=request.code_version,
         cross_context_hits=request.cross_context_cache_hits,
     )
-
-
-def _snapshot_text(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        return format_rfc3339(parse_rfc3339(text))
-    except ValueError as error:
-        raise invalid_field("as_of", f"{text[:60]!r} must be RFC 3339 in UTC, such as 2013-03-01T21:00:00Z") from error

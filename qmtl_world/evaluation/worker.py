@@ -53,7 +53,7 @@ def evaluate_series(task: EvaluationTask) -> EvaluationMetrics:
         ),
         risk=RiskFacts(positions.max_gross, positions.max_abs_net, positions.max_weight),
         side=lean(positions.average_net, positions.average_gross),
-        has_target=submission.targets is not None,
+        has_target=submission.targets is not None and bool(np.isfinite(submission.targets).any()),
         returns=series,
         series_hash=submission.series_hash,
         equity_curve=_equity_curve(series.ret),

@@ -19,6 +19,7 @@ from qmtl_foundation.requests import (
     check_request_id,
     check_resource_name,
     check_strategy_id,
+    check_submission_id,
     decode_number_token,
     decode_page_token,
     encode_page_token,
@@ -161,7 +162,7 @@ class WorldService(WorldServiceServicer):
             world=check_resource_name("world", request.world),
             strategy_id=check_strategy_id(request.strategy_id),
             strategy_version=check_content_id("strategy_version", request.strategy_version),
-            submission_id=_submission_id(request.submission_id),
+            submission_id=check_submission_id(request.submission_id),
             dataset=from_dataset(request.dataset),
         )
         async with transaction(self._pool) as connection:
@@ -192,9 +193,3 @@ def _named(method: str, request: Message) -> Request:
     request_id: str = request.request_id  # type: ignore[attr-defined]  # every mutation's request has one
     request_hash = bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
     return Request(check_request_id(request_id), method, request_hash)
-
-
-def _submission_id(text: str) -> str:
-    if not 0 < len(text) <= 64 or not text.isalnum():
-        raise invalid_field("submission_id", f"{text[:80]!r} is not an id that a gateway gave")
-    return text

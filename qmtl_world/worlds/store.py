@@ -28,7 +28,8 @@ WHERE name = $1
 RETURNING *
 """
 _GET_WORLD = "SELECT * FROM world WHERE name = $1"
-_LOCK_WORLD = "SELECT * FROM world WHERE name = $1 FOR UPDATE"
+# Not FOR UPDATE: it would keep submissions from binding, whose rows refer to the world.
+_LOCK_WORLD = "SELECT * FROM world WHERE name = $1 FOR NO KEY UPDATE"
 _LIST_WORLDS = "SELECT * FROM world WHERE name > $1 ORDER BY name LIMIT $2"
 _DELETE_WORLD = "DELETE FROM world WHERE name = $1"
 

@@ -35,7 +35,6 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_BINDING_MISMATCH: _ClassVar[ErrorReason]
     ERROR_REASON_METHOD_NOT_SERVED: _ClassVar[ErrorReason]
-    ERROR_REASON_LOOK_AHEAD: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_NODE_ID_MISMATCH: ErrorReason
@@ -65,4 +64,3 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_BINDING_MISMATCH: ErrorReason
 ERROR_REASON_METHOD_NOT_SERVED: ErrorReason
-ERROR_REASON_LOOK_AHEAD: ErrorReason

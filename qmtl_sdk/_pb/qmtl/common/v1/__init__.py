@@ -299,11 +299,6 @@ class ErrorReason(betterproto2.Enum):
     UNIMPLEMENTED. The gateway does not serve or forward this method: {"method": "/x.Y/Z"}.
     """
 
-    LOOK_AHEAD = 29
-    """
-    INVALID_ARGUMENT. A node sees a later bar than its own: {"node": "peek", "bar": "2004-08-19T20:00:00Z"}.
-    """
-
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -336,7 +331,6 @@ class ErrorReason(betterproto2.Enum):
             26: "ERROR_REASON_INTERNAL",
             27: "ERROR_REASON_BINDING_MISMATCH",
             28: "ERROR_REASON_METHOD_NOT_SERVED",
-            29: "ERROR_REASON_LOOK_AHEAD",
         }
 
     @classmethod
@@ -371,7 +365,6 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_INTERNAL": 26,
             "ERROR_REASON_BINDING_MISMATCH": 27,
             "ERROR_REASON_METHOD_NOT_SERVED": 28,
-            "ERROR_REASON_LOOK_AHEAD": 29,
         }
 
 

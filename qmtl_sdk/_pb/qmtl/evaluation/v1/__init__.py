@@ -129,13 +129,13 @@ class EvaluateRequest(betterproto2.Message):
 
     returns: "bytes" = betterproto2.field(9, betterproto2.TYPE_BYTES)
     """
-    Arrow IPC stream: `ts` timestamp[ns, UTC] strictly ascending, `return` float64 simple return of the bar, > -1.
+    Arrow IPC stream: `ts` timestamp[ns, UTC] strictly ascending, `return` float64 simple return of the bar, [-1, 1e6].
     """
 
     targets: "bytes" = betterproto2.field(10, betterproto2.TYPE_BYTES)
     """
     Arrow IPC stream of the changes of targets: `ts` timestamp[ns, UTC], `symbol` string, `weight` float64 fraction of the
-    strategy's capital; null: no longer held to a target. Empty: returns only, never activated.
+    strategy's capital; null, or no row, holds. Empty: returns only, never activated.
     """
 
     trades: "bytes" = betterproto2.field(11, betterproto2.TYPE_BYTES)
@@ -260,7 +260,7 @@ class Evaluation(betterproto2.Message):
 
     score: "float | None" = betterproto2.field(9, betterproto2.TYPE_DOUBLE, optional=True)
     """
-    Score; absent when gates failed.
+    Score; absent when it has no finite value.
     """
 
     contribution: "float | None" = betterproto2.field(10, betterproto2.TYPE_DOUBLE, optional=True)

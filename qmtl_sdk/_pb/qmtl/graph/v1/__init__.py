@@ -54,7 +54,7 @@ class DiffRequest(betterproto2.Message):
 
     dag: "bytes" = betterproto2.field(4, betterproto2.TYPE_BYTES)
     """
-    Canonical JSON (RFC 8785) of the DAG, schema `qmtl.dag/1`, as submitted; at most 8 MiB.
+    The DAG as JSON in UTF-8, schema `qmtl.dag/1`, as submitted; at most 8 MiB.
     """
 
 

@@ -289,13 +289,13 @@ class SubmitRequest(betterproto2.Message):
 
     dag: "bytes" = betterproto2.field(5, betterproto2.TYPE_BYTES)
     """
-    Canonical JSON (RFC 8785) of the DAG, schema `qmtl.dag/1`: nodes in topological order, each with its NodeID and
-    the CRC-32 of that; at most 8 MiB.
+    The DAG as JSON in UTF-8, schema `qmtl.dag/1`: nodes in topological order, each with its NodeID and the CRC-32 of
+    that; at most 8 MiB. Ids are of the canonical JSON (RFC 8785) of what they cover, not of this text.
     """
 
     params: "bytes" = betterproto2.field(6, betterproto2.TYPE_BYTES)
     """
-    Canonical JSON (RFC 8785) object of the strategy's parameters; at most 64 KiB.
+    The strategy's parameters as a JSON object in UTF-8; at most 64 KiB.
     """
 
     mode: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
@@ -330,7 +330,7 @@ class SubmitResponse(betterproto2.Message):
 
     submission: "Submission | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The submission; pending.
+    The submission: pending, or as it stands when the request id was known.
     """
 
 
