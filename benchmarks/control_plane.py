@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,11 +95,11 @@ async def _one_by_one(client: Client, floor: Floor) -> list[Line]:
     for number in range(WARM_ROUNDS + ROUNDS):
         request = client.request("one")
         document = request.SerializeToString()
-        answer, ours = await _timed(lambda request=request: client.submissions.Submit(request))
+        answer, ours = await _timed(partial(client.submissions.Submit, request))
         await client.await_end(answer.submission.submission_id)
-        _, commit = await _timed(lambda document=document: floor.commit(document))
+        _, commit = await _timed(partial(floor.commit, document))
         _, publish = await _timed(floor.publish)
-        _, echo = await _timed(lambda document=document: floor.echo(document))
+        _, echo = await _timed(partial(floor.echo, document))
         if number >= WARM_ROUNDS:
             for name, elapsed in zip(times, (ours, commit + publish + echo, commit, publish, echo), strict=True):
                 times[name].append(elapsed)
@@ -109,11 +110,9 @@ async def _one_by_one(client: Client, floor: Floor) -> list[Line]:
 async def _burst(client: Client, floor: Floor) -> tuple[list[Line], str]:
     requests = [client.request(f"burst_{number}") for number in range(BURST)]
     documents = [request.SerializeToString() for request in requests]
-    floors = await asyncio.gather(*(_timed(lambda document=document: floor.all(document)) for document in documents))
+    floors = await asyncio.gather(*(_timed(partial(floor.all, document)) for document in documents))
     began = time.perf_counter()
-    answers = await asyncio.gather(
-        *(_timed(lambda request=request: client.submissions.Submit(request)) for request in requests)
-    )
+    answers = await asyncio.gather(*(_timed(partial(client.submissions.Submit, request)) for request in requests))
     answered = time.perf_counter() - began
     ends = await asyncio.gather(*(client.await_end(answer.submission.submission_id) for answer, _ in answers))
     ended = time.perf_counter() - began

@@ -44,7 +44,7 @@ def _fresh_up() -> float:
 
 def _until_serving(stack: LocalStack, each: Service) -> Line:
     contenders = {OURS: partial(_start, stack, each), LIBRARIES: partial(_python, "-c", SERVICE_LIBRARIES)}
-    times = {name: [] for name in contenders}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(ROUNDS + 1):  # not ``race``: the time to stop the service does not count
         for name, work in contenders.items():
             elapsed = work()

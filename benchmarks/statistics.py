@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import OURS, Findings, Target, compare, race
+from benchmarks.measure import OURS, Contender, Findings, Target, compare, race
 from qmtl_foundation.statistics.returns import risk_ratios
 
 STRATEGIES: Final = 1_000
@@ -26,7 +26,10 @@ def run() -> Findings:
     mine, theirs = risk_ratios(returns, BARS_PER_YEAR), by_numpy(returns)
     for found, expected in zip((mine.sharpe, mine.sortino, mine.max_drawdown, mine.calmar), theirs, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9)
-    contenders = {OURS: partial(risk_ratios, returns, BARS_PER_YEAR), NUMPY: partial(by_numpy, returns)}
+    contenders: dict[str, Contender] = {
+        OURS: partial(risk_ratios, returns, BARS_PER_YEAR),
+        NUMPY: partial(by_numpy, returns),
+    }
     what = f"Sharpe, Sortino, drawdown, Calmar of {STRATEGIES:,} x {BARS:,}"
     return Findings((compare(what, race(contenders, rounds=11), NUMPY, Target(times=2.0)),))
 

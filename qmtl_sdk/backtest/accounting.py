@@ -50,7 +50,6 @@ def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) 
         returns=outcome.series[kernel.RETURNS],
         equity=outcome.series[kernel.EQUITY],
         cash=outcome.series[kernel.CASH],
-        positions=outcome.positions,
         last_prices=outcome.marks,
         fills=Fills(bar.astype(np.int64), symbol.astype(np.int64), *values),
     )

@@ -84,7 +84,6 @@ class Outcome(NamedTuple):
     marks: Floats
     fills: Floats
     series: Floats
-    positions: Floats
 
 
 def run(
@@ -99,12 +98,10 @@ def run(
     book[MARK], orders[GONE] = np.nan, _gone(opens, closes)
     cash, counts = np.full(1, initial_cash), np.zeros(3, np.int64)
     fills = np.empty((_most_fills(targets, rules.rebalance == ON_CHANGE), FILL_COLUMNS))
-    series, positions = np.empty((SERIES_ROWS, bars)), np.empty((bars, symbols))
-    status, bar = _simulate(
-        timestamps, opens, closes, targets, rules, book, orders, cash, counts, fills, series, positions
-    )
+    series = np.empty((SERIES_ROWS, bars))
+    status, bar = _simulate(timestamps, opens, closes, targets, rules, book, orders, cash, counts, fills, series)
     used = fills[: counts[FILLS]]
-    return Outcome(status, bar, int(counts[BAD_SYMBOL]), book[MARK].copy(), used, series, positions)
+    return Outcome(status, bar, int(counts[BAD_SYMBOL]), book[MARK].copy(), used, series)
 
 
 def _gone(opens: Floats, closes: Floats) -> Integers:
@@ -140,13 +137,12 @@ def _simulate(
     counts: Integers,
     fills: Floats,
     series: Floats,
-    positions: Floats,
 ) -> tuple[int, int]:
-    """Run the account in ``book``, ``orders``, ``cash`` [1] and ``counts``; note ``fills``, ``series``, ``positions``.
+    """Run the account in ``book``, ``orders``, ``cash`` [1] and ``counts``; note ``fills`` and ``series``.
 
     Return (status, bar at which it ended).
     """
-    bars, symbols = closes.shape
+    bars = len(closes)
     at_close, rebalance, drift, can_short, cash_rate, slippage, fee = rules
     next_gone, before, ruined = _next_gone(orders, -1), cash[0], False
     for t in range(bars):
@@ -174,8 +170,6 @@ def _simulate(
             cash[0], ruined = now, True
         series[EQUITY, t], series[CASH, t] = now, cash[0]
         series[RETURNS, t] = max(now / before - 1.0, -1.0) if before > 0.0 else 0.0
-        for s in range(symbols):
-            positions[t, s] = book[HELD, s]
         before = now
     return OK, bars
 

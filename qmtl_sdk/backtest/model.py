@@ -39,7 +39,7 @@ class BacktestResult:
 
     ``timestamps``: int64 [T], nanoseconds (UTC) of each close. ``returns``: [T], simple, the first against
     ``initial_cash``; never below -1, and 0 once nothing is left. ``equity``, ``cash``: [T], at the close.
-    ``positions``: [T, S], shares after the bar. ``last_prices``: [S], the last known price, NaN if there was none.
+    ``last_prices``: [S], the last known price, NaN if there was none.
     """
 
     timestamps: NDArray[np.int64]
@@ -48,9 +48,20 @@ class BacktestResult:
     returns: NDArray[np.float64]
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
-    positions: NDArray[np.float64]
     last_prices: NDArray[np.float64]
     fills: Fills
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Return the shares after each bar, [T, S]; made of the fills at each call, for few backtests are asked."""
+        bars, symbols = len(self.timestamps), len(self.symbols)
+        held = np.zeros((bars, symbols))
+        by_symbol = np.argsort(self.fills.symbol, kind="stable")
+        ends = np.cumsum(np.bincount(self.fills.symbol, minlength=symbols))
+        for symbol, mine in enumerate(np.split(by_symbol, ends[:-1])):
+            at = np.append(self.fills.bar[mine], bars)
+            held[at[0] :, symbol] = np.repeat(np.cumsum(self.fills.size[mine]), np.diff(at))
+        return held
 
     @property
     def fees(self) -> NDArray[np.float64]:

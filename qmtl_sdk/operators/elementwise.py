@@ -116,6 +116,8 @@ def when(operands: Operands, params: Params) -> Value:
     condition = truth(operands, "condition")
     then = number(operands, params, "then")
     otherwise = number(operands, {"else": np.nan, **params}, "else")
+    if isinstance(then, float) and isinstance(otherwise, float):
+        return floats(np.array([otherwise, then, np.nan])[condition])  # false 0, true 1, and unknown -1: the last
     chosen = np.where(condition > 0, then, otherwise)
     np.copyto(chosen, np.nan, where=condition < 0)
     return floats(chosen)

@@ -5,7 +5,8 @@ on w alone, never on what lies before: the same bars give the same bits in live 
 [time, symbol] flattened; one bar back is ``stride`` (the number of symbols) elements back. Work goes in chunks that fit
 the cache; a chunk starts ``window - 1`` bars early, so borders leave no trace.
 
-The inner loops are kernels of their own over slices that start at 0: LLVM makes vector code of those only.
+The inner loops are kernels of their own over slices that start at 0: LLVM makes vector code of those only. Copies are
+loops too: Numba takes a second to compile the assignment of one slice to another.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def rolling_mean(values: FloatArray, window: int, decay: float, stride: int, out
     float64 [T * S]; null (NaN) spreads over every window that holds it.
     """
     halo = (window - 1) * stride
-    out[: min(halo, values.size)] = np.nan
+    _fill_null(out[: min(halo, values.size)])
     chunk = chunk_elements(halo)
     block, longer = np.empty(chunk + halo), np.empty(chunk + halo)
     for start in range(halo, values.size, chunk):
         stop = min(start + chunk, values.size)
         result, size = out[start:stop], stop - start + halo
-        block[:size] = values[start - halo : stop]
+        _copy(values[start - halo : stop], block[:size])
         bars, block_weight, block_decay = 1, 1.0, decay  # of one block: length, sum of weights, decay**length
         taken, weight, taken_decay = 0, 0.0, 1.0  # of the newest bars, already in the result
         while True:
@@ -60,13 +61,13 @@ def rolling_mean(values: FloatArray, window: int, decay: float, stride: int, out
 def rolling_sum(values: FloatArray, window: int, stride: int, out: FloatArray) -> None:
     """Sum each window; ``values``, ``out``: float64 [T * S]."""
     halo = (window - 1) * stride
-    out[: min(halo, values.size)] = np.nan
+    _fill_null(out[: min(halo, values.size)])
     chunk = chunk_elements(halo)
     block, longer = np.empty(chunk + halo), np.empty(chunk + halo)
     for start in range(halo, values.size, chunk):
         stop = min(start + chunk, values.size)
         result, size = out[start:stop], stop - start + halo
-        block[:size] = values[start - halo : stop]
+        _copy(values[start - halo : stop], block[:size])
         bars, taken = 1, 0
         while True:
             if window & bars:
@@ -85,7 +86,7 @@ def rolling_sum(values: FloatArray, window: int, stride: int, out: FloatArray) -
 def rolling_extreme(values: FloatArray, window: int, sign: float, stride: int, out: FloatArray) -> None:
     """Take each window's smallest (sign 1) or largest (sign -1) value; ``values``, ``out``: float64 [T * S]."""
     halo = (window - 1) * stride
-    out[: min(halo, values.size)] = np.nan
+    _fill_null(out[: min(halo, values.size)])
     chunk = chunk_elements(halo)
     block, longer = np.empty(chunk + halo), np.empty(chunk + halo)
     for start in range(halo, values.size, chunk):
@@ -104,6 +105,18 @@ def rolling_extreme(values: FloatArray, window: int, sign: float, stride: int, o
 
 
 @kernel
+def _fill_null(out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] = np.nan
+
+
+@kernel
+def _copy(values: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] = values[i]
+
+
+@kernel
 def _merge_means(newer: FloatArray, older: FloatArray, share: float, out: FloatArray) -> None:
     for i in range(out.size):
         out[i] = newer[i] + (older[i] - newer[i]) * share
@@ -112,7 +125,7 @@ def _merge_means(newer: FloatArray, older: FloatArray, share: float, out: FloatA
 @kernel
 def _take_mean(result: FloatArray, block: FloatArray, share: float, first: bool) -> None:
     if first:
-        result[:] = block
+        _copy(block, result)
     else:
         for i in range(result.size):
             result[i] += (block[i] - result[i]) * share
@@ -127,7 +140,7 @@ def _merge_sums(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
 @kernel
 def _take_sum(result: FloatArray, block: FloatArray, first: bool) -> None:
     if first:
-        result[:] = block
+        _copy(block, result)
     else:
         for i in range(result.size):
             result[i] += block[i]
