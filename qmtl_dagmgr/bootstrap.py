@@ -15,7 +15,7 @@ from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2, dataset_serv
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2, graph_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.rpc.health import Probe
-from qmtl_foundation.rpc.server import Room, serving
+from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics
 
 SCHEMA = "dagmgr"
@@ -31,8 +31,8 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
         open_bus(settings.nats_url, "qmtl-dagmgr") as bus,
     ):
         rooms = [
-            Room.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
-            Room.of(
+            ServedService.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
+            ServedService.of(
                 datasets, dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetService(pool, utc_now)
             ),
         ]

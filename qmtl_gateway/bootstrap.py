@@ -23,14 +23,14 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.health import Probe
-from qmtl_foundation.rpc.server import Room, serving
+from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_gateway.submission.decisions import Decisions
+from qmtl_gateway.submission.ends import EndWatch
 from qmtl_gateway.submission.ingest import open_ingest
 from qmtl_gateway.submission.service import SubmissionService
-from qmtl_gateway.submission.signals import Signals
 from qmtl_gateway.submission.upstream import Upstreams
 from qmtl_gateway.submission.worker import Worker
 
@@ -70,10 +70,10 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             mismatches = zeroed_counter(meter, "nodeid_crc_mismatch_total", "Nodes sent under a wrong NodeID.")
             upstreams = Upstreams(world, dagmgr)
             decisions = Decisions(upstreams, downgrades, utc_now)
-            watchers = Signals()
+            watchers = EndWatch()
             service = SubmissionService(pool, bus, watchers, decisions, mismatches)
             rooms = [
-                Room.of(
+                ServedService.of(
                     SUBMISSION_SERVICE, submission_service_pb2_grpc.add_SubmissionServiceServicer_to_server, service
                 )
             ]

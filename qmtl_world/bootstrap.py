@@ -15,7 +15,7 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evalua
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.rpc.health import Probe
-from qmtl_foundation.rpc.server import Room, serving
+from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
 from qmtl_world.allocation.service import AllocationService
 from qmtl_world.apply.relay import Relay
@@ -49,18 +49,20 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 "Cached results that runners found under another compute context, and did not use.",
             )
             rooms = [
-                Room.of(
+                ServedService.of(
                     worlds,
                     world_service_pb2_grpc.add_WorldServiceServicer_to_server,
                     WorldService(pool, processes, utc_now),
                 ),
-                Room.of(
+                ServedService.of(
                     evaluations,
                     evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
                     EvaluationService(pool, processes, utc_now, hits),
                 ),
-                Room.of(applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)),
-                Room.of(
+                ServedService.of(
+                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)
+                ),
+                ServedService.of(
                     allocations,
                     allocation_service_pb2_grpc.add_AllocationServiceServicer_to_server,
                     AllocationService(pool),

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ServedService:
     """Hold one gRPC service of a server: its full name and how its servicer is added."""
 
     service: str
@@ -42,7 +42,7 @@ class Room:
     servicer: Any
 
     @classmethod
-    def of(cls, descriptor: Any, add: Callable[[Any, grpc.aio.Server], None], servicer: Any) -> Room:
+    def of(cls, descriptor: Any, add: Callable[[Any, grpc.aio.Server], None], servicer: Any) -> ServedService:
         """Return the room of a service descriptor."""
         return cls(descriptor.full_name, add, servicer)
 
@@ -50,7 +50,7 @@ class Room:
 @asynccontextmanager
 async def serving(
     listen: Address,
-    rooms: Sequence[Room],
+    rooms: Sequence[ServedService],
     probes: Mapping[str, Probe],
     *,
     forwarded: Sequence[str] = (),

@@ -56,7 +56,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SubmissionOrder:
     """Hold what a submission asks for, checked. ``document`` is the submitted DAG, ``hint`` the wished mode."""
 
     submission_id: str

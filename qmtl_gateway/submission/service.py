@@ -26,10 +26,10 @@ from qmtl_foundation.requests import (
     check_strategy_id,
     not_found,
 )
-from qmtl_gateway.submission import ingest, signals, store
+from qmtl_gateway.submission import ends, ingest, store
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.messages import to_context, to_decision, to_submission
-from qmtl_gateway.submission.model import Order, State, Submission
+from qmtl_gateway.submission.model import State, Submission, SubmissionOrder
 
 INLINE_DAG_BYTES: Final = 16 * 1024  # larger ones are parsed off the event loop
 MAX_HINT: Final = 40
@@ -39,7 +39,7 @@ class SubmissionService(SubmissionServiceServicer):
     """Take strategies in."""
 
     def __init__(
-        self, pool: Pool, bus: Bus, watchers: signals.Signals, decisions: Decisions, mismatches: Counter
+        self, pool: Pool, bus: Bus, watchers: ends.EndWatch, decisions: Decisions, mismatches: Counter
     ) -> None:
         self._pool = pool
         self._bus = bus
@@ -70,7 +70,7 @@ class SubmissionService(SubmissionServiceServicer):
             submission = await self._existing(request.submission_id)
             yield pb.WatchSubmissionResponse(submission=to_submission(submission))
             while submission.state is State.PENDING:
-                await signals.wait(ended)
+                await ends.wait(ended)
                 submission = await self._existing(request.submission_id)
                 if submission.state is not State.PENDING:
                     yield pb.WatchSubmissionResponse(submission=to_submission(submission))
@@ -88,10 +88,10 @@ class SubmissionService(SubmissionServiceServicer):
             context=to_context(terms), decision=None if decision is None else to_decision(decision)
         )
 
-    async def _checked(self, request: pb.SubmitRequest) -> Order:
+    async def _checked(self, request: pb.SubmitRequest) -> SubmissionOrder:
         author, name = check_authored_name("author", request.author), check_authored_name("name", request.name)
         dag = await self._parsed(request.dag)
-        return Order(
+        return SubmissionOrder(
             submission_id=uuid.uuid4().hex,
             world=check_resource_name("world", request.world),
             strategy_id=f"{author}/{name}",

@@ -9,7 +9,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres import acquire, transaction
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_gateway.submission.codec import decode_ready, decode_rejected, encode_outcome
-from qmtl_gateway.submission.model import Order, Ready, Rejected, State, Submission
+from qmtl_gateway.submission.model import Ready, Rejected, State, Submission, SubmissionOrder
 
 ENDED_CHANNEL = "submission_ended"
 
@@ -35,7 +35,7 @@ RETURNING submission_id
 _NOTIFY = f"SELECT pg_notify('{ENDED_CHANNEL}', $1)"
 
 
-async def take(pool: Pool, order: Order, request_id: str, request_hash: str) -> Submission:
+async def take(pool: Pool, order: SubmissionOrder, request_id: str, request_hash: str) -> Submission:
     """Store an order under its request id, or return what stands there; another request is REQUEST_ID_REUSED."""
     async with acquire(pool) as connection:
         row = await connection.fetchrow(
@@ -71,7 +71,7 @@ async def read(pool: Pool, submission_id: str) -> Submission | None:
     return None if row is None else _to_submission(row)
 
 
-async def read_pending(pool: Pool, submission_id: str) -> Order | None:
+async def read_pending(pool: Pool, submission_id: str) -> SubmissionOrder | None:
     """Return what a submission asks for, or None when it has ended or is not there."""
     async with acquire(pool) as connection:
         row = await connection.fetchrow(_GET_ORDER, submission_id)
@@ -94,8 +94,8 @@ async def end(pool: Pool, submission_id: str, outcome: Ready | Rejected) -> bool
     return ended is not None
 
 
-def _to_order(row: Mapping[str, Any]) -> Order:
-    return Order(
+def _to_order(row: Mapping[str, Any]) -> SubmissionOrder:
+    return SubmissionOrder(
         submission_id=row["submission_id"],
         world=row["world"],
         strategy_id=row["strategy_id"],

@@ -17,7 +17,7 @@ from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldService
 from qmtl_foundation.rpc.modes import mode_text
 from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.rpc.timestamps import to_datetime, to_timestamp
-from qmtl_gateway.submission.model import Dataset, Decision, NodeResolution, Order
+from qmtl_gateway.submission.model import Dataset, Decision, NodeResolution, SubmissionOrder
 
 CALL_SECONDS = 10.0
 DECISION_SECONDS = 2.0  # a caller waits for the decision; past this the last known one counts
@@ -55,7 +55,7 @@ class Upstreams:
             gaps=chosen.gaps,
         )
 
-    async def merge(self, order: Order) -> tuple[NodeResolution, ...]:
+    async def merge(self, order: SubmissionOrder) -> tuple[NodeResolution, ...]:
         """Merge a strategy version into the graph."""
         request = graph_service_pb2.DiffRequest(
             world=order.world,
@@ -67,7 +67,7 @@ class Upstreams:
             answer = await self._graph.Diff(request, timeout=CALL_SECONDS)
         return tuple(NodeResolution(each.node_id, each.known, each.queue) for each in answer.nodes)
 
-    async def bind(self, order: Order, dataset: Dataset) -> Decision:
+    async def bind(self, order: SubmissionOrder, dataset: Dataset) -> Decision:
         """Bind a strategy version to its world."""
         bound = world_pb2.BoundDataset(
             preset=dataset.preset,

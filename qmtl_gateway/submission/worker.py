@@ -18,7 +18,7 @@ from qmtl_foundation.rpc.status import internal_error
 from qmtl_foundation.telemetry import LabelledCounter
 from qmtl_gateway.submission import ingest, store
 from qmtl_gateway.submission.decisions import Decisions
-from qmtl_gateway.submission.model import Order, Ready, Rejected
+from qmtl_gateway.submission.model import Ready, Rejected, SubmissionOrder
 from qmtl_gateway.submission.upstream import Upstreams
 
 CONCURRENCY: Final = 16
@@ -118,7 +118,7 @@ class Worker:
         if await store.end(self._pool, submission_id, outcome):
             self._outcomes.add("ready" if isinstance(outcome, Ready) else "rejected")
 
-    async def _guarded(self, order: Order) -> Ready:
+    async def _guarded(self, order: SubmissionOrder) -> Ready:
         """Let one submission's fault of ours end that submission, never the worker."""
         try:
             return await self._process(order)
@@ -127,7 +127,7 @@ class Worker:
         except Exception as error:
             raise internal_error(error) from error
 
-    async def _process(self, order: Order) -> Ready:
+    async def _process(self, order: SubmissionOrder) -> Ready:
         preset = order.data_preset or await self._upstreams.data_preset(order.world)
         dataset = await self._upstreams.dataset(preset, order.as_of, order.dataset_fingerprint)
         nodes = await self._upstreams.merge(order)

@@ -18,7 +18,7 @@ from qmtl_world.evaluation.assessment import Assessment
 from qmtl_world.evaluation.model import WeightRules
 
 
-class World:
+class ScoredSet:
     """Hold the active set of a round, its weights and its score."""
 
     def __init__(self, active: Sequence[Assessment], rules: WeightRules, periods_per_year: float) -> None:

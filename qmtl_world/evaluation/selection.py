@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qmtl_world.evaluation.assessment import Assessment, assess, at_least, at_most, judge_exposure
-from qmtl_world.evaluation.contribution import World
+from qmtl_world.evaluation.contribution import ScoredSet
 from qmtl_world.evaluation.correlation import MIN_COMMON_BARS, ChosenReturns
 from qmtl_world.evaluation.model import (
     Cohort,
@@ -51,7 +51,7 @@ def decide(cohort: Cohort, policy: CompiledPolicy, previous: RoundState) -> Roun
     as_of, before = _start(cohort.as_of, previous)
     states = {state.strategy_id: state for state in before}
     active = _settle(assessed, chosen, states, policy.policy, outcomes)
-    world = World(active, policy.policy.weights, cohort.periods_per_year)
+    world = ScoredSet(active, policy.policy.weights, cohort.periods_per_year)
     after = _advance(assessed, chosen, frozenset(world.weights), states)
     decisions = (_conclude(found, world, outcomes) for found in assessed)
     return RoundDecision(
@@ -220,7 +220,7 @@ def _next_state(state: StrategyState, is_chosen: bool, is_active: bool) -> Strat
     return StrategyState(state.strategy_id, False, state.streak + 1 if is_chosen and not state.active else 0, 0)
 
 
-def _conclude(found: Assessment, world: World, outcomes: Outcomes) -> StrategyDecision:
+def _conclude(found: Assessment, world: ScoredSet, outcomes: Outcomes) -> StrategyDecision:
     strategy_id = found.candidate.strategy_id
     is_active = strategy_id in world.weights
     return StrategyDecision(

@@ -20,7 +20,7 @@ RECONNECT_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
-class Signals:
+class EndWatch:
     """Let callers wait for the end of a submission."""
 
     def __init__(self) -> None:
