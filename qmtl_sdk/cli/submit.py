@@ -42,6 +42,7 @@ def submit(
     from qmtl_sdk.submission import flow
     from qmtl_sdk.submission.progress import silent
 
+    _check_mode(mode)
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(sys.stderr))  # what strategy code prints is no part of the answer
         chosen = load_strategy(strategy, param or ())
@@ -61,3 +62,13 @@ def submit(
     document = result.document()
     session.answer(document, submission(document))
     return exit_code_of_status(result.status)
+
+
+def _check_mode(mode: str | None) -> None:
+    """Refuse a mode that is none: the world would only count it as a downgrade, and go on."""
+    from qmtl_foundation.errors import invalid_field
+    from qmtl_foundation.execution_domain import ALIASES, EffectiveMode, parse_mode
+
+    if mode and parse_mode(mode) is None:
+        known = ", ".join([*(each.value for each in EffectiveMode), *ALIASES])
+        raise invalid_field("mode", f"{mode!r} is none of {known}")

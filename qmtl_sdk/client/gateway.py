@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
     from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
     from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
-    from qmtl_sdk._pb.qmtl.submission.v1 import Submission, SubmissionServiceStub
+    from qmtl_sdk._pb.qmtl.submission.v1 import (
+        Submission,
+        SubmissionServiceStub,
+        WatchSubmissionRequest,
+        WatchSubmissionResponse,
+    )
     from qmtl_sdk._pb.qmtl.world.v1 import WorldServiceStub
 
 GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
 STATE_DIR_VARIABLE: Final = "QMTL_STATE_DIR"
-CALL_SECONDS: Final = 30.0
+CALL_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 30.0  # how long calls are repeated while the gateway is away
+FIRST_PATIENCE_SECONDS: Final = 2.0  # for one that has not answered yet
 FIRST_RETRY_SECONDS: Final = 0.05
 MAX_RETRY_SECONDS: Final = 1.0
 FLOW_WINDOW_BYTES: Final = 4 * 1024 * 1024
@@ -71,6 +77,7 @@ class Gateway:
         self._channel = channel
         self._address = address
         self._patience_s = patience_s
+        self._reached = False  # a gateway that was never there is not worth waiting for
 
     @property
     def worlds(self) -> WorldServiceStub:
@@ -114,20 +121,25 @@ class Gateway:
         ``seconds``.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._patience_s
+        began = loop.time()
         delay = FIRST_RETRY_SECONDS
         while True:
             error = QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "")
             try:
                 async with asyncio.timeout(seconds):
-                    return await send()
+                    answer = await send()
             except GRPCError as refused:
+                self._reached = True
                 error = to_domain_error(refused)
                 if error.reason not in _REPEATED:
                     raise error from refused
             except _LOST as lost:
                 error = self._unreachable(lost)
-            if loop.time() + delay > until:
+            else:
+                self._reached = True
+                return answer
+            patience = self._patience_s if self._reached else min(self._patience_s, FIRST_PATIENCE_SECONDS)
+            if loop.time() + delay > began + patience:
                 raise error
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_RETRY_SECONDS)
@@ -139,8 +151,7 @@ class Gateway:
         request = WatchSubmissionRequest(submission_id=submission_id)
         ended = (SubmissionState.READY, SubmissionState.REJECTED)
         while True:
-            watch = self.submissions.watch_submission(request)
-            state = await self.call(watch.__anext__)
+            watch, state = await self.call(lambda: self._watch_anew(request))
             while True:
                 if state.submission is None:
                     raise QmtlError(Reason.INTERNAL, "the gateway sent a state without a submission")
@@ -148,15 +159,25 @@ class Gateway:
                 if state.submission.state in ended:
                     return
                 try:
-                    state = await watch.__anext__()
+                    state = await anext(watch)
                 except (StopAsyncIteration, *_LOST, GRPCError):
                     break
+
+    async def _watch_anew(
+        self, request: WatchSubmissionRequest
+    ) -> tuple[AsyncIterator[WatchSubmissionResponse], WatchSubmissionResponse]:
+        """Begin a watch and return it with its first state; a watch that failed cannot be continued."""
+        watch = self.submissions.watch_submission(request)
+        try:
+            return watch, await anext(watch)
+        except StopAsyncIteration as ended:
+            raise StreamTerminatedError("the watch ended before its first state") from ended
 
     def _unreachable(self, lost: BaseException) -> QmtlError:
         return QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
             f"the gateway at {self._address} does not answer ({type(lost).__name__}); "
-            f"`qmtl stack status` shows a local one, {GATEWAY_VARIABLE} names another",
+            f"`qmtl up` starts or heals a local one, {GATEWAY_VARIABLE} names another",
             metadata={"dependency": "gateway", "address": str(self._address)},
         )
 

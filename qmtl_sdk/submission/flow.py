@@ -22,6 +22,7 @@ from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import ComputeContext, Json, canonical_json
 from qmtl_sdk.client.gateway import Gateway, connect, gateway_address, new_request_id
+from qmtl_sdk.client.loop import in_thread
 from qmtl_sdk.data.results import ResultCache
 from qmtl_sdk.settings import cache_dir, default_author
 from qmtl_sdk.strategy.program import OutputKind, Program, build
@@ -166,7 +167,7 @@ async def carry_out(
         _raise_rejection(submission)
     if submission.context is None or submission.decision is None:
         return messages.pending_result(submission, timings.elapsed_ms)
-    work = await asyncio.to_thread(_work, program, wish, terms, delivery, submission, timings, memo)
+    work = await in_thread(_work, program, wish, terms, delivery, submission, timings, memo)
     with timings.phase(Phase.EVALUATE):
         submission = await _fresh_context(client, wish, submission)
         answer = await _evaluate(client, wish, terms, submission, work)
@@ -191,8 +192,8 @@ def _check_output(program: Program, wish: Wish) -> None:
 async def read_ground(client: Gateway, wish: Wish) -> Ground:
     """Read the world, deliver the bars of its preset (or the wished one), and register the snapshot."""
     terms = await _read_world(client, wish)
-    provider = await asyncio.to_thread(_resolve, terms)
-    delivery = await asyncio.to_thread(provider.read, None, None, wish.as_of)
+    provider = await in_thread(_resolve, terms)
+    delivery = await in_thread(provider.read, None, None, wish.as_of)
     await _register_snapshot(client, delivery)
     return Ground(terms, delivery)
 

@@ -17,6 +17,7 @@ from qmtl_world.evaluation.round import Contender
 from qmtl_world.worlds.model import SharePolicy, WorldSpec
 
 TERMS_CONTEXT: Final = "qmtl 2026-11 evaluation-terms v1"
+ROUNDING: Final = 1e-9
 DAY_SECONDS: Final = 86_400.0
 # Modes whose results may be promoted; compute-only is what a downgrade, a sweep or a caller asked for.
 PROMOTABLE: Final = frozenset({EffectiveMode.VALIDATE, EffectiveMode.PAPER, EffectiveMode.LIVE})
@@ -106,6 +107,10 @@ def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, .
         found.append(_failed("promotion.effective_mode", sentence))
     if record.candidate.terms != terms_id(spec):
         found.append(_failed("promotion.terms", "the world's execution model or calendar has changed; submit again"))
+    gross, limit = record.candidate.risk.max_gross, spec.sizing_rule.gross_limit
+    if gross > limit * (1.0 + ROUNDING):
+        message = f"promotion.gross_limit: risk.max_gross = {gross:g}, the world allows {limit:g}"
+        found.append(RuleOutcome("promotion.gross_limit", False, gross, limit, message))
     hits = record.candidate.dataset.cross_context_hits
     if hits:
         message = f"promotion.cross_context_hits: {hits} cached results belong to another context, needs 0"

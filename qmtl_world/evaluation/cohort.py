@@ -58,15 +58,16 @@ async def decide_world(
     """
     name = world.spec.name
     in_force = await apply_store.read_set(connection, name)
-    newest = await store.contending_evaluations(connection, name, sorted(PROMOTABLE))
+    promotable = sorted(PROMOTABLE)
+    newest = await store.contending_evaluations(connection, name, promotable, world.spec.data_preset)
     if not newest:
         return Settled((), (), in_force)
     versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
-    standing = await store.evaluations_in_force(connection, name, versions)
+    standing = await store.evaluations_in_force(connection, name, promotable, world.spec.data_preset, versions)
     present = Present(
         now,
         world.spec,
-        await world_store.count_trials(connection, name),
+        await store.count_trials(connection, name),
         await world_store.newest_snapshots(connection, name),
     )
     previous = await store.read_round(connection, name)

@@ -10,7 +10,7 @@ Steps 3 and 4 are one transaction with the answer: killed anywhere, a repetition
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason
@@ -28,6 +28,7 @@ from qmtl_world.evaluation.records import EvaluationRecord, Standing
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import Binding, PolicyVersion, World
 
+WINDOW_SLACK = timedelta(days=1)  # returns may be stamped with the day after their bar
 RESOURCE_POLICY = "standard/1"  # how evaluations are computed: one worker, no sampling
 
 
@@ -112,6 +113,7 @@ async def settle(
 ) -> Evaluated:
     """Store an evaluation, then decide the world's round and switch what may trade."""
     ground = await read_ground(connection, terms, lock=True)
+    _check_window(ground, measured)
     record = await _store_evaluation(connection, ground, terms, measured, now)
     snapshot = _snapshot(ground)
     settled = await decide_world(connection, processes, ground.world, ground.policy, now, snapshot, record)
@@ -168,7 +170,7 @@ async def _store_evaluation(
         series_ret=measured.returns.ret.astype("<f8").tobytes(),
         create_time=now,
     )
-    return replace(record, id=await store.add_evaluation(connection, record))
+    return replace(record, id=await store.add_evaluation(connection, record, sorted(PROMOTABLE)))
 
 
 def _snapshot(ground: Ground) -> datetime | None:
@@ -182,3 +184,15 @@ def _snapshot(ground: Ground) -> datetime | None:
 def _mode(terms: Terms, binding: Binding) -> str:
     """Return the mode that counts: what the runner states, unless the world bound the strategy under less."""
     return terms.effective_mode if binding.effective_mode.value in PROMOTABLE else binding.effective_mode.value
+
+
+def _check_window(ground: Ground, measured: EvaluationMetrics) -> None:
+    """Raise INVALID_SERIES for returns that go beyond the data that the strategy was bound to."""
+    end, last = ground.binding.dataset.end_time, datetime.fromtimestamp(int(measured.returns.ts[-1]) // 10**9, UTC)
+    if end is not None and last > end + WINDOW_SLACK:
+        raise QmtlError(
+            Reason.INVALID_SERIES,
+            f"returns end at {format_rfc3339(last)}, the data they are of ends at {format_rfc3339(end)}; "
+            "submit again with a newer snapshot, or cut the returns",
+            metadata={"series": "returns", "ts": format_rfc3339(last)},
+        )

@@ -87,7 +87,8 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
         where = f"node {finding.node} at {finding.bar} for {finding.symbol}"
         return Proof(state, _one_line(finding.message or where))
     if report.status == evaluation_pb2.PROOF_STATUS_PASSED:
-        return Proof(ProofState.PROVEN)
+        # A proof of nothing proves nothing; NaN fails too.
+        return Proof(ProofState.PROVEN if 0.0 < report.coverage <= 1.0 else ProofState.MISSING)
     if report.status == evaluation_pb2.PROOF_STATUS_FAILED:
         return Proof(ProofState.LOOK_AHEAD, "the proofs failed without saying where")
     return Proof(ProofState.MISSING)

@@ -36,6 +36,7 @@ MAX_TRADE_ROWS: Final = 2_000_000
 MAX_TARGET_CELLS: Final = 20_000_000  # bars x symbols, as a dense array for the statistics
 MAX_RETURN: Final = 1e6  # a simple return beyond it is a fault of units or prices
 MAX_WEIGHT: Final = 1e3
+MAX_SYMBOL: Final = 64
 
 NULLABLE: Final = ("targets", "weight")
 
@@ -105,6 +106,9 @@ def _check_targets(frame: pl.DataFrame, bars: NDArray[np.int64]) -> NDArray[np.f
     ts, weight = _times(frame, "ts"), frame["weight"].to_numpy()
     rows = _bars_of("targets.ts", ts, ts, bars)
     _check_rows("targets.ts", _with_first(ts[1:] < ts[:-1])[: ts.size], ts, ts, "is before the row above; sort by ts")
+    names = frame["symbol"].to_list()
+    unfit = np.array([not (0 < len(name) <= MAX_SYMBOL and name.isprintable()) for name in names], dtype=bool)
+    _check_rows("targets.symbol", unfit, frame["symbol"], ts, f"is no name of 1 to {MAX_SYMBOL} printable characters")
     stated = frame["weight"].is_not_null().to_numpy()
     faulty = stated & ~np.isfinite(weight)
     _check_rows("targets.weight", faulty, weight, ts, "must be finite; write null, or no row, to hold")

@@ -104,7 +104,7 @@ class EvaluationService(EvaluationServiceServicer):
     async def _task(self, terms: Terms, request: pb.EvaluateRequest) -> EvaluationTask:
         async with transaction(self._pool) as connection:
             ground = await read_ground(connection, terms)
-            trials = await world_store.count_trials(connection, terms.world)
+            others_tried = await store.count_other_trials(connection, terms.world, terms.strategy_version)
             sharpes = await store.trial_sharpes(connection, terms.world, terms.strategy_version)
             others = await store.trial_series(connection, terms.world, terms.strategy_version)
         return EvaluationTask(
@@ -112,7 +112,7 @@ class EvaluationService(EvaluationServiceServicer):
             targets=request.targets,
             trades=request.trades,
             periods_per_year=ground.world.spec.bars_per_year,
-            trials=max(1, trials),
+            trials=others_tried + 1,
             trial_sharpes=tuple(sharpes),
             trial_returns=tuple(others),
         )

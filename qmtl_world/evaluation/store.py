@@ -24,13 +24,15 @@ MAX_TRIAL_SERIES = 100
 # The same evaluation again takes its place as the newest one. Two strategies of equal code share a key, not a row.
 _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
-                        effective_mode, status, score, metrics, rules, candidate, equity_curve, series_ts, series_ret,
-                        create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                        effective_mode, preset, status, score, metrics, rules, candidate, equity_curve, series_ts,
+                        series_ret, create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT,
-    effective_mode = excluded.effective_mode, status = excluded.status, score = excluded.score,
+    effective_mode = excluded.effective_mode, preset = excluded.preset,
+    status = excluded.status, score = excluded.score,
     metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate, as_of = excluded.as_of,
     create_time = excluded.create_time
+WHERE excluded.effective_mode = ANY($19::text[]) OR evaluation.effective_mode <> ALL($19::text[])
 RETURNING id
 """
 # Without the series, which are large: what lists and the status show.
@@ -39,6 +41,7 @@ e.id, e.eval_key, e.world, e.strategy_id, e.strategy_version, e.policy_version, 
 e.status, e.score, e.metrics, e.rules, e.candidate, e.equity_curve, e.create_time,
 ''::bytea AS series_ts, ''::bytea AS series_ret
 """
+_GET_ROW = "SELECT id FROM evaluation WHERE eval_key = $1 AND world = $2 AND strategy_id = $3"
 _GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2 ORDER BY id DESC LIMIT 1"
 _LIST = (
     f"SELECT {_SUMMARY}"
@@ -46,15 +49,17 @@ _LIST = (
 FROM evaluation e WHERE e.world = $1 AND ($2 = '' OR e.strategy_id = $2) AND e.id < $3 ORDER BY e.id DESC LIMIT $4
 """
 )
-# Of each strategy the newest evaluation that may be promoted, else the newest; and that of the version in force.
-_CONTENDING = """
-SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1
-ORDER BY strategy_id, effective_mode = ANY($2::text[]) DESC, id DESC
-"""
-_IN_FORCE = """
+# Of each strategy the evaluation that stands for it: one that may be promoted on the world's own data before all
+# others, then of the newest snapshot, then the newest; and the same of the version in force.
+_FOREMOST = "strategy_id, (effective_mode = ANY($2::text[]) AND preset = $3) DESC, as_of DESC, id DESC"
+_CONTENDING = f"SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1 ORDER BY {_FOREMOST}"
+_IN_FORCE = f"""
 SELECT DISTINCT ON (strategy_id) * FROM evaluation
-WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($2::text[], $3::text[]))
-ORDER BY strategy_id, id DESC
+WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($4::text[], $5::text[]))
+ORDER BY {_FOREMOST}
+"""
+_COUNT_TRIALS = """
+SELECT count(*) FROM (SELECT DISTINCT strategy_id, strategy_version FROM evaluation WHERE world = $1) AS trials
 """
 # One per version tried: its newest evaluation; what a proof refused is no result to compare with. Series are read of
 # the newest trials only: their matrix is dense.
@@ -65,6 +70,7 @@ WITH trials AS (
     ORDER BY strategy_id, strategy_version, id DESC
 )
 """
+_COUNT_OTHER_TRIALS = _OTHER_TRIALS + "SELECT count(*) FROM trials"
 _TRIAL_SHARPES = _OTHER_TRIALS + "SELECT (metrics->>'sharpe')::float8 AS sharpe FROM trials WHERE metrics ? 'sharpe'"
 _TRIAL_SERIES = _OTHER_TRIALS + "SELECT series_ts, series_ret FROM trials ORDER BY id DESC LIMIT $3"
 _JUDGE = "UPDATE evaluation SET status = $2, score = $3, rules = $4 WHERE id = $1"
@@ -89,9 +95,9 @@ WHERE s.world = $1 ORDER BY s.active DESC, s.score DESC NULLS LAST, s.strategy_i
 )
 
 
-async def add_evaluation(connection: Connection, record: EvaluationRecord) -> int:
-    """Store an evaluation and return its row."""
-    row: int = await connection.fetchval(
+async def add_evaluation(connection: Connection, record: EvaluationRecord, promotable: Sequence[str]) -> int:
+    """Store an evaluation and return its row; one that may be promoted is not replaced by one that may not."""
+    row: int | None = await connection.fetchval(
         _ADD,
         record.eval_key,
         record.world,
@@ -101,6 +107,7 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord) -> in
         record.as_of,
         record.dataset_fingerprint,
         record.candidate.effective_mode,
+        record.candidate.dataset.preset,
         record.status,
         record.score,
         encode_metrics(record.metrics),
@@ -110,8 +117,11 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord) -> in
         record.series_ts,
         record.series_ret,
         record.create_time,
+        promotable,
     )
-    return row
+    if row is None:
+        row = await connection.fetchval(_GET_ROW, record.eval_key, record.world, record.strategy_id)
+    return int(row)
 
 
 async def read_evaluation(connection: Connection, world: str, eval_key: str) -> EvaluationRecord | None:
@@ -128,19 +138,29 @@ async def list_evaluations(
 
 
 async def contending_evaluations(
-    connection: Connection, world: str, promotable: Sequence[str]
+    connection: Connection, world: str, promotable: Sequence[str], preset: str
 ) -> dict[str, EvaluationRecord]:
-    """Return of each strategy the newest evaluation under a mode that may be promoted, else its newest."""
-    rows = await connection.fetch(_CONTENDING, world, promotable)
+    """Return of each strategy the evaluation that stands for it (``_FOREMOST``)."""
+    rows = await connection.fetch(_CONTENDING, world, promotable, preset)
     return {row["strategy_id"]: _to_record(row) for row in rows}
 
 
 async def evaluations_in_force(
-    connection: Connection, world: str, versions: Mapping[str, str]
+    connection: Connection, world: str, promotable: Sequence[str], preset: str, versions: Mapping[str, str]
 ) -> dict[str, EvaluationRecord]:
-    """Return the newest evaluation of each strategy's version in force."""
-    rows = await connection.fetch(_IN_FORCE, world, list(versions), list(versions.values()))
+    """Return of each strategy the evaluation that stands for its version in force."""
+    rows = await connection.fetch(_IN_FORCE, world, promotable, preset, list(versions), list(versions.values()))
     return {row["strategy_id"]: _to_record(row) for row in rows}
+
+
+async def count_trials(connection: Connection, world: str) -> int:
+    """Return how many versions a world has evaluated: every version and every cell of a sweep is a trial."""
+    return int(await connection.fetchval(_COUNT_TRIALS, world))
+
+
+async def count_other_trials(connection: Connection, world: str, strategy_version: str) -> int:
+    """Return how many other versions a world has evaluated; what a proof refused is no trial."""
+    return int(await connection.fetchval(_COUNT_OTHER_TRIALS, world, strategy_version))
 
 
 async def trial_sharpes(connection: Connection, world: str, strategy_version: str) -> list[float]:

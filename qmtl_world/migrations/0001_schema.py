@@ -79,6 +79,7 @@ STATEMENTS = (
         as_of text NOT NULL,
         dataset_fingerprint text NOT NULL,
         effective_mode text NOT NULL,
+        preset text NOT NULL,
         status text NOT NULL,
         score double precision,
         metrics jsonb NOT NULL,

@@ -151,9 +151,12 @@ def decide(world: World, binding: Binding, in_force: Activation | None, now: dat
     if world.active_policy_version == 0:
         mode, reason = EffectiveMode.COMPUTE_ONLY, "the world has no active policy"
     elif in_force is None:
-        mode, reason = EffectiveMode.VALIDATE, "not activated yet: to be evaluated"
+        mode, reason = EffectiveMode.VALIDATE, "not in force: it may be evaluated, and traded once a round activates it"
     elif in_force.strategy_version != binding.strategy_version:
-        mode, reason = EffectiveMode.VALIDATE, "a new version: to be evaluated while the old one stays"
+        mode, reason = (
+            EffectiveMode.VALIDATE,
+            "another version is in force, and stays until a switch",
+        )
     else:
         mode, reason = spec.mode, f"active in the world, which is set to {spec.mode.value}"
         is_live = in_force.mode is EffectiveMode.LIVE

@@ -156,7 +156,7 @@ class WorldService(WorldServiceServicer):
             activation_set = await apply_store.read_set(connection, name)
             standings = await evaluation_store.list_standings(connection, name)
             latest = await evaluation_store.read_round(connection, name)
-            trials = await store.count_trials(connection, name)
+            trials = await evaluation_store.count_trials(connection, name)
         return to_status(to_world(world), standings, activation_set, latest, trials)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:

@@ -60,9 +60,6 @@ _NEWEST_BINDING = """
 SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND strategy_version = $3 ORDER BY id DESC LIMIT 1
 """
 _GET_BINDING = "SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND submission_id = $3"
-_COUNT_TRIALS = """
-SELECT count(*) FROM (SELECT DISTINCT strategy_id, strategy_version FROM binding WHERE world = $1) AS trials
-"""
 
 
 async def add_world(connection: Connection, spec: WorldSpec) -> World:
@@ -159,11 +156,6 @@ async def read_binding(connection: Connection, world: str, strategy_id: str, sub
     """Return the binding that a submission of a strategy made; STRATEGY_NOT_FOUND when there is none."""
     row = await connection.fetchrow(_GET_BINDING, world, strategy_id, submission_id)
     return _to_binding(row, world, strategy_id)
-
-
-async def count_trials(connection: Connection, world: str) -> int:
-    """Return how many versions a world has seen: every version and every cell of a sweep is a trial."""
-    return int(await connection.fetchval(_COUNT_TRIALS, world))
 
 
 async def newest_snapshots(connection: Connection, world: str) -> dict[str, str]:

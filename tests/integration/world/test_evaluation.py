@@ -17,6 +17,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus
 from tests.support.cohorts import arrow, days
 from tests.support.desk import (
+    BARS,
     CALL_SECONDS,
     LATER,
     POLICY,
@@ -141,7 +142,7 @@ def test_a_bad_series_is_refused_and_nothing_is_stored(desk: Desk, field: str, f
     assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SERIES")
     assert found.fields == (field,)
     assert evaluations(desk, world) == []
-    assert world_status(desk, world).trials == 1
+    assert world_status(desk, world).trials == 0
 
 
 @pytest.mark.parametrize(
@@ -412,3 +413,34 @@ def test_what_is_not_there_is_not_found(desk: Desk) -> None:
     assert refusal(lambda: desk.worlds.GetDecision(decision)).reason == "STRATEGY_NOT_FOUND"
     unbound = evaluation_request(submit(desk, Asked(world)), strategy_id="ann/Nobody", request_id=request_id())
     assert refusal(lambda: desk.evaluations.Evaluate(unbound)).reason == "STRATEGY_NOT_FOUND"
+
+
+def test_evaluating_the_version_in_force_without_consequences_leaves_it_in_force(desk: Desk) -> None:
+    world, other = make_world(desk), register_data(desk, LATER)
+    series = returns()
+    evaluate(desk, Asked(world), series)
+    evaluate(desk, Asked(world, mode="compute-only"), series)
+    evaluate(desk, Asked(world, mode="compute-only"), returns(mean=-0.001))
+    evaluate(desk, Asked(world, data_preset=other, as_of=LATER), returns(mean=-0.001))
+    (activation,) = relayed_set(desk, world, 1).activations
+    assert (activation.strategy_version, activation.sequence) == (version_of(), 1)
+
+
+def test_a_submission_that_is_never_evaluated_is_no_trial(desk: Desk) -> None:
+    world = make_world(desk)
+    submit(desk, Asked(world, period=7))
+    evaluate(desk, Asked(world))
+    assert world_status(desk, world).trials == 1
+
+
+@pytest.mark.parametrize("coverage", [0.0, float("nan"), 7.0])
+def test_a_proof_of_nothing_proves_nothing(desk: Desk, coverage: float) -> None:
+    proofs = evaluation_pb2.ProofReport(status=evaluation_pb2.PROOF_STATUS_PASSED, coverage=coverage)
+    answer = evaluate(desk, Asked(make_world(desk)), proofs=proofs)
+    assert (answer.evaluation.status, failed_rules(answer.evaluation)) == ("rejected", ["unproven"])
+
+
+def test_more_gross_than_the_world_allows_is_not_promoted(desk: Desk) -> None:
+    targets = arrow({"ts": days(BARS)[:1], "symbol": ["AAPL"], "weight": [2.0]})
+    answer = evaluate(desk, Asked(make_world(desk)), targets=targets)
+    assert failed_rules(answer.evaluation) == ["promotion.gross_limit"]
