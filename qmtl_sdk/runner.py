@@ -11,7 +11,7 @@ from qmtl_foundation.errors import invalid_field
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.parameters import Parameter
     from qmtl_sdk.strategy.strategy import Strategy
-    from qmtl_sdk.submission.result import SubmitResult
+    from qmtl_sdk.submission.result import SubmitResult, SweepResult
 
 MAX_SWEEP_CELLS = 100_000
 
@@ -82,10 +82,11 @@ class Runner:
         world: str,
         data_preset: str | None = None,
         as_of: str | None = None,
-    ) -> list[SubmitResult]:
+    ) -> SweepResult:
         """Evaluate the product of a grid, in its order; equal nodes are computed once.
 
-        Every cell counts as a trial of the world, and none is activated: submit the one that you choose.
+        Every cell counts as a trial of the world, and none is activated: submit the one that you choose. A cell that
+        cannot be computed says why in its ``error``.
         """
         from qmtl_sdk.client import loop
         from qmtl_sdk.submission import flow
@@ -94,5 +95,4 @@ class Runner:
         cells = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
         if not 0 < len(cells) <= MAX_SWEEP_CELLS:
             raise invalid_field("grid", f"makes {len(cells)} cells; give 1 to {MAX_SWEEP_CELLS}")
-        strategies = [strategy(**cell) for cell in cells]
-        return loop.run(flow.sweep(strategies, world=world, data_preset=data_preset, as_of=as_of))
+        return loop.run(flow.sweep(strategy, cells, world=world, data_preset=data_preset, as_of=as_of))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
-from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_sdk.strategy.clock import BARS
 from qmtl_sdk.strategy.node import Node, StreamInput
 from qmtl_sdk.strategy.parameters import Parameter, checked_parameters
@@ -35,6 +35,13 @@ class Strategy:
     @property
     def parameters(self) -> Mapping[str, Parameter]:
         """Return the parameters, defaults included."""
+        if "_parameters" not in self.__dict__:
+            name = type(self).__name__
+            raise QmtlError(
+                Reason.INVALID_STRATEGY,
+                f"{name} defines __init__; annotate parameters on the class (`fast: int = 10`) and leave __init__ away",
+                metadata={"strategy": name},
+            )
         return self._parameters
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
 from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, silent
-from qmtl_sdk.submission.result import Precheck, SubmitResult
+from qmtl_sdk.submission.result import Precheck, SubmitResult, SweepCell, SweepResult
 from qmtl_sdk.submission.terms import WorldTerms
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from qmtl_sdk.data.provider import SeamlessDataProvider
     from qmtl_sdk.data.report import Delivery
     from qmtl_sdk.strategy.evaluate import Memo
+    from qmtl_sdk.strategy.parameters import Parameter
     from qmtl_sdk.submission.compute import Computation
     from qmtl_sdk.submission.series import Series
 
 BIND_SECONDS = 30.0  # how long a submission may stay pending before the caller is told so
 EVALUATE_SECONDS = 60.0
+# What only concerns the cell of a sweep that met it.
+OF_THE_CELL = frozenset({Reason.INVALID_FIELD, Reason.INVALID_STRATEGY, Reason.INVALID_SERIES})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,22 +127,34 @@ async def submit(
 
 
 async def sweep(
-    strategies: Sequence[Strategy], *, world: str, data_preset: str | None, as_of: str | None
-) -> list[SubmitResult]:
+    strategy: type[Strategy],
+    cells: Sequence[Mapping[str, Parameter]],
+    *,
+    world: str,
+    data_preset: str | None,
+    as_of: str | None,
+) -> SweepResult:
     """Submit the cells of a sweep over the same bars, in their order; equal nodes are computed once.
 
-    Cells are computed under compute-only: evaluated and counted as trials, never activated.
+    Cells are computed under compute-only: evaluated and counted as trials, never activated. A cell whose strategy
+    cannot be built or computed says why, and the others go on; what stops every cell is raised.
     """
     from qmtl_sdk.strategy.evaluate import Memo
 
     memo = Memo()
-    wishes = [
-        Wish(strategy, world, mode=EffectiveMode.COMPUTE_ONLY.value, data_preset=data_preset, as_of=as_of)
-        for strategy in strategies
-    ]
+    done: list[SweepCell] = []
     async with connect(gateway_address()) as client:
-        ground = await read_ground(client, wishes[0])
-        return [await carry_out(client, wish, ground=ground, memo=memo) for wish in wishes]
+        mode = EffectiveMode.COMPUTE_ONLY.value
+        ground = await read_ground(client, Wish(strategy, world, mode, data_preset, as_of=as_of))
+        for parameters in cells:
+            try:
+                wish = Wish(strategy(**parameters), world, mode, data_preset, as_of=as_of)
+                done.append(SweepCell(parameters, await carry_out(client, wish, ground=ground, memo=memo)))
+            except QmtlError as error:
+                if error.reason not in OF_THE_CELL:
+                    raise
+                done.append(SweepCell(parameters, None, error.message))
+    return SweepResult(tuple(done))
 
 
 async def carry_out(

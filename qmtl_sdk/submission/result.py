@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final, overload
+
+SHOWN_METRICS: Final = ("sharpe", "cagr", "max_drawdown", "turnover", "trades")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,73 @@ class SubmitResult:
         """Return the JSON form: the fields by their names."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        """Return the JSON text, indented: what ``print(Runner.submit(…))`` shows."""
+    def json(self) -> str:
+        """Return the JSON text, indented, of ``document``."""
         return json.dumps(self.document(), indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        """Return what matters, for people: verdict, reasons, place, figures."""
+        place = self.activation
+        standing = f"active with {place.weight:.1%} of the world" if place and place.active else "not active"
+        lines = [f"{self.strategy_id} in {self.world}: {self.status}, {standing}"]
+        lines += [f"  ✗ {violation.message}" for violation in self.violations]
+        shown = [f"{name} {self.metrics[name]:.4g}" for name in SHOWN_METRICS if name in self.metrics]
+        lines += [f"  {', '.join(shown)}"] if shown else []
+        if self.contribution is not None:
+            lines.append(f"  contribution to the world's Sharpe ratio {self.contribution:+.3f}")
+        if self.decision is not None:
+            lines.append(f"  {self.decision.effective_mode}: {self.decision.reason}")
+        if self.downgraded:
+            lines.append(f"  downgraded: {self.downgrade_reason}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCell:
+    """Hold one cell of a sweep: its parameters, and its result, or the sentence that says why it has none."""
+
+    parameters: Mapping[str, Any]
+    result: SubmitResult | None
+    error: str = ""
+
+    def metric(self, name: str) -> float:
+        """Return a metric of the cell, NaN where it has none."""
+        return self.result.metrics.get(name, math.nan) if self.result is not None else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult(Sequence[SweepCell]):
+    """Hold the cells of a sweep in the order of its grid."""
+
+    cells: tuple[SweepCell, ...]
+
+    def __len__(self) -> int:
+        """Count the cells."""
+        return len(self.cells)
+
+    @overload
+    def __getitem__(self, index: int) -> SweepCell: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SweepCell]: ...
+    def __getitem__(self, index: int | slice) -> SweepCell | Sequence[SweepCell]:
+        """Return cells by their place."""
+        return self.cells[index]
+
+    def best(self, metric: str = "sharpe") -> SweepCell:
+        """Return the cell with the largest metric; raise ValueError when no cell has it."""
+        known = [cell for cell in self.cells if not math.isnan(cell.metric(metric))]
+        if not known:
+            raise ValueError(f"no cell has metric {metric!r}")
+        return max(known, key=lambda cell: cell.metric(metric))
+
+    def __str__(self) -> str:
+        """Return a line per cell: parameters, verdict, figures."""
+        return "\n".join(_line(cell) for cell in self.cells)
+
+
+def _line(cell: SweepCell) -> str:
+    stated = ", ".join(f"{name}={value}" for name, value in cell.parameters.items())
+    if cell.result is None:
+        return f"{stated}: {cell.error}"
+    shown = [f"{name} {cell.metric(name):.4g}" for name in SHOWN_METRICS if name in cell.result.metrics]
+    return f"{stated}: {cell.result.status}, {', '.join(shown)}"

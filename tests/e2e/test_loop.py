@@ -32,7 +32,7 @@ class SmaCross(Strategy):
         up = close.rolling_mean(self.fast) > close.rolling_mean(self.slow)
         self.target(up.long_only())
 
-print(Runner.submit(SmaCross, world="ten_lines"))
+print(Runner.submit(SmaCross, world="ten_lines").json())
 """
 POLICY = """\
 gates:
@@ -74,6 +74,13 @@ def test_demo_judges_six_strategies_writes_its_report_and_leaves_nothing_behind(
     assert left == []
 
 
+SWEEP = TEN_LINES.replace(
+    'print(Runner.submit(SmaCross, world="ten_lines").json())',
+    'swept = Runner.sweep(SmaCross, grid={"fast": [10, 0, 20], "slow": [50]}, world="ten_lines")\nprint(swept)\n'
+    "print(swept.best().parameters)",
+)
+
+
 def test_ten_line_script_needs_no_data_code_and_the_world_agrees_with_its_result(lasting_dir: Path) -> None:
     (lasting_dir / "ten_lines.py").write_text(TEN_LINES)
     (lasting_dir / "policy.yaml").write_text(POLICY)
@@ -82,6 +89,8 @@ def test_ten_line_script_needs_no_data_code_and_the_world_agrees_with_its_result
         asked = ("--mode", "paper", "--share-policy", "world", "--policy", "policy.yaml")
         qmtl("world", "create", "ten_lines", *asked, folder=lasting_dir)
         result = json.loads(run("ten_lines.py", folder=lasting_dir))
+        (lasting_dir / "sweep.py").write_text(SWEEP)
+        swept = run("sweep.py", folder=lasting_dir).splitlines()
         status = json.loads(qmtl("world", "status", "ten_lines", "--output", "json", folder=lasting_dir))
     finally:
         qmtl("down", folder=lasting_dir)
@@ -96,3 +105,8 @@ def test_ten_line_script_needs_no_data_code_and_the_world_agrees_with_its_result
         result["activation"]["side"],
     )
     assert (status["epoch"], status["sequence"]) == (result["activation"]["epoch"], result["activation"]["sequence"])
+    # The sweep, whose first cell is the very version in force, was without consequences; its bad cell says so.
+    assert [line.split(":")[0] for line in swept[:3]] == [f"fast={fast}, slow=50" for fast in (10, 0, 20)]
+    assert "whole number of bars" in swept[1]
+    assert swept[3] in ("{'fast': 10, 'slow': 50}", "{'fast': 20, 'slow': 50}")
+    assert status["trials"] == 2
