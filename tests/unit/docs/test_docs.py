@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+import yaml
 
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.identity import node_crc32
@@ -139,6 +140,13 @@ def test_commands_shown_exist(path: Path) -> None:
         resolve(words)
 
 
+PRESET_MARK = "source:"
+
+
+def from_file(text: str) -> WorldDataPreset:
+    return WorldDataPreset.parse(yaml.safe_load(text))
+
+
 def test_unknown_command_is_noticed() -> None:
     with pytest.raises(AssertionError, match="fly is no command"):
         resolve(["world", "fly", "demo"])
@@ -147,9 +155,12 @@ def test_unknown_command_is_noticed() -> None:
 
 
 @each_document
-def test_policies_shown_are_valid(path: Path) -> None:
+def test_policies_and_presets_shown_are_valid(path: Path) -> None:
     for block in blocks(path, "yaml"):
-        compile_policy(block.encode())
+        if PRESET_MARK in block:
+            from_file(block)
+        else:
+            compile_policy(block.encode())
 
 
 @each_document
