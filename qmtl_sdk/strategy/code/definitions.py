@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from qmtl_foundation.identity import CODE_CONTEXT, Json, NoCanonicalFormError, canonical_json, content_id
 from qmtl_sdk.strategy.code.errors import CodeIdentityError
+from qmtl_sdk.strategy.code.members import class_parts, function_attributes, member_attributes
 from qmtl_sdk.strategy.code.origin import code_file, is_library, module_file, qualified_name, refuse_unfollowable
 from qmtl_sdk.strategy.code.scope import Imported, Use, first_parameter, outside
 from qmtl_sdk.strategy.code.source import function_tree
@@ -143,7 +144,8 @@ class _Walk:
             return _library(qualified, where)
         # A library's decorator around code of the project: known by its own name and by what it holds.
         held = [self.reference(self._cell(value, name), f"{where}.{name}") for name in value.__code__.co_freevars]
-        return ["library function", f"{module}.{value.__code__.co_qualname}", held, self._defaults(value)]
+        carried = self._set_on(function_attributes(value), where)
+        return ["library function", f"{module}.{value.__code__.co_qualname}", held, self._defaults(value), *carried]
 
     def _method(self, value: MethodType, where: str) -> Json:
         function, owner = value.__func__, value.__self__
@@ -195,6 +197,7 @@ class _Walk:
             normal_tree(tree),
             sorted([key, form] for key, form in meanings.items()),
             self._defaults(function),
+            *self._set_on(function_attributes(function), function.__name__),
         ]
 
     def _defaults(self, function: FunctionType) -> Json:
@@ -301,8 +304,11 @@ class _Walk:
             names: list[Json] = list(vars(value)["_fields"])
             return ["namedtuple", names, [[key, self.reference(item, key)] for key, item in defaults]]
         if issubclass(value, enum.Enum):
-            return ["enum", [[key, self.reference(item.value, key)] for key, item in value.__members__.items()]]
+            return ["enum", [self._enum_value(item, key) for key, item in value.__members__.items()]]
         return None
+
+    def _enum_value(self, member: enum.Enum, name: str) -> Json:
+        return [name, self.reference(member.value, name), *self._set_on(member_attributes(member), name)]
 
     def _field(self, field: dataclasses.Field[Any]) -> Json:
         default = None if field.default is dataclasses.MISSING else self.reference(field.default, field.name)
@@ -311,18 +317,12 @@ class _Walk:
         return [field.name, default, made, field.init, field.compare, field.kw_only is True]
 
     def _members(self, value: type) -> Json:
-        fields = getattr(value, "__dataclass_fields__", {})
-        named = set(fields) | set(getattr(value, "_fields", ()))
-        if issubclass(value, enum.Enum):
-            named |= set(value.__members__)
-        members: list[Json] = []
-        for name, member in sorted(vars(value).items()):
-            for part, function in _functions(member):
-                if not code_file(function).startswith("<") and not self._is_library_function(function):
-                    members.append([name, part, self.reference(function, f"{value.__name__}.{name}")])
-            if name not in named and not name.startswith("_") and _is_data(member):
-                members.append([name, "value", self.reference(member, f"{value.__name__}.{name}")])
-        return members
+        return [
+            [name, role, self.reference(part, f"{value.__name__}.{name}")] for name, role, part in class_parts(value)
+        ]
+
+    def _set_on(self, pairs: list[tuple[str, object]], where: str) -> list[Json]:
+        return [[name, self.reference(item, f"{where}.{name}")] for name, item in pairs]
 
     def _is_library_function(self, function: FunctionType) -> bool:
         return is_library(str(function.__globals__.get("__name__", "")), code_file(function), self._home)
@@ -375,24 +375,3 @@ def _imported(found: Imported, function: FunctionType, name: str) -> object:
         raise CodeIdentityError(
             f"name {name!r}", f"cannot be imported ({error})", "install it, or mend the import"
         ) from error
-
-
-def _functions(member: object) -> list[tuple[str, FunctionType]]:
-    """Return the functions inside one entry of a class's namespace, each with its role."""
-    parts: tuple[tuple[str, object], ...]
-    if isinstance(member, property):
-        parts = (("get", member.fget), ("set", member.fset), ("delete", member.fdel))
-    elif isinstance(member, functools.cached_property):
-        parts = (("cached", member.func),)
-    elif isinstance(member, classmethod | staticmethod):
-        parts = ((type(member).__name__, member.__func__),)
-    else:
-        parts = (("function", member),)
-    return [(part, function) for part, function in parts if isinstance(function, FunctionType)]
-
-
-def _is_data(member: object) -> bool:
-    """Tell plain data from functions and from the descriptors that ``__slots__`` and decorators leave behind."""
-    if isinstance(member, FunctionType | property | functools.cached_property | classmethod | staticmethod):
-        return False
-    return not inspect.isdatadescriptor(member)
