@@ -59,7 +59,9 @@ def _blind_expression(node: Node) -> Any:
     assert node.compute is not None  # noqa: S101  # function nodes have one by construction
     try:
         result = node.compute(_Blindfold())
-    except Exception:  # whatever the author's function raises: it is then called for each window
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # whatever the author's function raises: it is then called for each window
         return None
     if not type(result).__module__.startswith("polars"):
         return None

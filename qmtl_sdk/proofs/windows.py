@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -130,11 +131,11 @@ class _WindowProof:
 
     def _judged(self, bar: int, window: _Outcome) -> FindingKind | None:
         past = self._window(bar, 0)
-        ahead = ~self._agrees(bar, past)
+        ahead = ~(self._agrees(bar, past) | self._rounded(bar, past))
         if ahead.any():
             self._find(FindingKind.LOOK_AHEAD, bar, int(np.argmax(ahead)), past)
             return FindingKind.LOOK_AHEAD
-        differs = np.flatnonzero(~self._agrees(bar, window))
+        differs = np.flatnonzero(~(self._agrees(bar, window) | self._rounded(bar, window)))
         known = any(finding.kind is FindingKind.WARM_UP_TOO_SHORT for finding in self.findings)
         short = differs[:1].tolist() if known else [at for at in differs.tolist() if not self._at_a_tie(bar, at)]
         if not short:
@@ -172,6 +173,23 @@ class _WindowProof:
             return np.zeros(len(got.numbers), dtype=bool)
         return agree(self.expected[bar], got.numbers, self.full.kind, self.node.tolerance)
 
+    def _rounded(self, bar: int, got: _Outcome) -> NDArray[np.bool_]:
+        """Return bool [S]: floats that differ by rounding only, relative to the node's usual size.
+
+        A Fourier transform rounds by the size of all its values, also where the one in question is near zero.
+        The median: one enormous value must not hide a difference elsewhere; nor must another input's size.
+        """
+        if got.error or got.kind is not ValueKind.FLOAT or self.full.kind is not ValueKind.FLOAT:
+            return np.zeros(len(got.numbers), dtype=bool)
+        near: NDArray[np.bool_] = np.abs(self.expected[bar] - got.numbers) <= self.node.tolerance * self.usual_size
+        return near
+
+    @cached_property
+    def usual_size(self) -> FloatArray:
+        """Return the median magnitude of each symbol's known values, float64 [S]; 0 where none is known."""
+        columns = [np.abs(column[~np.isnan(column)]) for column in self.expected.T]
+        return np.array([float(np.median(column)) if len(column) else 0.0 for column in columns])
+
     def _find(self, kind: FindingKind, bar: int, symbol: int, got: _Outcome) -> None:
         if any(finding.kind is kind for finding in self.findings):
             return
@@ -192,7 +210,8 @@ _SENTENCES: Final = {
     ),
     FindingKind.WARM_UP_TOO_SHORT: (
         "node {node!r} depends on more than period={period} bars at {when} for {symbol}: {expected} with the whole "
-        "past, {got} from its window; state a longer period"
+        "past, {got} from its window; state a longer period, or, where the function accumulates over the whole "
+        "history (as pandas' rolling variance does), compute each window by itself"
     ),
     FindingKind.NOT_DETERMINISTIC: (
         "node {node!r} is not deterministic at {when} for {symbol}: {expected}, then {got} from the same inputs; "

@@ -223,6 +223,7 @@ class Expression(ABC):
 
     def rolling_corr(self, other: Node, window: int) -> Node:
         """Correlate (Pearson) with ``other`` over the newest ``window`` bars; null where one does not vary."""
+        _check_node("other", other)
         params: dict[str, Json] = {"window": _window(window, 2)}
         return self._apply("rolling_corr", {"left": self, "right": other}, params, window)
 
@@ -259,6 +260,7 @@ class Expression(ABC):
 
     def neutralize(self, exposure: Node) -> Node:
         """Take what a least-squares regression (with intercept) on ``exposure`` across symbols leaves."""
+        _check_node("exposure", exposure)
         return self._apply("neutralize", {"value": self, "exposure": exposure})
 
     def long_only(self, gross: float = 1.0) -> Node:
@@ -276,6 +278,11 @@ def ewm_window(span: float) -> int:
 
     decay = 1.0 - 2.0 / (span + 1.0)
     return 1 if decay <= 0.0 else max(1, ceil(log(EWM_LEFT_OUT) / log(decay)))
+
+
+def _check_node(field: str, given: object) -> None:
+    if not isinstance(given, Expression):
+        raise invalid_field(field, f"{given!r} must be a node, such as bars['close'] of a stream")
 
 
 def _window(window: int, least: int) -> int:

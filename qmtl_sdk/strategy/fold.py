@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.strategy.function import raised_in_node
+from qmtl_sdk.strategy.function import cut, raised_in_node
 from qmtl_sdk.strategy.state import FoldState
 from qmtl_sdk.strategy.values import Axis, Value, ValueKind, booleans, floats, integers
 from qmtl_sdk.strategy.view import View, widened
@@ -76,9 +76,9 @@ def _fold_symbol(
             continue
         try:
             state, value = compute(state, bar)
-        except QmtlError:
+        except (QmtlError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit of an author's fold must not end the process either
             raise _at(node, axis, index, symbol, raised_in_node(node, error).message) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise _at(node, axis, index, symbol, f"node {node.name!r} returned {value}; return None for null")
@@ -125,7 +125,7 @@ def _kind(node: Node, item: object) -> ValueKind:
         return ValueKind.INT
     if isinstance(item, float | np.floating):
         return ValueKind.FLOAT
-    raise _bad_value(node, f"returned {item!r}; return (state, value) with a number, a bool or None")
+    raise _bad_value(node, f"returned {cut(repr(item))}; return (state, value) with a number, a bool or None")
 
 
 def _at(node: Node, axis: Axis, bar: int, symbol: str, message: str) -> QmtlError:

@@ -7,7 +7,7 @@ bars have no whole window and are null whatever the function returns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from qmtl_sdk.strategy.values import Axis, Value, ValueKind, booleans, floats, i
 from qmtl_sdk.strategy.view import View
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from qmtl_sdk.strategy.node import Node
 
 MAX_WHOLE = 2.0**53  # integers beyond are not exact in float64
+MAX_TEXT = 300  # characters of an author's exception or value that an error shows
 
 
 def compute_function(node: Node, view: View) -> Value:
@@ -30,9 +33,9 @@ def compute_function(node: Node, view: View) -> Value:
     """
     axis = view.axis
     if node.cross_section:
-        columns = [_column(node, view, _called(node, view), len(axis.symbols))]
+        columns = [_computed(node, view.own(), len(axis.symbols))]
     else:
-        columns = [_computed_alone(node, view.only(index)) for index in range(len(axis.symbols))]
+        columns = [_computed(node, view.only(index).own(), 1) for index in range(len(axis.symbols))]
     kind = _common_kind(node, [column[0] for column in columns])
     data = np.concatenate([column[1] for column in columns], axis=1) if columns else np.empty((0, 0))
     nan = np.concatenate([column[2] for column in columns], axis=1) if columns else np.empty((0, 0), dtype=bool)
@@ -45,47 +48,58 @@ Column = tuple[ValueKind, NDArray[np.float64], NDArray[np.bool_]]
 """Kind, float64 [T, S] with NaN = null, and where a NaN has to be explained by the inputs."""
 
 
-def _computed_alone(node: Node, view: View) -> Column:
-    return _column(node, view, _called(node, view), 1)
+def _computed(node: Node, view: View, symbols: int) -> Column:
+    return _column(node, view, _called(node, view), symbols)
 
 
 def _called(node: Node, view: View) -> Any:
     assert node.compute is not None  # noqa: S101  # function nodes have one by construction
     try:
         return node.compute(view)
-    except QmtlError:
+    except (QmtlError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit of an author's function must not end the process either
         raise raised_in_node(node, error) from error
 
 
-def raised_in_node(node: Node, error: Exception) -> QmtlError:
+def raised_in_node(node: Node, error: BaseException) -> QmtlError:
     """Return the error for an exception from an author's function."""
     return QmtlError(
         Reason.INVALID_STRATEGY,
-        f"node {node.name!r} raised {type(error).__name__}: {error}",
+        f"node {node.name!r} raised {exception_text(error)}",
         metadata={"node": node.name, "exception": type(error).__name__},
     )
+
+
+def exception_text(error: BaseException) -> str:
+    """Return the name and the text of an author's exception, cut to ``MAX_TEXT`` characters."""
+    text = str(error)
+    return f"{type(error).__name__}: {cut(text)}" if text else type(error).__name__
+
+
+def cut(text: str) -> str:
+    """Return a text of an author's, cut to ``MAX_TEXT`` characters."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _column(node: Node, view: View, result: Any, symbols: int) -> Column:
     bars = len(view.axis.timestamps)
     if isinstance(result, np.ndarray):
-        return _from_array(node, result, bars, symbols)
+        return _from_array(node, view, result, bars, symbols)
     module = type(result).__module__.partition(".")[0]
     if module == "polars":
         return _from_polars(node, view, result, bars, symbols)
     raise _bad_result(node, f"returned {type(result).__name__}; return a Polars expression or series, or a NumPy array")
 
 
-def _from_array(node: Node, array: NDArray[Any], bars: int, symbols: int) -> Column:
+def _from_array(node: Node, view: View, array: NDArray[Any], bars: int, symbols: int) -> Column:
     expected = (bars, symbols) if node.cross_section else (bars,)
     if array.shape not in (expected, (bars, symbols)):
         raise _bad_result(node, f"returned an array {list(array.shape)}; expected {list(expected)}")
     kind = _array_kind(node, array.dtype)
     data = np.array(np.ma.getdata(array), dtype=np.float64).reshape(bars, symbols)
     masked = np.ma.getmaskarray(array).reshape(bars, symbols)
-    _refuse_infinite(node, data)
+    _refuse(node, view.axis, np.isinf(data) & ~masked, _INFINITE)
     unexplained = np.isnan(data) & ~masked
     data[masked] = np.nan
     return kind, data, unexplained
@@ -95,10 +109,7 @@ def _from_polars(node: Node, view: View, result: Any, bars: int, symbols: int) -
     import polars as pl  # already there: the function returned one of its objects
 
     if isinstance(result, pl.Expr):
-        try:
-            result = view.frame().select(result.alias("value")).to_series()
-        except pl.exceptions.PolarsError as error:
-            raise raised_in_node(node, error) from error
+        result = _selected(node, view, result)
     if not isinstance(result, pl.Series):
         raise _bad_result(node, f"returned {type(result).__name__}; return one column: frame['name'] or pl.col('name')")
     if len(result) != bars * symbols:
@@ -106,9 +117,22 @@ def _from_polars(node: Node, view: View, result: Any, bars: int, symbols: int) -
     kind = _series_kind(node, result)
     known = result.is_not_null().to_numpy().reshape(bars, symbols)
     data = np.array(result.cast(pl.Float64).to_numpy(), dtype=np.float64).reshape(bars, symbols)
-    _refuse_infinite(node, data)
-    _refuse_nan(node, view.axis, np.isnan(data) & known)
+    _refuse(node, view.axis, np.isinf(data), _INFINITE)
+    _refuse(node, view.axis, np.isnan(data) & known, _NOT_A_NUMBER)
     return kind, data, np.zeros((bars, symbols), dtype=bool)
+
+
+def _selected(node: Node, view: View, expression: pl.Expr) -> pl.Series:
+    """Return a column from the view's frame; an expression of no column (``pl.lit(1.0)``) is the same on every row."""
+    frame = view.frame()
+    try:
+        column = frame.select(expression.alias("value")).to_series()
+        constant = len(column) == 1 and not expression.meta.root_names()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of Polars is no Exception
+        raise raised_in_node(node, error) from error
+    return column.new_from_index(0, len(frame)) if constant else column
 
 
 def _array_kind(node: Node, dtype: np.dtype[Any]) -> ValueKind:
@@ -137,12 +161,7 @@ def _common_kind(node: Node, kinds: list[ValueKind]) -> ValueKind:
     return distinct.pop() if len(distinct) == 1 else ValueKind.FLOAT
 
 
-def _refuse_infinite(node: Node, data: NDArray[np.float64]) -> None:
-    if np.isinf(data).any():
-        raise _bad_result(node, "returned an infinite value; return null (NaN in NumPy) where there is none")
-
-
-def _refuse_nan(node: Node, axis: Axis, wrong: NDArray[np.bool_]) -> None:
+def _refuse(node: Node, axis: Axis, wrong: NDArray[np.bool_], sentence: str) -> None:
     wrong[: node.period - 1] = False
     if not wrong.any():
         return
@@ -150,14 +169,14 @@ def _refuse_nan(node: Node, axis: Axis, wrong: NDArray[np.bool_]) -> None:
     when, name = axis.when(bar), axis.symbols[symbol]
     raise QmtlError(
         Reason.INVALID_STRATEGY,
-        f"node {node.name!r} returned NaN at {when} for {name}, where no input is null; return null for the unknown",
+        f"node {node.name!r} returned {sentence.format(where=f'at {when} for {name}')}",
         metadata={"node": node.name, "timestamp": when, "symbol": name},
     )
 
 
 def _refuse_unexplained_nan(node: Node, view: View, axis: Axis, nan: NDArray[np.bool_]) -> None:
     if nan.any():
-        _refuse_nan(node, axis, nan & ~_null_in_window(node, view, nan.shape))
+        _refuse(node, axis, nan & ~_null_in_window(node, view, nan.shape), _NOT_A_NUMBER)
 
 
 def _null_in_window(node: Node, view: View, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -183,3 +202,7 @@ def _value(kind: ValueKind, data: NDArray[np.float64]) -> Value:
 
 def _bad_result(node: Node, found: str) -> QmtlError:
     return QmtlError(Reason.INVALID_STRATEGY, f"node {node.name!r} {found}", metadata={"node": node.name})
+
+
+_INFINITE: Final = "an infinite value {where}; return null (NaN in NumPy) where there is none"
+_NOT_A_NUMBER: Final = "NaN {where}, where no input is null; return null for the unknown"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qmtl_sdk.operators.catalog import Operator
 
 DEFAULT_TOLERANCE: Final = 1e-9  # relative; of the look-ahead proof, for values that accumulate
+MAX_TOLERANCE: Final = 1e-6  # relative; beyond it the future would pass as rounding
 
 
 class NodeKind(StrEnum):
@@ -113,7 +114,7 @@ class Node(Expression):
             raise invalid_field("period", f"node {name!r} needs period=, the bars that one value depends on")
         self._settle(
             kind, name, _joined(_named(name, input)), period=period, tags=tags, compute=compute, initial=initial,
-            warmup=warmup, cross_section=cross_section, tolerance=tolerance,
+            warmup=warmup, cross_section=cross_section, tolerance=_checked_tolerance(name, tolerance),
         )  # fmt: skip
 
     def _settle(
@@ -324,6 +325,17 @@ def _check_fold(name: str, period: int | None, warmup: int, cross_section: bool)
         raise invalid_field("period", f"fold {name!r} depends on all bars before; state warmup= instead")
     if type(warmup) is not int or warmup < 0:
         raise invalid_field("warmup", f"{warmup!r} on fold {name!r}; give a whole number of bars, at least 0")
+
+
+def _checked_tolerance(name: str, tolerance: float) -> float:
+    plain = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not plain or not 0.0 <= tolerance <= MAX_TOLERANCE:
+        raise invalid_field(
+            "tolerance",
+            f"{tolerance!r} on node {name!r} is outside [0, {MAX_TOLERANCE:g}]; it is for rounding that accumulates, "
+            "relative to the value: leave it out, or compute each window by itself",
+        )
+    return float(tolerance)
 
 
 def _named(owner: str, given: Node | Sequence[Node] | Mapping[str, Node]) -> list[tuple[str, Node]]:

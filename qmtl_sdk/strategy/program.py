@@ -11,6 +11,7 @@ from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import Json, canonical_json, node_crc32
+from qmtl_sdk.strategy.function import exception_text
 from qmtl_sdk.strategy.graph import needs, topological
 from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.parameters import Parameter
@@ -127,13 +128,13 @@ def _outlined(strategy: Strategy) -> Outline:
     outline = strategy._outline = Outline()  # a second build starts afresh
     try:
         strategy.setup()
-    except QmtlError:
+    except (QmtlError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit of an author's setup must not end the process either
         name = type(strategy).__name__
         raise QmtlError(
             Reason.INVALID_STRATEGY,
-            f"setup of {name} raised {type(error).__name__}: {error}",
+            f"setup of {name} raised {exception_text(error)}",
             metadata={"strategy": name, "exception": type(error).__name__},
         ) from error
     return outline

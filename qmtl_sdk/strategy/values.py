@@ -57,6 +57,10 @@ class Value:
         """Return the bars [start, stop) as a view on the same memory."""
         return Value(self.kind, self.data[start:stop])
 
+    def own(self) -> Value:
+        """Return the value in memory of its own, from which nothing beyond its bars can be reached."""
+        return Value(self.kind, _locked(self.data.copy()))
+
     def like(self, data: NDArray[Any]) -> Value:
         """Return a value of the same kind over other data, which is made read-only."""
         return Value(self.kind, _locked(np.asarray(data, dtype=self.data.dtype)))
@@ -72,6 +76,10 @@ class Axis:
     def rows(self, start: int, stop: int) -> Axis:
         """Return the bars [start, stop)."""
         return Axis(self.timestamps[start:stop], self.symbols)
+
+    def own(self) -> Axis:
+        """Return the axis in memory of its own."""
+        return Axis(_locked(self.timestamps.copy()), self.symbols)
 
     def when(self, bar: int) -> str:
         """Return the close of one bar as people write it."""

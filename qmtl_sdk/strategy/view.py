@@ -65,6 +65,10 @@ class InputView:
         columns = {name: value.rows(start, stop) for name, value in self.columns.items()}
         return InputView(self.axis.rows(start, stop), columns, self.flat)
 
+    def own(self) -> InputView:
+        """Return the view in memory of its own."""
+        return InputView(self.axis.own(), {name: value.own() for name, value in self.columns.items()}, self.flat)
+
     def only(self, symbol: int) -> InputView:
         """Return the view of one symbol, by position, with arrays [time]."""
         at = symbol if len(self.symbols) > 1 else 0
@@ -99,6 +103,13 @@ class View:
     def rows(self, start: int, stop: int) -> View:
         """Return the bars [start, stop) of all inputs, as views on the same memory."""
         return self.mapped(lambda view: view.rows(start, stop))
+
+    def own(self) -> View:
+        """Return the view in memory of its own, for an author's function.
+
+        NumPy arrays lead to the memory behind them (``base``), which for a window is the whole history.
+        """
+        return self.mapped(InputView.own)
 
     def only(self, symbol: int) -> View:
         """Return the inputs of one symbol, by position, with arrays [time]."""

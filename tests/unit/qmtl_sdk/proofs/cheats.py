@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -159,3 +160,45 @@ def cross_demean(view: Any) -> np.ndarray:
 def cross_ahead(view: Any) -> np.ndarray:
     close = view["value"].array("close")
     return close - close.mean(axis=0, keepdims=True)
+
+
+def memory_behind(array: np.ndarray) -> np.ndarray:
+    """Return the memory that an array is a view of."""
+    while array.base is not None:
+        array = array.base
+    return array
+
+
+def through_base_of_the_array(view: Any) -> np.ndarray:
+    """Look up the next close in the memory behind the window."""
+    source = view["value"]
+    every, times = memory_behind(source.array("close")).reshape(-1), memory_behind(source.timestamps)
+    at = np.searchsorted(times, source.timestamps)
+    return every[np.minimum(at + 1, len(times) - 1)] > every[at]
+
+
+def through_base_of_the_column(view: Any) -> np.ndarray:
+    """Average all the memory behind the window."""
+    source = view["value"]
+    return np.full(len(source.timestamps), np.nanmean(memory_behind(source.column("close").data)))
+
+
+def smoothed_by_fourier(view: Any) -> np.ndarray:
+    """Average ten bars by a Fourier transform, which rounds by the size of all its values."""
+    close = np.nan_to_num(close_of(view))
+    size = 2 * len(close) + 20
+    spectrum = np.fft.rfft(close, size) * np.fft.rfft(np.full(10, 0.1), size)
+    return np.fft.irfft(spectrum, size)[: len(close)]
+
+
+def spiked_look_ahead(view: Any) -> np.ndarray:
+    """Hide tomorrow's change behind one enormous value."""
+    close = close_of(view)
+    ahead = change_ahead(close)
+    ahead[view["value"].timestamps == SINGLE_DATE] = 1e15
+    return ahead
+
+
+def pandas_deviation(view: Any) -> np.ndarray:
+    """Take the deviation that pandas accumulates over the whole history."""
+    return pd.Series(close_of(view)).rolling(20).std().to_numpy()

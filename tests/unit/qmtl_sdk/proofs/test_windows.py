@@ -181,3 +181,38 @@ def test_a_history_shorter_than_the_period_has_nothing_to_prove(
 ) -> None:
     proof = prove_on(Node(cheats.crossover_expression, bars, period=50), walk(700)[:20])
     assert (proof.status, proof.bars_total, proof.coverage) == (ProofStatus.PASSED, 0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["through_base_of_the_array", "through_base_of_the_column"])
+def test_the_memory_behind_a_window_holds_no_future(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk, name: str
+) -> None:
+    proof = prove_on(Node(getattr(cheats, name), bars, period=2), walk(700, whole=True)[:, :1])
+    assert [finding.kind for finding in proof.findings] == [FindingKind.LOOK_AHEAD]
+
+
+def test_rounding_of_a_fourier_transform_near_zero_is_no_look_ahead(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    close = walk(700)
+    close[:100] = np.nan
+    proof = prove_on(Node(cheats.smoothed_by_fourier, bars, period=10), close)
+    assert proof.findings == ()
+
+
+def test_one_enormous_value_hides_no_look_ahead(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    proof = prove_on(Node(cheats.spiked_look_ahead, bars, period=2), walk(700, whole=True))
+    assert [finding.kind for finding in proof.findings] == [FindingKind.LOOK_AHEAD]
+
+
+def test_a_function_that_accumulates_over_the_history_is_told_the_mend(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    (finding,) = prove_on(Node(cheats.pandas_deviation, bars, period=20), walk(700)).findings
+    assert finding.kind is FindingKind.WARM_UP_TOO_SHORT
+    assert finding.message.endswith(
+        "where the function accumulates over the whole history (as pandas' rolling variance does), "
+        "compute each window by itself"
+    )

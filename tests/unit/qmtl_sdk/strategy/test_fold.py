@@ -96,3 +96,18 @@ def test_fault_names_node_bar_and_symbol(compute: Any, told: str, make_panel: An
     with pytest.raises(QmtlError, match=told) as refused:
         evaluate([node], {BARS.node_id: make_panel({"close": WALK})})
     assert refused.value.metadata["node"] == "mine"
+
+
+def test_exit_of_a_fold_is_an_error_of_the_node(make_panel: Any) -> None:
+    def leaving(state: None, bar: Any) -> tuple[None, float]:
+        raise SystemExit(3)
+
+    with pytest.raises(QmtlError, match=r"node 'leaving' raised SystemExit: 3 \(at .* for S0\)"):
+        evaluate([Node(leaving, input=CLOSE, initial=None)], {BARS.node_id: make_panel({"close": WALK})})
+
+
+def test_long_value_of_a_fold_is_cut(make_panel: Any) -> None:
+    node = Node(lambda state, bar: (state, "x" * 100_000), input=CLOSE, initial=None)
+    with pytest.raises(QmtlError, match="returned") as refused:
+        evaluate([node], {BARS.node_id: make_panel({"close": WALK})})
+    assert len(refused.value.message) < 500

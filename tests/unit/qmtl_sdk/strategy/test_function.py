@@ -166,3 +166,81 @@ def test_window_of_the_view_computes_what_the_whole_does(make_panel: Any) -> Non
     for bar in (5, 20, 39):
         window = compute_function(node, view.rows(bar - 2, bar + 1)).numbers()
         np.testing.assert_allclose(window[-1], whole[bar], rtol=1e-9)
+
+
+@pytest.mark.parametrize("cross_section", [False, True])
+def test_function_sees_memory_of_its_own(run: Any, cross_section: bool) -> None:
+    def alone(view: Any) -> Any:
+        source = view[BARS]
+        behind = [source.column("close").data.base, source.timestamps.base, view.axis.timestamps.base]
+        return np.full(source.array("close").shape, behind == [None, None, None])
+
+    assert run(Node(alone, input=BARS, period=1, cross_section=cross_section)).data.all()
+
+
+@pytest.mark.parametrize("tolerance", [1e9, 1.1e-6, -1e-9, float("nan"), float("inf"), True, "1e-9", None])
+def test_tolerance_beyond_rounding_is_refused(tolerance: Any) -> None:
+    with pytest.raises(QmtlError, match=r"tolerance: .* on node 'doubled' is outside \[0, 1e-06\]") as refused:
+        Node(doubled, input=BARS, period=1, tolerance=tolerance)
+    assert refused.value.violations[0].field == "tolerance"
+
+
+@pytest.mark.parametrize("tolerance", [0, 1e-6])
+def test_tolerance_of_rounding_is_kept(tolerance: float) -> None:
+    assert Node(doubled, input=BARS, period=1, tolerance=tolerance).tolerance == tolerance
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, BaseException])
+def test_exit_of_a_function_is_an_error_of_the_node(run: Any, error: type[BaseException]) -> None:
+    def leaving(view: Any) -> Any:
+        raise error("enough")
+
+    with pytest.raises(QmtlError, match=f"node 'leaving' raised {error.__name__}: enough") as refused:
+        run(Node(leaving, input=CLOSE, period=1))
+    assert refused.value.reason is Reason.INVALID_STRATEGY
+
+
+def test_interrupt_passes_through_a_function(run: Any) -> None:
+    def interrupted(view: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Node(interrupted, input=CLOSE, period=1))
+
+
+def test_long_text_of_an_exception_is_cut(run: Any) -> None:
+    def talkative(view: Any) -> Any:
+        raise ValueError("x" * 100_000)
+
+    with pytest.raises(QmtlError) as refused:
+        run(Node(talkative, input=CLOSE, period=1))
+    assert refused.value.message == f"node 'talkative' raised ValueError: {'x' * 300}…"
+
+
+@pytest.mark.parametrize("cross_section", [False, True])
+def test_constant_expression_is_the_same_on_every_bar(run: Any, cross_section: bool) -> None:
+    node = Node(lambda view: pl.lit(1.5), input=CLOSE, period=1, cross_section=cross_section)
+    np.testing.assert_array_equal(run(node).numbers(), np.full((5, 2), 1.5))
+
+
+def test_aggregate_of_the_whole_history_is_refused(run: Any) -> None:
+    with pytest.raises(QmtlError, match="returned 1 rows; expected 5, one for each row of the view"):
+        run(Node(lambda view: pl.col("value").mean(), input=CLOSE, period=1))
+
+
+@pytest.mark.parametrize("returned", [np.asarray, pl.Series])
+def test_infinite_value_is_refused_with_its_bar_and_symbol(run: Any, returned: Any) -> None:
+    def inverse(view: Any) -> Any:
+        return returned(np.where(view[CLOSE].array() == 80.0, np.inf, 1.0))
+
+    with pytest.raises(QmtlError, match="'inverse' returned an infinite value at 1970-01-04T00:00:00Z for S1") as told:
+        run(Node(inverse, input=CLOSE, period=2))
+    assert told.value.metadata["symbol"] == "S1"
+
+
+@pytest.mark.parametrize(("method", "field"), [("rolling_corr", "other"), ("neutralize", "exposure")])
+def test_number_in_place_of_a_node_is_refused_by_name(method: str, field: str) -> None:
+    rest = (5,) if method == "rolling_corr" else ()
+    with pytest.raises(QmtlError, match=f"{field}: 3 must be a node") as refused:
+        getattr(CLOSE, method)(3, *rest)
+    assert refused.value.violations[0].field == field

@@ -206,3 +206,24 @@ def test_node_arguments_are_checked_by_name() -> None:
             Node(abs, **arguments)  # type: ignore[arg-type]  # the faults under test
     with pytest.raises(QmtlError, match="compute"):
         Node(3, input=close, period=1)  # type: ignore[arg-type]  # the fault under test
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, BaseException])
+def test_exit_of_setup_is_an_error_of_the_strategy(error: type[BaseException]) -> None:
+    class Leaves(Strategy):
+        def setup(self) -> None:
+            raise error("x" * 100_000)
+
+    with pytest.raises(QmtlError, match=f"setup of Leaves raised {error.__name__}: x") as refused:
+        build(Leaves)
+    assert refused.value.reason is Reason.INVALID_STRATEGY
+    assert len(refused.value.message) < 400
+
+
+def test_interrupt_passes_through_setup() -> None:
+    class Interrupted(Strategy):
+        def setup(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(Interrupted)
