@@ -8,6 +8,7 @@ end, its exit status. Start ticks and boot id make the record safe against reuse
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,8 @@ POLL_SECONDS: Final = 0.005
 RECORD_SECONDS: Final = 5.0  # a shell writes its record within milliseconds; a machine that swaps takes longer
 EXIT_NOTE_SECONDS: Final = 0.5  # between a process's end and its keeper's note of it
 SIGNAL_STATUS_BASE: Final = 128  # how a shell reports death by a signal
+
+_STATUS: Final = re.compile(r"[0-9]{1,3}")
 
 # The process itself, before it becomes its program: pid and start ticks stay the same over exec.
 _ANNOUNCE: Final = (
@@ -109,15 +112,18 @@ def launch(command: Command, record: Path) -> Child:
 
 
 def recall(record: Path) -> Child | None:
-    """Return the process that a record tells of, or None when there is no (whole) record."""
+    """Return the process that a record tells of, or None when there is no record, or none that is whole and sound."""
     try:
-        lines = record.read_text().splitlines()
+        lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return None
     stat = _parse_stat(lines[1]) if len(lines) > 1 else None
     if stat is None:
         return None
-    return Child(stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(lines[2]) if len(lines) > 2 else None)
+    noted = lines[2] if len(lines) > 2 else ""
+    return Child(
+        stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(noted) if _STATUS.fullmatch(noted) else None
+    )
 
 
 def describe_end(record: Path) -> str:
@@ -219,7 +225,10 @@ def _parse_stat(line: str) -> _Stat | None:
     fields = tail.split()
     if len(fields) < 20:  # a record caught while it is written
         return None
-    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[19]))
+    try:
+        return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[19]))
+    except ValueError:  # a record that was damaged
+        return None
 
 
 def _boot_id() -> str:

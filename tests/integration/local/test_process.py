@@ -42,6 +42,14 @@ def test_process_is_no_child_of_its_starter(tmp_path: Path) -> None:
     stop(child, signal.SIGTERM, GRACE_SECONDS)
 
 
+def test_damaged_exit_note_leaves_the_process_known(tmp_path: Path) -> None:
+    child = start(tmp_path, "/bin/sleep", "60")
+    with (tmp_path / "record").open("ab") as record:
+        record.write(b"\xff\xfe\n")
+    assert recall(tmp_path / "record") == child
+    stop(child, signal.SIGTERM, GRACE_SECONDS)
+
+
 @pytest.mark.parametrize(
     ("script", "end"),
     [
