@@ -104,7 +104,7 @@ def launch(command: Command, record: Path) -> Child:
     except OSError as error:
         raise _not_started(command, str(error)) from error
     deadline = time.monotonic() + RECORD_SECONDS
-    while (child := recall(record)) is None:
+    while (child := _read(record)) is None:
         if time.monotonic() > deadline:
             raise _not_started(command, " | ".join(log_tail(command.log, 5)))
         time.sleep(POLL_SECONDS)
@@ -112,18 +112,11 @@ def launch(command: Command, record: Path) -> Child:
 
 
 def recall(record: Path) -> Child | None:
-    """Return the process that a record tells of, or None when there is no record, or none that is whole and sound."""
+    """Return the process of a record, or None without one; of a damaged record the process only while it runs."""
     try:
-        lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
+        return _read(record) or _holder(record)
     except FileNotFoundError:
         return None
-    stat = _parse_stat(lines[1]) if len(lines) > 1 else None
-    if stat is None:
-        return None
-    noted = lines[2] if len(lines) > 2 else ""
-    return Child(
-        stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(noted) if _STATUS.fullmatch(noted) else None
-    )
 
 
 def describe_end(record: Path) -> str:
@@ -157,6 +150,37 @@ def log_tail(log: Path, lines: int) -> tuple[str, ...]:
             return tuple(line.rstrip("\n") for line in deque(text, maxlen=lines))
     except FileNotFoundError:
         return ()
+
+
+def _read(record: Path) -> Child | None:
+    """Return the process that a record tells of, or None for one that is not whole and sound."""
+    lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
+    stat = _parse_stat(lines[1]) if len(lines) > 1 else None
+    if stat is None:
+        return None
+    noted = lines[2] if len(lines) > 2 else ""
+    return Child(
+        stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(noted) if _STATUS.fullmatch(noted) else None
+    )
+
+
+def _holder(record: Path) -> Child | None:
+    """Find the process of a damaged record: its keeper still holds the file open, as its input."""
+    stats = [stat for stat in map(_stat, _pids()) if stat is not None]
+    keepers = {stat.pid for stat in stats if _holds(stat.pid, record)}
+    found = [stat for stat in stats if stat.parent_pid in keepers and stat.pid not in keepers]
+    return Child(found[0].pid, found[0].parent_pid, _boot_id(), found[0].start_ticks, None) if found else None
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+
+
+def _holds(pid: int, record: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0") == str(record)
+    except OSError:  # it has ended, or is somebody else's
+        return False
 
 
 def _detach(command: Command, record: IO[str], log: IO[bytes]) -> None:

@@ -234,12 +234,20 @@ def test_status_of_a_stack_whose_state_file_is_lost_is_unhealthy(lasting_dir: Pa
 @pytest.mark.parametrize(
     "damage", [b"\xff\xfe", b"boot\nnot (a) S number of a line of proc 1 2 3 4 5 6 7 8 9 10 11 12 13\n"]
 )
-def test_damaged_record_counts_as_none(lasting_dir: Path, damage: bytes) -> None:
+def test_damaged_record_of_a_dead_process_counts_as_none(lasting_dir: Path, damage: bytes) -> None:
     first = up(lasting_dir, services=stand_ins())
     kill(pids(first)["postgres"])
     Layout(lasting_dir).record("postgres").write_bytes(damage)
     assert by_name(status(lasting_dir))["postgres"].health is Health.STOPPED
     assert up(lasting_dir, services=stand_ins()).healthy
+
+
+def test_process_with_a_damaged_record_is_neither_lost_nor_started_twice(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).record("nats").write_bytes(b"\xff\xfe")
+    assert status(lasting_dir).healthy
+    assert pids(up(lasting_dir, services=stand_ins())) == pids(first)
+    assert "nats" in {step.name for step in down(lasting_dir) if step.phase is Phase.STOPPED}
 
 
 def test_stopped_postgres_is_unhealthy_though_its_file_says_ready(lasting_dir: Path) -> None:
