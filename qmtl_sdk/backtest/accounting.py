@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) -> BacktestResult:
     """Return what the targets would have earned.
 
-    ``prices`` has ``close``, and ``open`` where the model fills at the next open. ``targets``: float64 [T, S], the
+    ``prices`` has ``close``, and ``open`` where the model fills at the next open; a model that fills at the close
+    marks at an open all the same where it is given and the close is missing. ``targets``: float64 [T, S], the
     weight of each symbol decided at the close of each bar; NaN holds, 0 is flat. Raises QmtlError: INVALID_FIELD for
     targets of another shape, that are infinite, or negative where the model forbids shorts; DATA_INVALID for a price
     that is missing as a column, not positive or infinite. Each names bar and symbol.
     """
     closes = _column(prices, "close")
-    opens = closes if model.fill is Fill.CLOSE else _column(prices, "open")
+    # A fill at the close needs no opens, but a bar without a close is marked at its open all the same.
+    no_opens = model.fill is Fill.CLOSE and "open" not in prices.columns
+    opens = closes if no_opens else _column(prices, "open")
     if targets.shape != closes.shape or targets.dtype != np.float64:
         raise _bad_targets(f"must be float64 {list(closes.shape)}, is {targets.dtype} {list(targets.shape)}")
     if closes.size == 0:

@@ -38,10 +38,10 @@ def command(directory: Path, port: int, log: Path) -> Command:
     """Write the configuration and return how to start the server; every publish is on disk before its ack."""
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "nats.conf"
-    # JSON is a subset of the server's configuration language, and quotes any path.
+    # JSON is a subset of the server's configuration language, and quotes any path; but the server knows no \u escapes.
     store = {"store_dir": str(directory / "jetstream"), "sync_interval": "always"}
     settings = {"host": "127.0.0.1", "port": port, "server_name": "qmtl-local", "jetstream": store}
-    config.write_text(json.dumps(settings, indent=2) + "\n")
+    config.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return Command((str(binary()), "--config", str(config)), {}, directory, log)
 
 

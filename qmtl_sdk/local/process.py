@@ -8,6 +8,7 @@ end, its exit status. Start ticks and boot id make the record safe against reuse
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,8 @@ POLL_SECONDS: Final = 0.005
 RECORD_SECONDS: Final = 5.0  # a shell writes its record within milliseconds; a machine that swaps takes longer
 EXIT_NOTE_SECONDS: Final = 0.5  # between a process's end and its keeper's note of it
 SIGNAL_STATUS_BASE: Final = 128  # how a shell reports death by a signal
+
+_STATUS: Final = re.compile(r"[0-9]{1,3}")
 
 # The process itself, before it becomes its program: pid and start ticks stay the same over exec.
 _ANNOUNCE: Final = (
@@ -101,7 +104,7 @@ def launch(command: Command, record: Path) -> Child:
     except OSError as error:
         raise _not_started(command, str(error)) from error
     deadline = time.monotonic() + RECORD_SECONDS
-    while (child := recall(record)) is None:
+    while (child := _read(record)) is None:
         if time.monotonic() > deadline:
             raise _not_started(command, " | ".join(log_tail(command.log, 5)))
         time.sleep(POLL_SECONDS)
@@ -109,15 +112,11 @@ def launch(command: Command, record: Path) -> Child:
 
 
 def recall(record: Path) -> Child | None:
-    """Return the process that a record tells of, or None when there is no (whole) record."""
+    """Return the process of a record, or None without one; of a damaged record the process only while it runs."""
     try:
-        lines = record.read_text().splitlines()
+        return _read(record) or _holder(record)
     except FileNotFoundError:
         return None
-    stat = _parse_stat(lines[1]) if len(lines) > 1 else None
-    if stat is None:
-        return None
-    return Child(stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(lines[2]) if len(lines) > 2 else None)
 
 
 def describe_end(record: Path) -> str:
@@ -151,6 +150,37 @@ def log_tail(log: Path, lines: int) -> tuple[str, ...]:
             return tuple(line.rstrip("\n") for line in deque(text, maxlen=lines))
     except FileNotFoundError:
         return ()
+
+
+def _read(record: Path) -> Child | None:
+    """Return the process that a record tells of, or None for one that is not whole and sound."""
+    lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
+    stat = _parse_stat(lines[1]) if len(lines) > 1 else None
+    if stat is None:
+        return None
+    noted = lines[2] if len(lines) > 2 else ""
+    return Child(
+        stat.pid, stat.parent_pid, lines[0], stat.start_ticks, int(noted) if _STATUS.fullmatch(noted) else None
+    )
+
+
+def _holder(record: Path) -> Child | None:
+    """Find the process of a damaged record: its keeper still holds the file open, as its input."""
+    stats = [stat for stat in map(_stat, _pids()) if stat is not None]
+    keepers = {stat.pid for stat in stats if _holds(stat.pid, record)}
+    found = [stat for stat in stats if stat.parent_pid in keepers and stat.pid not in keepers]
+    return Child(found[0].pid, found[0].parent_pid, _boot_id(), found[0].start_ticks, None) if found else None
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+
+
+def _holds(pid: int, record: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0") == str(record)
+    except OSError:  # it has ended, or is somebody else's
+        return False
 
 
 def _detach(command: Command, record: IO[str], log: IO[bytes]) -> None:
@@ -219,7 +249,10 @@ def _parse_stat(line: str) -> _Stat | None:
     fields = tail.split()
     if len(fields) < 20:  # a record caught while it is written
         return None
-    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[19]))
+    try:
+        return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[19]))
+    except ValueError:  # a record that was damaged
+        return None
 
 
 def _boot_id() -> str:

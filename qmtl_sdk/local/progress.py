@@ -17,6 +17,7 @@ class Phase(StrEnum):
     ALREADY_RUNNING = "already running"
     FOUND_DEAD = "found dead"
     SETTINGS_CHANGED = "settings changed"
+    MADE_ANEW = "made anew"
     STOPPED = "stopped"
     KILLED = "killed"
 

@@ -122,6 +122,8 @@ def _process_status(layout: Layout, name: str, endpoint: Endpoint) -> ProcessSta
 
 
 def _ready(layout: Layout, name: str, endpoint: Endpoint, child: process.Child) -> bool:
+    if not endpoint.address:  # stack.json is lost: it runs, but nobody knows where
+        return False
     if name == postgres.NAME:
         return postgres.ready(layout.postgres, child)
     if name == nats.NAME:

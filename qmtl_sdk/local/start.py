@@ -20,6 +20,7 @@ from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.state import Endpoint, Layout, StackState, load, save
 
 MIGRATE: Final = "migrate"
+ADDRESSES: Final = "addresses"
 READY_SECONDS: Final = 60.0  # PostgreSQL may first replay its log after a crash
 MIGRATE_SECONDS: Final = 300.0
 PROBE_INTERVAL_SECONDS: Final = 0.01
@@ -52,7 +53,7 @@ class _Start:
 
 def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) -> None:
     """Start or heal every process and return when all are ready. The caller holds the directory's lock."""
-    start = _Start(layout, report, load(layout).endpoints)
+    start = _Start(layout, report, _known(layout, report))
     cluster_new = not (layout.postgres / "data").exists()
     broker = _nats_part(start)
     _ensure(start, broker)  # it boots while the cluster is made
@@ -77,6 +78,15 @@ def stopping(name: str) -> tuple[signal.Signals, float]:
     if name == nats.NAME:
         return signal.SIGTERM, nats.STOP_SECONDS
     return signal.SIGTERM, service.STOP_SECONDS
+
+
+def _known(layout: Layout, report: OnProgress) -> Mapping[str, Endpoint]:
+    """Return what is remembered; of a damaged file nothing: what runs is then started again at new addresses."""
+    try:
+        return load(layout).endpoints
+    except QmtlError as error:
+        report(Progress(ADDRESSES, Phase.MADE_ANEW, error.message))
+        return {}
 
 
 def _nats_part(start: _Start) -> _Part:

@@ -14,6 +14,8 @@ from typing import Any, Final
 from qmtl_foundation.errors import QmtlError, Reason
 
 SCHEMA: Final = "qmtl.stack/1"
+MAX_PORT: Final = 65_535
+SETTING: Final = "QMTL_STATE_DIR"
 STATE_DIR_OF_ROOT: Final = Path("/var/lib/qmtl")  # PostgreSQL's account may pass through it, unlike /root
 
 
@@ -47,9 +49,12 @@ class Layout:
         return self.root / "logs" / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folders."""
-        for folder in (self.root, self.root / "run", self.root / "logs"):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make the folders. Raises QmtlError(NOT_CONFIGURED) where that is not possible."""
+        try:
+            for folder in (self.root, self.root / "run", self.root / "logs"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.root, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +95,19 @@ def gateway_address(state_dir: Path) -> str:
 
 
 def load(layout: Layout) -> StackState:
-    """Read ``stack.json``; a directory without one has an empty state."""
+    """Read ``stack.json``; a directory without one has an empty state.
+
+    Raises QmtlError(NOT_CONFIGURED) for a damaged file: the addresses are lost, and no answer would be true.
+    """
     try:
-        return _from_document(json.loads(layout.state_file.read_text()))
-    except FileNotFoundError:
+        return _from_document(json.loads(layout.state_file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
         return StackState()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise QmtlError(
             Reason.NOT_CONFIGURED,
-            f"{layout.state_file} cannot be read ({error}): remove it; it holds addresses only, the data is kept",
+            f"{layout.state_file} is damaged ({error}): "
+            "`qmtl up` makes it anew; it holds addresses only, the data is kept",
             metadata={"path": str(layout.state_file)},
         ) from error
 
@@ -113,8 +122,15 @@ def save(layout: Layout, state: StackState) -> None:
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Keep every other ``up`` and ``down`` of this directory waiting; the lock ends with the process that holds it."""
-    with (layout.root / "lock").open("w") as lock:
+    """Keep every other ``up`` and ``down`` of this directory waiting; the lock ends with the process that holds it.
+
+    Raises QmtlError(NOT_CONFIGURED) for a directory that may not be written to.
+    """
+    try:
+        lock = (layout.root / "lock").open("w")
+    except OSError as error:
+        raise _unusable(layout.root, error) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -123,4 +139,21 @@ def _from_document(document: Mapping[str, Any]) -> StackState:
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
     endpoints = {name: Endpoint(**values) for name, values in document["endpoints"].items()}
+    for name, endpoint in endpoints.items():
+        if not (_is_address(endpoint.address) and _is_address(endpoint.metrics_address)):
+            raise ValueError(f"{name} has no valid address")
     return StackState(endpoints, {str(name): str(version) for name, version in document["versions"].items()})
+
+
+def _is_address(text: str) -> bool:
+    """Accept a URL, host:port, and the empty address of what has none."""
+    return "://" in text or not text or 0 < int(text.rpartition(":")[2]) <= MAX_PORT
+
+
+def _unusable(root: Path, error: OSError) -> QmtlError:
+    return QmtlError(
+        Reason.NOT_CONFIGURED,
+        f"state directory {root} cannot be used ({error.strerror}: {error.filename}): choose another by --state-dir "
+        f"or {SETTING}",
+        metadata={"state_dir": str(root), "setting": SETTING, "error": str(error)},
+    )

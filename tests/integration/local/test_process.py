@@ -42,6 +42,23 @@ def test_process_is_no_child_of_its_starter(tmp_path: Path) -> None:
     stop(child, signal.SIGTERM, GRACE_SECONDS)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"boot\n1 (x) S " + b"? " * 20 + b"\n"])
+def test_process_of_a_damaged_record_is_found_while_it_runs(tmp_path: Path, damage: bytes) -> None:
+    child = start(tmp_path, "/bin/sleep", "60")
+    (tmp_path / "record").write_bytes(damage)
+    assert recall(tmp_path / "record") == child
+    stop(child, signal.SIGTERM, GRACE_SECONDS)
+    wait_until(lambda: recall(tmp_path / "record") is None)
+
+
+def test_damaged_exit_note_leaves_the_process_known(tmp_path: Path) -> None:
+    child = start(tmp_path, "/bin/sleep", "60")
+    with (tmp_path / "record").open("ab") as record:
+        record.write(b"\xff\xfe\n")
+    assert recall(tmp_path / "record") == child
+    stop(child, signal.SIGTERM, GRACE_SECONDS)
+
+
 @pytest.mark.parametrize(
     ("script", "end"),
     [

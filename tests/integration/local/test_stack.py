@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -208,15 +207,82 @@ def test_lost_state_file_is_made_again_with_the_living_processes_stopped_first(l
     assert running <= set(pids(second).values())
 
 
-def test_unreadable_state_file_is_refused_with_the_mend_but_the_stack_stops(lasting_dir: Path) -> None:
-    down(lasting_dir)
-    up(lasting_dir, services=())
-    Layout(lasting_dir).state_file.write_text(json.dumps({"schema": "other"}))
-    with pytest.raises(QmtlError, match="remove it") as refused:
+def test_damaged_state_file_is_told_by_status_and_made_anew_by_up(lasting_dir: Path) -> None:
+    up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).state_file.write_bytes(b"\xff\xfe")
+    with pytest.raises(QmtlError, match=r"stack\.json is damaged .*`qmtl up` makes it anew") as refused:
         status(lasting_dir)
     assert refused.value.reason is Reason.NOT_CONFIGURED
-    assert [step.name for step in down(lasting_dir)] == ["nats", "postgres"]
+    seen: list[Progress] = []
+    assert up(lasting_dir, seen.append, services=stand_ins()).healthy
+    assert (seen[0].name, seen[0].phase) == ("addresses", Phase.MADE_ANEW)
+
+
+def test_stack_with_a_damaged_state_file_stops(lasting_dir: Path) -> None:
+    up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).state_file.write_text("")
+    assert {step.name for step in down(lasting_dir)} == set(NAMES)
     Layout(lasting_dir).state_file.unlink()
+
+
+def test_status_of_a_stack_whose_state_file_is_lost_is_unhealthy(lasting_dir: Path) -> None:
+    up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).state_file.unlink()
+    assert by_name(status(lasting_dir))["nats"].health is Health.UNHEALTHY
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe", b"boot\nnot (a) S number of a line of proc 1 2 3 4 5 6 7 8 9 10 11 12 13\n"]
+)
+def test_damaged_record_of_a_dead_process_counts_as_none(lasting_dir: Path, damage: bytes) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    kill(pids(first)["postgres"])
+    Layout(lasting_dir).record("postgres").write_bytes(damage)
+    assert by_name(status(lasting_dir))["postgres"].health is Health.STOPPED
+    assert up(lasting_dir, services=stand_ins()).healthy
+
+
+def test_process_with_a_damaged_record_is_neither_lost_nor_started_twice(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    Layout(lasting_dir).record("nats").write_bytes(b"\xff\xfe")
+    assert status(lasting_dir).healthy
+    assert pids(up(lasting_dir, services=stand_ins())) == pids(first)
+    assert "nats" in {step.name for step in down(lasting_dir) if step.phase is Phase.STOPPED}
+
+
+def test_stopped_postgres_is_unhealthy_though_its_file_says_ready(lasting_dir: Path) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    os.kill(pids(first)["postgres"], signal.SIGSTOP)
+    try:
+        assert by_name(status(lasting_dir))["postgres"].health is Health.UNHEALTHY
+    finally:
+        os.kill(pids(first)["postgres"], signal.SIGCONT)
+    assert status(lasting_dir).healthy
+
+
+def test_asking_postgres_leaves_no_complaint_in_its_log(state_dir: Path) -> None:
+    up(state_dir, services=())
+    assert status(state_dir).healthy
+    assert not [line for line in logs(state_dir, "postgres") if "client" in line or "packet" in line]
+
+
+def test_directory_with_blanks_and_accents_works(state_dir: Path) -> None:
+    named = state_dir / "été à Séoul 서울"
+    state_dir.chmod(0o755)
+    try:
+        assert up(named, services=()).healthy
+    finally:
+        down(named)
+
+
+@pytest.mark.parametrize("place", ["/proc/qmtl", "/dev/null", "/dev/null/inside", __file__])
+def test_directory_that_cannot_be_made_is_refused_naming_it_and_its_setting(place: str) -> None:
+    with pytest.raises(QmtlError, match=f"{place} cannot be used .*QMTL_STATE_DIR") as refused:
+        up(Path(place), services=())
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert refused.value.metadata["state_dir"] == place
+    assert status(Path(place)).processes == ()
+    assert down(Path(place)) == ()
 
 
 def test_logs_of_an_unknown_process_names_the_known(lasting_dir: Path) -> None:

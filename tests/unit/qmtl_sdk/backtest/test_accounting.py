@@ -44,6 +44,29 @@ def test_target_of_the_last_bar_is_never_filled_at_the_next_open() -> None:
     assert len(result.fills) == 0
 
 
+@pytest.mark.parametrize("fill", list(Fill))
+def test_bar_without_a_close_is_marked_at_its_open_whatever_the_fill(fill: Fill) -> None:
+    prices = panel([[10.0], [10.0], [NAN], [20.0]], [[10.0], [10.0], [20.0], [20.0]])
+    result = account(prices, one([1.0] * 4), ExecutionModel(fill=fill, initial_cash=1_000.0))
+    np.testing.assert_allclose(result.equity, [1_000.0, 1_000.0, 2_000.0, 2_000.0])
+
+
+def test_fill_at_the_close_waits_over_a_bar_that_has_only_an_open() -> None:
+    prices = panel([[10.0], [NAN], [40.0]], [[10.0], [20.0], [30.0]])
+    result = account(prices, one([NAN, 1.0, 1.0]), ExecutionModel(fill=Fill.CLOSE, initial_cash=1_000.0))
+    assert (result.fills.bar.tolist(), result.fills.price.tolist()) == ([2], [40.0])
+
+
+def test_symbol_with_a_last_open_is_delisted_at_the_same_bar_whatever_the_fill() -> None:
+    prices = panel(
+        [[10.0, 1.0], [10.0, 1.0], [NAN, 1.0], [NAN, 1.0]], [[10.0, 1.0], [10.0, 1.0], [8.0, 1.0], [NAN, 1.0]]
+    )
+    targets = np.array([[1.0, 0.0]] * 4)
+    for fill in Fill:
+        result = account(prices, targets, ExecutionModel(fill=fill, initial_cash=1_000.0))
+        assert (result.fills.bar.tolist()[-1], result.fills.price.tolist()[-1]) == (3, 8.0)
+
+
 def test_null_target_holds_the_position_and_zero_is_flat() -> None:
     prices = panel([[10.0], [20.0], [5.0], [10.0]])
     result = account(prices, one([1.0, NAN, NAN, 0.0]), ExecutionModel(fill=Fill.CLOSE, initial_cash=100.0))
