@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import linecache
 from collections.abc import Callable
@@ -296,3 +297,14 @@ def test_a_function_of_a_notebook_cell_is_hashed_from_the_cell() -> None:
         exec(compile(source, name, "exec"), namespace)  # noqa: S102  # as a kernel does
         assert code_hash(namespace["compute"]) == code_hash(namespace["compute"])  # type: ignore[arg-type]  # a function
         del linecache.cache[name]
+
+
+def test_a_cell_compiled_statement_by_statement_is_what_its_source_says() -> None:
+    name = "<ipython-input-7>"
+    source = "import polars as pl\ndef compute(view):\n    return pl.col('close') > pl.col('close').shift(1)\n"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for statement in ast.parse(source).body:
+        exec(compile(ast.Module([statement], []), name, "exec"), namespace)  # noqa: S102  # as IPython does
+    assert code_hash(namespace["compute"]).startswith("blake3:")  # type: ignore[arg-type]  # a function
+    del linecache.cache[name]
