@@ -16,6 +16,7 @@ from qmtl_foundation.identity import Json
 from qmtl_sdk.proofs.agreement import seed_of, text_of
 from qmtl_sdk.proofs.model import Budget, Finding, FindingKind, Proof, ProofStatus
 from qmtl_sdk.strategy.fold import run_fold
+from qmtl_sdk.strategy.function import cut
 from qmtl_sdk.strategy.node import Node
 from qmtl_sdk.strategy.state import FoldState, canonical_state
 from qmtl_sdk.strategy.values import Value
@@ -59,12 +60,17 @@ def _step(node: Node, view: View, full: Value, snapshots: list[Snapshots], bar: 
                 node, view, bar, index, text_of(expected[index], full.kind), text_of(got[index], value.kind)
             )
         if states[0][symbol] != states[1][symbol]:
-            return _finding(node, view, bar, index, f"state {states[0][symbol]}", f"state {states[1][symbol]}")
+            return _finding(node, view, bar, index, *_shown(states, symbol))
     return None
 
 
 def _canonical(node: Node, states: Snapshots) -> dict[str, Json]:
     return {symbol: [found.bars, canonical_state(node.name, found.state)] for symbol, found in states.items()}
+
+
+def _shown(states: list[dict[str, Json]], symbol: str) -> tuple[str, str]:
+    one, other = (cut(f"state {found[symbol]}") for found in states)
+    return one, other
 
 
 def _finding(node: Node, view: View, bar: int, symbol: int, expected: str, got: str) -> Finding:

@@ -4,6 +4,8 @@
 2. Every bar (beyond the budget: bars where the target changes, the last, a seeded sample) is computed from its window.
 3. Where they differ, the node is computed from the whole past of the bar. Not the value of the whole history:
    look-ahead. The same value: the window is too short, unless the difference is a tie of rounding (agreement.py).
+4. On a few bars also floats that agree are computed from the whole past, which differs by the last bits at most: a
+   window may differ by the tolerance, and a later comparison would read the future from that.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from qmtl_sdk.strategy.values import FloatArray, TimeArray, Value, ValueKind
 from qmtl_sdk.strategy.view import View
 
 CHUNK_BARS: Final = 8192  # compared at once, so that an early finding ends the proof early
+LAST_DIGITS: Final = 1e-13  # relative; what a Fourier transform's rounding stays below
+LAST_DIGIT_BARS: Final = 8  # bars compared to their last digits: each costs a run over its whole past
 MAX_SHORT: Final = 64  # bars with a too short window after which the search for look-ahead ends
 
 Bars = NDArray[np.int64]
@@ -38,6 +42,8 @@ def prove_function(node: Node, view: View, full: Value, changed_at: TimeArray | 
     bars = proof.chosen_bars(changed_at)
     if not proof.findings:
         proof.check_windows(bars)
+    if not proof.findings:
+        proof.check_last_digits(bars)
     status = ProofStatus.FAILED if proof.findings else ProofStatus.PASSED
     total = max(0, len(full.data) - node.period + 1)
     return Proof(node.node_id, node.name, status, tuple(proof.findings), proof.checked, total, proof.ties)
@@ -116,6 +122,18 @@ class _WindowProof:
                     return
             self.checked += len(some)
 
+    def check_last_digits(self, bars: Bars) -> None:
+        """Compare some bars of floats with their whole past, beyond the tolerance."""
+        if self.full.kind is not ValueKind.FLOAT or not len(bars):
+            return
+        random = np.random.default_rng(seed_of(self.node))
+        for bar in np.sort(random.choice(bars, min(LAST_DIGIT_BARS, len(bars)), replace=False)).tolist():
+            past = self._window(bar, 0)
+            ahead = ~(self._agrees(bar, past, LAST_DIGITS) | self._rounded(bar, past, LAST_DIGITS))
+            if ahead.any():
+                self._find(FindingKind.LOOK_AHEAD, bar, int(np.argmax(ahead)), past)
+                return
+
     def _differing(self, bars: Bars) -> Iterator[tuple[int, int, _Outcome]]:
         """Yield position, bar and outcome of each window that differs from the whole history."""
         stacked = self.stacked(bars) if self.stacked is not None else None
@@ -168,12 +186,13 @@ class _WindowProof:
             return _Outcome(np.full(self.expected.shape[1], np.nan), self.full.kind, error.message)
         return _Outcome(value.numbers()[-1], value.kind)
 
-    def _agrees(self, bar: int, got: _Outcome) -> NDArray[np.bool_]:
+    def _agrees(self, bar: int, got: _Outcome, tolerance: float | None = None) -> NDArray[np.bool_]:
         if got.error:
             return np.zeros(len(got.numbers), dtype=bool)
-        return agree(self.expected[bar], got.numbers, self.full.kind, self.node.tolerance)
+        limit = self.node.tolerance if tolerance is None else tolerance
+        return agree(self.expected[bar], got.numbers, self.full.kind, limit)
 
-    def _rounded(self, bar: int, got: _Outcome) -> NDArray[np.bool_]:
+    def _rounded(self, bar: int, got: _Outcome, tolerance: float | None = None) -> NDArray[np.bool_]:
         """Return bool [S]: floats that differ by rounding only, relative to the node's usual size.
 
         A Fourier transform rounds by the size of all its values, also where the one in question is near zero.
@@ -181,7 +200,8 @@ class _WindowProof:
         """
         if got.error or got.kind is not ValueKind.FLOAT or self.full.kind is not ValueKind.FLOAT:
             return np.zeros(len(got.numbers), dtype=bool)
-        near: NDArray[np.bool_] = np.abs(self.expected[bar] - got.numbers) <= self.node.tolerance * self.usual_size
+        limit = self.node.tolerance if tolerance is None else tolerance
+        near: NDArray[np.bool_] = np.abs(self.expected[bar] - got.numbers) <= limit * self.usual_size
         return near
 
     @cached_property
@@ -200,9 +220,15 @@ class _WindowProof:
         message = _SENTENCES[kind].format(
             node=self.node.name, when=when, symbol=name, expected=expected, got=found, period=self.node.period
         )
+        if kind is FindingKind.LOOK_AHEAD and self.full.kind is not ValueKind.FLOAT:
+            message += _LAST_BITS
         self.findings.append(Finding(kind, self.node.name, self.node.node_id, when, name, expected, found, message))
 
 
+# No tie of rounding is let pass here: close - round(close, 2) + 1e-12 * tomorrow > 0 is such a tie on every bar.
+_LAST_BITS: Final = (
+    "; where only last bits differ, as of a Fourier transform over the whole history, round before comparing"
+)
 _SENTENCES: Final = {
     FindingKind.LOOK_AHEAD: (
         "node {node!r} looks ahead at {when} for {symbol}: {expected} with the whole history, {got} with the past "

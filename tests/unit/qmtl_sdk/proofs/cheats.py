@@ -199,6 +199,28 @@ def spiked_look_ahead(view: Any) -> np.ndarray:
     return ahead
 
 
+def fourier_crossover(view: Any) -> np.ndarray:
+    """Compare with the average by a Fourier transform, which rounds differently on every bar that stands still."""
+    return np.nan_to_num(close_of(view)) > smoothed_by_fourier(view)
+
+
+def rounded_fourier_crossover(view: Any) -> np.ndarray:
+    """Compare with it rounded."""
+    return np.round(np.nan_to_num(close_of(view)), 6) > np.round(smoothed_by_fourier(view), 6)
+
+
+def look_ahead_at_a_tie(view: Any) -> np.ndarray:
+    """Let tomorrow decide a comparison that hangs on the last bits on every bar."""
+    close = close_of(view)
+    return close - np.round(close, 2) + 1e-12 * np.sign(change_ahead(close)) > 0
+
+
+def look_ahead_below_the_tolerance(view: Any) -> np.ndarray:
+    """Hide tomorrow's sign in digits that a window may get wrong."""
+    close = close_of(view)
+    return close * (1 + 1e-10 * np.sign(change_ahead(close)))
+
+
 def pandas_deviation(view: Any) -> np.ndarray:
     """Take the deviation that pandas accumulates over the whole history."""
     return pd.Series(close_of(view)).rolling(20).std().to_numpy()

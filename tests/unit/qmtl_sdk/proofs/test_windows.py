@@ -216,3 +216,27 @@ def test_a_function_that_accumulates_over_the_history_is_told_the_mend(
         "where the function accumulates over the whole history (as pandas' rolling variance does), "
         "compute each window by itself"
     )
+
+
+def test_look_ahead_hidden_in_a_tie_of_rounding_is_found(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    close = np.round(walk(700, whole=True), 2)
+    (finding,) = prove_on(Node(cheats.look_ahead_at_a_tie, bars, period=2), close).findings
+    assert finding.kind is FindingKind.LOOK_AHEAD
+
+
+def test_a_comparison_of_last_bits_is_told_the_mend_which_mends_it(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    (finding,) = prove_on(Node(cheats.fourier_crossover, bars, period=10), walk(700)).findings
+    assert finding.message.endswith("round before comparing")
+    assert prove_on(Node(cheats.rounded_fourier_crossover, bars, period=10), walk(700)).status is ProofStatus.PASSED
+
+
+def test_look_ahead_below_the_tolerance_is_found(
+    cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
+) -> None:
+    node = Node(cheats.look_ahead_below_the_tolerance, bars, period=2)
+    (finding,) = prove_on(node, walk(700, whole=True)).findings
+    assert finding.kind is FindingKind.LOOK_AHEAD
