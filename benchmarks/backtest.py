@@ -32,10 +32,8 @@ def run() -> Findings:
     warnings.filterwarnings("ignore", module="vectorbt")
     engines = {name: engine for name, engine in ENGINES.items() if engine != "rust" or find_spec("vectorbt_rust")}
     lines = [*_one_symbol(FIXED_BARS, engines), *_one_symbol(LONG_BARS, engines), *_sweep(engines), *_symbols(engines)]
-    notes = [
-        "One symbol at weight 1: NumPy and QMTL agree on equity to 1e-9, checked in the run; with vectorbt, "
-        "`tests/unit/qmtl_sdk/backtest` compares.",
-    ]
+    checked = "One symbol at weight 1: NumPy and QMTL agree on equity to 1e-9, checked in the run"
+    notes = [f"{checked}; with vectorbt, `tests/unit/qmtl_sdk/backtest` compares."]
     if len(engines) < len(ENGINES):
         notes.append("vectorbt's Rust engine (`vectorbt[rust]`) is not installed.")
     return Findings(tuple(lines), tuple(notes))

@@ -61,8 +61,8 @@ def _parsed(text: str, flags: int) -> _Source:
             first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
             functions.setdefault(first, []).append(node)
     codes: dict[int, list[CodeType]] = {}
-    # A notebook compiles each statement of a cell by itself, and the compiler emits other instructions for names that are
-    # imported in the same unit: both are what the source says.
+    # A notebook compiles each statement of a cell by itself, and the compiler emits other instructions for names that
+    # are imported in the same unit: both are what the source says.
     units: list[ast.Module | str] = [text, *(ast.Module([statement], []) for statement in tree.body)]
     for unit in units:
         for code in _codes(compile(unit, "<source>", "exec", flags=flags, dont_inherit=True)):
