@@ -173,7 +173,6 @@ async def test_a_gateway_killed_after_its_answers_ends_each_submission_once(stac
         assert {each.state for each in found} == {READY}
         again = [desk.submissions.Submit(order).submission for order in orders]
         assert [each.submission_id for each in again] == [each.submission_id for each in accepted]
-        assert world_status(desk, world).trials == len(orders)
     count = "SELECT count(*) FROM dagmgr.strategy_version WHERE world = $1"
     assert await rows(healed, count, world) == len(orders)
     await await_empty_ingest(healed)
