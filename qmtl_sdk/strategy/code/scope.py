@@ -146,7 +146,7 @@ class _Finder:
             self._plain(node, scope)
 
     def _plain(self, node: ast.AST, scope: _Scope) -> None:
-        if isinstance(node, ast.Constant):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
             self._note(refuse_clock_text, node.value)
         elif isinstance(node, ast.MatchClass):
             for name in node.kwd_attrs:

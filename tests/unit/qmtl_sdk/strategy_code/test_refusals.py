@@ -166,7 +166,7 @@ def test_lambdas_that_cannot_be_told_apart_are_refused() -> None:
             "lru_cache",
         ),
         (
-            "import functools\nclass K:\n @functools.cached_property\n def s(self): return {}\ndef compute(v): return K",
+            "import functools\nclass K:\n @functools.cached_property\n def s(self): pass\ndef compute(v): return K",
             "K.s",
         ),
         ("def compute(view): return getattr(view, '__glo' 'bals__')", "__globals__"),
