@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from qmtl_foundation.identity import CODE_CONTEXT, Json, NoCanonicalFormError, canonical_json, content_id
 from qmtl_sdk.strategy.code.errors import CodeIdentityError
+from qmtl_sdk.strategy.code.escapes import refuse_by_name, refuse_clock_text
 from qmtl_sdk.strategy.code.members import class_parts, function_attributes, member_attributes
 from qmtl_sdk.strategy.code.origin import code_file, is_library, module_file, qualified_name, refuse_unfollowable
 from qmtl_sdk.strategy.code.scope import Imported, Use, first_parameter, outside
@@ -31,6 +32,7 @@ from qmtl_sdk.strategy.code.values import artifact_form, no_canonical_form, plai
 SCHEMA: Final = "qmtl.code/1"
 # A longer captured container is data: it belongs in a stream or an artifact, where proofs and fingerprints see it.
 MAX_CAPTURED_ITEMS: Final = 1024
+MAX_CAPTURED_BITS: Final = 128  # of an integer; a longer one is a series of bits
 
 # Of a class: what the interpreter writes there, differing between versions.
 _DATACLASS_FLAGS: Final = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
@@ -73,6 +75,7 @@ class _Walk:
         form = plain_form(value) or artifact_form(value)
         if form is not None:
             self._refuse_bulk(value, where)
+            refuse_clock_text(value)
             return ["value", form]
         for kinds, write in self._writers():
             if isinstance(value, kinds):
@@ -132,6 +135,10 @@ class _Walk:
             problem = f"has {size} items, more than the {MAX_CAPTURED_ITEMS} that count as a constant"
             mend = "pass it as a StreamInput or a registered artifact"
             raise CodeIdentityError(f"captured value {where!r}", problem, mend)
+        if type(value) is int and value.bit_length() > MAX_CAPTURED_BITS:
+            problem = f"has {value.bit_length()} bits, more than the {MAX_CAPTURED_BITS} that count as a number"
+            mend = "pass it as a StreamInput or a registered artifact"
+            raise CodeIdentityError(f"captured value {where!r}", problem, mend)
 
     # ---- functions
 
@@ -160,6 +167,8 @@ class _Walk:
         return self._define(function, owner, where, lambda: self._function_definition(function, owner))
 
     def _builtin(self, value: BuiltinFunctionType, where: str) -> Json:
+        if where != value.__name__:  # under its own name, scope.py sees what it is called with
+            refuse_by_name(value.__name__)
         qualified = qualified_name(value, where) or f"{value.__module__}.{value.__qualname__}"
         if value.__self__ is None or isinstance(value.__self__, ModuleType):
             return _library(qualified, where)
@@ -192,6 +201,8 @@ class _Walk:
             else:
                 value = self._resolve(function, name, taken.imports)
                 meanings.update(self._meanings(value, names[name]))
+        for refusal in taken.refusals:
+            raise refusal
         return [
             "function",
             normal_tree(tree),
@@ -246,6 +257,9 @@ class _Walk:
         path, rest = use.name, list(use.attributes)
         while rest:
             name = rest.pop(0)
+            if module is builtins:
+                mend = "call what you need by its name"
+                raise CodeIdentityError(f"name {path!r}", "is the module builtins", mend)
             child = vars(module).get(name, sys.modules.get(f"{module.__name__}.{name}"))
             if not isinstance(child, ModuleType):
                 return self._leaf(module, (path, name, *rest), child)

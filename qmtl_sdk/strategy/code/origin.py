@@ -19,7 +19,13 @@ _INSTALL_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _CLOCK: Final = "take the time from the view's timestamps"
 _RANDOM: Final = "draw it outside, and pass it as a StreamInput or as a captured number"
 _WORLD: Final = "pass what it reads as a StreamInput, a captured constant or a registered artifact"
+_STATE: Final = "compute it again, or keep state in a fold node: a function of a node remembers nothing"
 _DYNAMIC: Final = "call what you need by its name"
+# Of pyarrow: what opens files.
+_ARROW_READERS: Final = (
+    *("OSFile", "PythonFile", "csv", "dataset", "feather", "flight", "fs", "input_stream", "ipc", "json"),
+    *("memory_map", "MemoryMappedFile", "orc", "output_stream", "parquet"),
+)
 
 # Qualified names, each with all that is under it, that would make a value depend on something without an identity.
 _REFUSED: Final[dict[str, str]] = {
@@ -38,9 +44,27 @@ _REFUSED: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("builtins.setattr", "builtins.delattr", "importlib", "runpy", "inspect", "gc", "ctypes"), _DYNAMIC
     ),
+    **dict.fromkeys(("codecs.open", "dbm", "fcntl", "ftplib", "linecache", "pkgutil", "selectors", "smtplib"), _WORLD),
+    **dict.fromkeys(("_socket", "_sqlite3", "ssl", "telnetlib", "tokenize", "tracemalloc", "zipimport"), _WORLD),
+    **dict.fromkeys(("bz2", "gzip", "lzma", "tarfile", "zipfile"), _WORLD),
+    **dict.fromkeys(("numpy.DataSource", "numpy.lib.npyio", "numpy.lib.format", "numpy.ctypeslib"), _WORLD),
+    **dict.fromkeys(("numpy.fromregex", "numpy.save", "numpy.savetxt", "numpy.savez"), _WORLD),
+    **dict.fromkeys(("pandas.HDFStore", "pandas.ExcelFile", "polars.SQLContext", "scipy.io"), _WORLD),
+    **dict.fromkeys((f"pyarrow.{name}" for name in _ARROW_READERS), _WORLD),
+    **dict.fromkeys(("pandas.Timestamp.utcnow", "pandas.Period.now"), _CLOCK),
+    **dict.fromkeys(("_asyncio", "_contextvars", "_queue", "_thread", "_weakref", "_weakrefset"), _STATE),
+    **dict.fromkeys(("asyncio", "atexit", "concurrent", "contextvars", "logging", "multiprocessing"), _STATE),
+    **dict.fromkeys(("queue", "sched", "signal", "threading", "warnings.filters", "weakref"), _STATE),
+    **dict.fromkeys(("functools.cache", "functools.cached_property", "functools.lru_cache"), _STATE),
+    **dict.fromkeys(("functools._lru_cache_wrapper", "functools.singledispatch"), _STATE),
+    **dict.fromkeys(("decimal.getcontext", "decimal.setcontext", "polars.Config", "pandas.options"), _STATE),
+    **dict.fromkeys(("_frozen_importlib", "_imp", "_operator.attrgetter", "code", "codeop", "dis"), _DYNAMIC),
+    **dict.fromkeys(("operator.attrgetter", "operator.methodcaller", "pydoc", "traceback"), _DYNAMIC),
+    **dict.fromkeys(("types.CodeType", "types.FunctionType", "types.FrameType"), _DYNAMIC),
     **dict.fromkeys(("builtins.id", "builtins.hash"), "both differ from process to process; compare values instead"),
 }
-_READERS: Final = frozenset({"pandas", "polars", "pyarrow"})  # their read_* and scan_* functions
+_READERS: Final = frozenset({"pandas", "polars", "pyarrow"})
+_READS: Final = ("read_", "scan_", "sink_", "write_", "deserialize")
 
 
 def is_library(module: str, file: str | None, home: str) -> bool:
@@ -100,7 +124,7 @@ def refuse_unfollowable(qualified: str, subject: str) -> None:
         mend = _REFUSED.get(".".join(parts[:length]))
         if mend is not None:
             raise CodeIdentityError(subject, f"({qualified}) is not deterministic or cannot be followed", mend)
-    if parts[0] in _READERS and any(part.startswith(("read_", "scan_")) for part in parts[1:]):
+    if parts[0] in _READERS and any(part.startswith(_READS) for part in parts[1:]):
         raise CodeIdentityError(subject, f"({qualified}) reads data past the node's inputs", _WORLD)
 
 

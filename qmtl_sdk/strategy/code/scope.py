@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from qmtl_sdk.strategy.code.errors import CodeIdentityError
-
-# Attributes that lead out of what can be followed.
-_ESCAPES: Final = frozenset(
-    {
-        "__builtins__",
-        "__class__",
-        "__closure__",
-        "__code__",
-        "__dict__",
-        "__getattribute__",
-        "__globals__",
-        "__import__",
-        "__loader__",
-        "__spec__",
-        "__subclasses__",
-        "f_globals",
-        "f_locals",
-        "gi_frame",
-        "tb_frame",
-    }
+from qmtl_sdk.strategy.code.escapes import (
+    is_named_access,
+    named_attribute,
+    refuse_by_name,
+    refuse_clock_text,
+    refuse_escape,
+    refuse_outward,
 )
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_CONSTRUCTORS: Final = frozenset({"__init__", "__post_init__"})
 _TYPE_ONLY: Final = frozenset({"annotation", "returns", "type_params", "type_comment"})
 
 
@@ -58,10 +46,15 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Hold all that a function takes from outside: its uses, and the imports in its own body."""
+    """Hold all that a function takes from outside: its uses, and the imports in its own body.
+
+    ``refusals``: what it does to objects whose origin the source does not tell; raise them once names are resolved,
+    so that a more precise refusal comes first.
+    """
 
     uses: tuple[Use, ...]
     imports: dict[str, Imported]
+    refusals: tuple[CodeIdentityError, ...] = ()
 
 
 def outside(tree: ast.AST, receiver: str | None = None) -> Outside:
@@ -70,12 +63,13 @@ def outside(tree: ast.AST, receiver: str | None = None) -> Outside:
     Raises CodeIdentityError for ``global``, for a class in the body, and for attributes that lead out of what can be
     followed. The tree's own defaults, decorators and annotations are not looked at: they ran before the function.
     """
-    finder = _Finder()
+    finder = _Finder(getattr(tree, "name", ""))
     scope = _Scope()
     finder.enter(tree, scope)
     bound = scope.bound - scope.outer - {receiver}
+    finder.refuse_local(scope, bound - set(finder.imports))
     uses = tuple(dict.fromkeys(use for use in scope.uses if use.name not in bound))
-    return Outside(uses, finder.imports)
+    return Outside(uses, finder.imports, tuple(finder.refusals))
 
 
 def first_parameter(tree: ast.AST) -> str | None:
@@ -97,8 +91,26 @@ class _Scope:
 class _Finder:
     """Walk one function; ``imports`` collects what the import statements in it bind."""
 
-    def __init__(self) -> None:
+    def __init__(self, holder: str) -> None:
         self.imports: dict[str, Imported] = {}
+        self.refusals: list[CodeIdentityError] = []
+        self._holder = holder
+
+    def _note(self, check: Callable[[str], None], name: str) -> None:
+        try:
+            check(name)
+        except CodeIdentityError as refusal:
+            self.refusals.append(refusal)
+
+    def refuse_local(self, scope: _Scope, bound: set[str]) -> None:
+        """Refuse what the uses of local names do, where the name may stand for any object, a captured one too."""
+        for use in scope.uses:
+            if use.name not in bound:
+                continue
+            for attribute in use.attributes:
+                self._note(refuse_outward, attribute)
+            if use.stored and use.attributes and self._holder not in _CONSTRUCTORS:
+                self._note(_refuse_attribute_store, ".".join((use.name, *use.attributes)))
 
     def enter(self, tree: ast.AST, scope: _Scope) -> None:
         if isinstance(tree, ast.Lambda):
@@ -119,6 +131,9 @@ class _Finder:
             self._function(node, scope)
         elif isinstance(node, _COMPREHENSIONS):
             self._comprehension(node, scope)
+        elif is_named_access(node):
+            self._named_access(node, scope)
+            self._children(node, scope, skipped="func")
         elif isinstance(node, ast.Name):
             self._name(node, scope)
         elif isinstance(node, ast.Attribute):
@@ -131,6 +146,11 @@ class _Finder:
             self._plain(node, scope)
 
     def _plain(self, node: ast.AST, scope: _Scope) -> None:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self._note(refuse_clock_text, node.value)
+        elif isinstance(node, ast.MatchClass):
+            for name in node.kwd_attrs:
+                refuse_escape(name, self._holder)
         if isinstance(node, ast.Nonlocal):
             scope.outer.update(node.names)
             scope.uses.extend(Use(name, stored=True) for name in node.names)
@@ -144,9 +164,9 @@ class _Finder:
             scope.function.bound.add(node.target.id)
         self._children(node, scope)
 
-    def _children(self, node: ast.AST, scope: _Scope) -> None:
+    def _children(self, node: ast.AST, scope: _Scope, skipped: str = "") -> None:
         for name, value in ast.iter_fields(node):
-            if name in _TYPE_ONLY:
+            if name in _TYPE_ONLY or name == skipped:
                 continue
             children = value if isinstance(value, list) else [value]
             self.visit_all((child for child in children if isinstance(child, ast.AST)), scope)
@@ -163,7 +183,7 @@ class _Finder:
             self.visit_all(node.decorator_list, scope)
         inner = _Scope()
         self.enter(node, inner)
-        _leave(inner, scope)
+        self._leave(inner, scope)
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, scope: _Scope) -> None:
         self.visit(node.generators[0].iter, scope)  # evaluated outside
@@ -175,10 +195,11 @@ class _Finder:
                 self.visit(generator.iter, inner)
         results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         self.visit_all(results, inner)
-        _leave(inner, scope)
+        self._leave(inner, scope)
 
     def _name(self, node: ast.Name, scope: _Scope) -> None:
         if isinstance(node.ctx, ast.Load):
+            self._note(refuse_by_name, node.id)
             scope.uses.append(Use(node.id))
         else:
             scope.bound.add(node.id)
@@ -186,11 +207,12 @@ class _Finder:
     def _attribute(self, node: ast.Attribute, scope: _Scope) -> None:
         chain = _chain(node)
         for name in _attribute_names(node):
-            if name in _ESCAPES:
-                mend = "a node function uses only what can be followed by name"
-                raise CodeIdentityError(f"attribute {name!r}", "leads out of what can be followed", mend)
+            refuse_escape(name, self._holder)
         if chain is None:
+            for name in _attribute_names(node):
+                self._note(refuse_outward, name)
             if not isinstance(node.ctx, ast.Load):
+                self._note(_refuse_attribute_store, node.attr)
                 self._stored_item(node, scope)
             self._children(node, scope)
             return
@@ -205,6 +227,20 @@ class _Finder:
         if isinstance(target, ast.Name):
             scope.uses.append(Use(target.id, stored=True))
 
+    def _named_access(self, node: ast.Call, scope: _Scope) -> None:
+        scope.uses.extend(Use(name.id) for name in [node.func] if isinstance(name, ast.Name))
+        name = named_attribute(node)
+        if name is None:
+            self._note(refuse_by_name, "getattr")
+        else:
+            refuse_escape(name, self._holder)
+            self._note(refuse_outward, name)
+
+    def _leave(self, inner: _Scope, scope: _Scope) -> None:
+        bound = inner.bound - inner.outer
+        self.refuse_local(inner, bound - set(self.imports))
+        scope.uses.extend(use for use in inner.uses if use.name not in bound)
+
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             if isinstance(node, ast.ImportFrom):
@@ -218,9 +254,9 @@ class _Finder:
                 raise CodeIdentityError(f"name {name!r}", "is imported twice as two things", mend)
 
 
-def _leave(inner: _Scope, scope: _Scope) -> None:
-    bound = inner.bound - inner.outer
-    scope.uses.extend(use for use in inner.uses if use.name not in bound)
+def _refuse_attribute_store(name: str) -> None:
+    mend = "make a new object instead (dataclasses.replace): what is set may outlive the call"
+    raise CodeIdentityError(f"attribute {name!r}", "is written to", mend)
 
 
 def _chain(node: ast.Attribute) -> tuple[str, tuple[str, ...]] | None:

@@ -244,7 +244,7 @@ def test_partial_nested_and_decorated_functions(load: Load) -> None:
         @doubled
         def wrapped(view): return view + 1
 
-        @functools.lru_cache(maxsize=8)
+        @numba.vectorize
         def cached(value): return value + 3
         @numba.njit
         def compiled(value): return value + 4

@@ -18,7 +18,7 @@ CARRIERS = {
         "def compute(view): return K.scale(view)"
     ),
     "a base class": "class B: _weight = {}\nclass K(B): pass\ndef compute(view): return view * K._weight",
-    "a metaclass": "class M(type): _weight = {}\nclass K(metaclass=M): pass\ndef compute(view): return view * K._weight",
+    "a metaclass": "class M(type): _weight = {}\nclass K(metaclass=M): pass\ndef compute(v): return v * K._weight",
     "a named tuple's subclass": (
         "from typing import NamedTuple\nclass B(NamedTuple):\n    x: int = 1\nclass K(B): _weight = {}\n"
         "PAIR = K()\ndef compute(view): return view * PAIR._weight"
@@ -29,7 +29,7 @@ CARRIERS = {
         "BAND = K()\ndef compute(view): return BAND.scale(view)"
     ),
     "a decorator": (
-        "def mark(c):\n    c._weight = {}\n    return c\n@mark\nclass K: pass\ndef compute(view): return view * K._weight"
+        "def mark(c):\n    c._weight = {}\n    return c\n@mark\nclass K: pass\ndef compute(v): return v * K._weight"
     ),
     "getattr": "class K: _weight = {}\ndef compute(view): return view * getattr(K, '_weight')",
     "the function": "def compute(view): return view * compute.weight\ncompute.weight = {}",

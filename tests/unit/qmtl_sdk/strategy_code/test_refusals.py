@@ -141,3 +141,41 @@ def test_lambdas_that_cannot_be_told_apart_are_refused() -> None:
     one.__code__ = blind
     assert "cannot be told from others on its line" in refusal(one)
     assert code_hash(two)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("import linecache\ndef compute(view): return linecache.getlines('a')", "linecache"),
+        ("import codecs\ndef compute(view): return codecs.open('a')", "codecs.open"),
+        ("import numpy as np\ndef compute(view): return np.lib.npyio.DataSource()", "numpy.lib.npyio"),
+        ("import numpy as np\ndef compute(view): return np.datetime64('now')", "text 'now'"),
+        ("NOW = 'now'\nimport numpy as np\ndef compute(view): return np.datetime64(NOW)", "text 'now'"),
+        ("import gzip\ndef compute(view): return gzip.open('a')", "gzip"),
+        (
+            "import polars as pl\ndef compute(view): return pl.DataFrame.deserialize('a')",
+            "polars.DataFrame.deserialize",
+        ),
+        ("import polars as pl\ndef compute(view):\n D = pl.LazyFrame\n return D.deserialize('a')", "'deserialize'"),
+        ("import logging\ndef compute(view): return logging.getLogger('a')", "logging"),
+        ("import threading\ndef compute(view): return threading.local()", "threading"),
+        ("import builtins\ndef compute(view): return builtins.len(view)", "builtins"),
+        ("import functools\n@functools.cache\ndef s(): return {}\ndef compute(view): return s()", "lru_cache"),
+        (
+            "import functools\n@functools.lru_cache(None)\ndef s(): return {}\ndef compute(view): return s()",
+            "lru_cache",
+        ),
+        (
+            "import functools\nclass K:\n @functools.cached_property\n def s(self): pass\ndef compute(v): return K",
+            "K.s",
+        ),
+        ("def compute(view): return getattr(view, '__glo' 'bals__')", "__globals__"),
+        ("def compute(view): return getattr(view, '__glo' + 'bals__')", "getattr"),
+        ("g = getattr\ndef compute(view): return g(view, 'x')", "getattr"),
+        ("def compute(view): return compute.__doc__", "__doc__"),
+        ("class K: pass\ndef compute(view):\n k = K\n k.last = view\n return k", "k.last"),
+        ("BITS = 1 << 500\ndef compute(view): return BITS & 1", "has 501 bits"),
+    ],
+)
+def test_readers_clocks_and_stores_are_named(load: Load, body: str, name: str) -> None:
+    assert name in refusal(load(body + "\n").compute)
