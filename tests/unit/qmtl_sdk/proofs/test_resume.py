@@ -30,18 +30,21 @@ def grows_in_place(state: Any, bar: Any) -> tuple[Any, float]:
 
 
 class Memory:
-    """Remember outside any state, by a way that code identity does not follow."""
+    """Remember outside any state: code identity takes a registered artifact by its id."""
 
+    artifact_id = "blake3:" + "a" * 64
     calls = 0
 
-    @classmethod
-    def next(cls) -> int:
-        cls.calls += 1
-        return cls.calls
+    def next(self) -> int:
+        self.calls += 1
+        return self.calls
+
+
+MEMORY = Memory()
 
 
 def remembers_outside(state: float, bar: Any) -> tuple[float, float]:
-    return state, bar.close + Memory.next()
+    return state, bar.close + MEMORY.next()
 
 
 class Secret:

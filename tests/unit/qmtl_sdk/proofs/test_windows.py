@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -144,10 +143,24 @@ def test_a_function_that_tells_windows_from_the_whole_run_is_found(
     assert finding.kind is FindingKind.LOOK_AHEAD
 
 
-def test_a_function_that_reads_the_clock_is_not_deterministic(bars: StreamInput, prove_on: Prove) -> None:
+class Artifact:
+    """Count its uses; code identity takes a registered artifact by its id, so that only the proof can see it."""
+
+    artifact_id = "blake3:" + "a" * 64
+    uses = 0
+
+    def drift(self) -> float:
+        """Return another number each time."""
+        self.uses += 1
+        return float(self.uses)
+
+
+ARTIFACT = Artifact()
+
+
+def test_a_function_whose_artifact_changes_is_not_deterministic(bars: StreamInput, prove_on: Prove) -> None:
     def compute(view: Any) -> np.ndarray:
-        clock = datetime  # as a value, so that code identity does not see the call
-        return view["value"].array("close") + clock.now(UTC).timestamp()
+        return view["value"].array("close") + ARTIFACT.drift()
 
     (finding,) = prove_on(Node(compute, bars, period=1)).findings
     assert (finding.kind, finding.bar) == (FindingKind.NOT_DETERMINISTIC, day(0))
