@@ -81,7 +81,7 @@ def test_a_state_without_canonical_form_is_found(bars: StreamInput, prove_on: Pr
 
 def test_a_long_state_is_cut_in_the_finding(bars: StreamInput, prove_on: Prove) -> None:
     def compute(state: tuple[int, ...], bar: Any) -> tuple[tuple[int, ...], float]:
-        return (Memory.next(),) * 1000, 1.0
+        return (MEMORY.next(),) * 1000, 1.0
 
     (finding,) = prove_on(Node(compute, bars, initial=())).findings
     assert len(finding.message) < 1000
