@@ -108,7 +108,7 @@ def command(cluster: Cluster, log: Path) -> Command:
 
 
 def ready(directory: Path, child: Child) -> bool:
-    """Tell whether the server takes connections: its pid file says so, and it admits one within 1 s."""
+    """Tell whether the server takes connections: its pid file says so, and it admits one within 3 s."""
     try:
         lines = (directory / "data" / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:

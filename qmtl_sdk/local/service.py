@@ -57,7 +57,7 @@ def command(arguments: tuple[str, ...], values: Mapping[str, str], directory: Pa
 
 
 def healthy(address: str) -> bool:
-    """Tell whether the server as a whole answers SERVING. A server that refuses or is silent for 1 s is not."""
+    """Tell whether the server as a whole answers SERVING. A server that refuses or is silent for 3 s is not."""
     import grpc  # 90 ms: only who starts or asks a stack needs it
 
     # On bytes: neither the messages nor their generated code are needed. A new channel each time: no backoff.
