@@ -90,7 +90,7 @@ class Worker:
         submission_id = message.data.decode(errors="replace")
         try:
             await self._work(submission_id, message.metadata.num_delivered)
-            await message.ack_sync()
+            await _acknowledge(message)
         except asyncio.CancelledError:
             await _put_back(message, 0.0)  # this gateway drains: another takes the submission at once
             raise

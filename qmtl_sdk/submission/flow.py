@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from qmtl_sdk.data.report import Delivery
     from qmtl_sdk.strategy.evaluate import Memo
     from qmtl_sdk.strategy.parameters import Parameter
-    from qmtl_sdk.submission.compute import Computation
     from qmtl_sdk.submission.series import Series
 
 BIND_SECONDS = 30.0  # how long a submission may stay pending before the caller is told so
@@ -95,12 +94,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """Hold what the runner made of a submission; ``computation`` is None when only returns were submitted."""
+    """Hold what the runner made of a submission, and the cached results of other contexts that it met."""
 
     series: Series
     precheck: Precheck
-    computation: Computation | None
-    cross_context_hits: int
+    cross_context_hits: int = 0
 
 
 async def submit(
@@ -298,7 +296,7 @@ def _work(
         with timings.phase(Phase.COMPUTE):
             times, values = encoding.checked_returns(wish.returns, bars.timestamps)
             sent = encoding.Series(encoding.encode_returns(times, values))
-        return Work(sent, messages.unproven(values, terms.bars_per_year), None, 0)
+        return Work(sent, messages.unproven(values, terms.bars_per_year))
     from qmtl_sdk.submission.compute import compute, library_versions
     from qmtl_sdk.submission.proving import prove_program
 
@@ -319,7 +317,7 @@ def _work(
         )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
-    return Work(sent, precheck, computed, cache.counts.cross_context)
+    return Work(sent, precheck, cache.counts.cross_context)
 
 
 def _compute_context(
