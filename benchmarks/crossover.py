@@ -90,7 +90,7 @@ def ours(made: Program, bars: Panel, rebalance: Rebalance = Rebalance.ON_CHANGE,
     values = evaluate(made.nodes, stream_inputs(made, bars, "bench"), memo)
     targets = targets_of(made, values, bars, SizingRule())
     result = account(bars, targets, ExecutionModel(fill=Fill.CLOSE, rebalance=rebalance, initial_cash=CASH))
-    return Ours(result, result.trades(), float(sharpe(result.returns, BARS_PER_YEAR)), _largest_fall(result.equity))
+    return Ours(result, result.trades(), float(sharpe(result.returns, BARS_PER_YEAR)), float(result.drawdown.max()))
 
 
 def numpy_mean(closes: Array, window: int) -> Array:

@@ -50,9 +50,10 @@ def account(prices: Panel, targets: NDArray[np.float64], model: ExecutionModel) 
         timestamps=prices.timestamps,
         symbols=prices.symbols,
         initial_cash=float(model.initial_cash),
-        returns=outcome.series[kernel.RETURNS],
+        returns=_returns(outcome.series[kernel.EQUITY], float(model.initial_cash)),
         equity=outcome.series[kernel.EQUITY],
         cash=outcome.series[kernel.CASH],
+        drawdown=outcome.series[kernel.DRAWDOWN],
         last_prices=outcome.marks,
         fills=Fills(bar.astype(np.int64), symbol.astype(np.int64), *values),
     )
@@ -63,6 +64,19 @@ def _read_only(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     view = np.ascontiguousarray(targets).view()
     view.flags.writeable = False
     return view
+
+
+def _returns(equity: NDArray[np.float64], initial_cash: float) -> NDArray[np.float64]:
+    """Return the simple returns [T]; apart from the kernel, where one division per bar doubled its time."""
+    before = np.empty_like(equity)
+    before[0], before[1:] = initial_cash, equity[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = np.divide(equity, before)
+    returns -= 1.0
+    np.maximum(returns, -1.0, out=returns)
+    if equity[-1] <= 0.0:  # ruined, which nothing undoes
+        returns[before <= 0.0] = 0.0
+    return returns
 
 
 def _rules(model: ExecutionModel) -> Rules:

@@ -56,7 +56,7 @@ FILL_COLUMNS = 5
 # Rows of the series, float64 [3, bars].
 EQUITY = 0
 CASH = 1
-RETURNS = 2
+DRAWDOWN = 2
 SERIES_ROWS = 3
 
 Floats = NDArray[np.float64]
@@ -144,7 +144,7 @@ def _simulate(
     """
     bars = len(closes)
     at_close, rebalance, drift, can_short, cash_rate, slippage, fee = rules
-    next_gone, before, ruined = _next_gone(orders, -1), cash[0], False
+    next_gone, peak, ruined = _next_gone(orders, -1), cash[0], False
     for t in range(bars):
         if t == next_gone:
             _delist(t, book, orders, cash, counts, fills, slippage, fee)
@@ -168,9 +168,9 @@ def _simulate(
         if now <= 0.0 and not ruined:
             _liquidate(t, book, orders, cash, counts, fills)
             cash[0], ruined = now, True
+        peak = max(peak, now)
         series[EQUITY, t], series[CASH, t] = now, cash[0]
-        series[RETURNS, t] = max(now / before - 1.0, -1.0) if before > 0.0 else 0.0
-        before = now
+        series[DRAWDOWN, t] = min(1.0 - now / peak, 1.0)
     return OK, bars
 
 

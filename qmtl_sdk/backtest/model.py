@@ -39,7 +39,8 @@ class BacktestResult:
 
     ``timestamps``: int64 [T], nanoseconds (UTC) of each close. ``returns``: [T], simple, the first against
     ``initial_cash``; never below -1, and 0 once nothing is left. ``equity``, ``cash``: [T], at the close.
-    ``last_prices``: [S], the last known price, NaN if there was none.
+    ``drawdown``: [T], how far the equity is below its highest so far, the initial cash counted, as a fraction in
+    [0, 1]. ``last_prices``: [S], the last known price, NaN if there was none.
     """
 
     timestamps: NDArray[np.int64]
@@ -48,6 +49,7 @@ class BacktestResult:
     returns: NDArray[np.float64]
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
+    drawdown: NDArray[np.float64]
     last_prices: NDArray[np.float64]
     fills: Fills
 

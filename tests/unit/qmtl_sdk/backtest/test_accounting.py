@@ -155,7 +155,14 @@ def test_ruin_closes_everything_and_earns_nothing_after() -> None:
     result = account(prices, one([-1.0, NAN, 1.0, -1.0]), model)
     np.testing.assert_allclose(result.equity, [100.0, -50.0, -50.0, -50.0])
     np.testing.assert_allclose(result.returns, [0.0, -1.0, 0.0, 0.0])
+    np.testing.assert_allclose(result.drawdown, [0.0, 1.0, 1.0, 1.0])
     assert result.positions[1:].tolist() == [[0.0], [0.0], [0.0]]
+
+
+def test_drawdown_is_counted_from_the_initial_cash() -> None:
+    prices = panel([[10.0], [8.0], [12.0], [9.0]])
+    model = ExecutionModel(fill=Fill.CLOSE, initial_cash=100.0)
+    np.testing.assert_allclose(account(prices, one([1.0] * 4), model).drawdown, [0.0, 0.2, 0.0, 0.25])
 
 
 def test_cash_earns_its_rate_over_the_days_that_pass() -> None:

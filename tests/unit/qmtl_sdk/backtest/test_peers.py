@@ -76,9 +76,10 @@ def by_vectorbt(prices: Panel, targets: Array, model: ExecutionModel) -> Any:
 
 
 def assert_same(ours: BacktestResult, theirs: Any) -> None:
-    """Compare equity, returns, cash, positions, fills and round trips."""
+    """Compare equity, returns, drawdown, cash, positions, fills and round trips."""
     np.testing.assert_allclose(ours.equity, theirs.value().to_numpy(), rtol=RTOL)
     np.testing.assert_allclose(ours.returns, theirs.returns().to_numpy(), rtol=RTOL, atol=1e-12)
+    np.testing.assert_allclose(ours.drawdown, -theirs.drawdown().to_numpy(), rtol=RTOL, atol=1e-12)
     np.testing.assert_allclose(ours.cash, theirs.cash().to_numpy(), rtol=RTOL, atol=1e-4)
     np.testing.assert_allclose(ours.positions, theirs.assets().to_numpy(), rtol=RTOL, atol=1e-7)
     records = theirs.orders.records
