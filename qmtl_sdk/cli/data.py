@@ -65,7 +65,8 @@ def add(
 @command
 def coverage(session: Session, preset: Preset, as_of: AsOf = None) -> None:
     """Read a preset's data and say what of it is there: per symbol, gaps, conformance, promises."""
-    from qmtl_sdk.cli.tables import key_values, percent, rows
+    from qmtl_sdk.cli.tables import key_values, rows
+    from qmtl_sdk.report.figures import percent
 
     report = _delivered(session, preset, as_of)
     document: dict[str, Any] = report.document()

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from qmtl_foundation.statistics.catalog import METRICS, Unit
+from qmtl_sdk.report.figures import ABSENT, judged, metric, number, percent
 
 Document = Mapping[str, Any]
 
@@ -21,9 +21,8 @@ SPARK_COLUMNS: Final = 24
 NARROW_SPARK_COLUMNS: Final = 16
 WIDE_COLUMNS: Final = 140  # from here on the reasons have room beside the numbers
 KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
-FRACTIONS: Final = frozenset({Unit.FRACTION, Unit.FRACTION_PER_YEAR})
 STATUS_STYLES: Final = {"valid": "green", "invalid": "yellow", "rejected": "red", "pending": "cyan"}
-ABSENT: Final = "-"
+VERSION_DIGITS: Final = 8  # of the hex digits of a version, enough to tell those of one strategy apart
 
 
 def sparkline(values: Sequence[float], columns: int = SPARK_COLUMNS) -> str:
@@ -37,33 +36,16 @@ def sparkline(values: Sequence[float], columns: int = SPARK_COLUMNS) -> str:
     return "".join(_block((value - low) / span if span else 0.0) for value in values)
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """Return a number for people: grouped, with that many decimals; small ones keep three digits that count."""
-    if value is None or not math.isfinite(value):
-        return ABSENT
-    if value and abs(value) < 10**-digits:
-        return f"{value:.3g}"
-    return f"{value:,.{digits}f}"
-
-
-def percent(fraction: float | None) -> str:
-    """Return a fraction in percent."""
-    return ABSENT if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:,.1f}%"
-
-
-def metric(name: str, value: float | None) -> str:
-    """Return a metric as its unit is read: fractions in percent, counts without decimals."""
-    unit = METRICS[name].unit if name in METRICS else Unit.RATIO
-    if unit in FRACTIONS:
-        return percent(value)
-    return number(value, 0 if unit is Unit.COUNT else 2)
+def short_version(version: str) -> str:
+    """Return the first digits of a version, without the name of the hash."""
+    return version.rpartition(":")[2][:VERSION_DIGITS] or ABSENT
 
 
 def reason(rule: Document) -> str:
     """Return why a rule failed, with the value and the limit where there are any."""
     name, value, limit = rule["rule"], rule["value"], rule["limit"]
     message = rule["message"].removeprefix(f"{name}: ")
-    numbers = [f"{word} {number(each, 4)}" for word, each in (("value", value), ("limit", limit)) if each is not None]
+    numbers = [f"{word} {judged(each)}" for word, each in (("value", value), ("limit", limit)) if each is not None]
     if any(character.isdigit() for character in message):  # it states them itself
         numbers = []
     return ": ".join(filter(None, (name, message, ", ".join(numbers))))
@@ -94,7 +76,7 @@ def rows(documents: Sequence[Document], columns: Mapping[str, str], empty: str) 
 
 @dataclass(frozen=True, slots=True)
 class StrategyTable:
-    """Draw strategies, one row each: the reasons beside them on a wide terminal, below them on a narrow one."""
+    """Draw strategies, one row each: version, curve and reasons beside them on a wide terminal, below them on a narrow one."""
 
     strategies: Sequence[Document]
 
@@ -102,6 +84,8 @@ class StrategyTable:
         wide = options.max_width >= WIDE_COLUMNS
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("strategy", overflow="fold", min_width=NARROW_SPARK_COLUMNS)
+        if wide:
+            table.add_column("version", no_wrap=True)
         for heading in ("status", "active", "weight", "score", *(name.removeprefix("max_") for name in KEY_METRICS)):
             table.add_column(heading, no_wrap=True, justify="left" if heading in ("status", "active") else "right")
         if wide:
@@ -138,7 +122,7 @@ def submission(document: Document) -> RenderableType:
         )
     ]
     lines += [Text(f"  ✗ {reason(each)}", "yellow") for each in document["violations"]]
-    lines += [Text(f"  ✗ {_finding(each)}", "red") for each in (document["precheck"] or {}).get("findings", ())]
+    lines += [Text(f"  ✗ {each['kind']}: {each['message']}", "red") for each in _further_findings(document)]
     lines.append(_facts(document))
     return Group(*lines)
 
@@ -148,6 +132,7 @@ def _facts(document: Document) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     decision, activation = document["decision"], document["activation"]
+    table.add_row("version", short_version(document["version"]))
     if decision is not None:
         table.add_row("decision", Text(f"{decision['effective_mode']} ({decision['reason']})"))
     if activation is not None:
@@ -166,8 +151,9 @@ def _facts(document: Document) -> Table:
 
 def _cells(strategy: Document, wide: bool) -> list[RenderableType]:
     name, status, curve = strategy["strategy_id"], strategy["status"], strategy["equity_curve"]
+    version = short_version(strategy["strategy_version"])
     cells: list[RenderableType] = [
-        Text(name if wide else f"{name}\n{sparkline(curve, NARROW_SPARK_COLUMNS)}"),
+        *((name, version) if wide else (f"{name}\n{version}\n{sparkline(curve, NARROW_SPARK_COLUMNS)}",)),
         Text(status, STATUS_STYLES.get(status, "")),
         Text("yes", "green") if strategy["active"] else Text("no", "dim"),
         percent(strategy["weight"]) if strategy["active"] else ABSENT,
@@ -184,10 +170,11 @@ def _why(strategy: Document) -> Text:
     return Text(f"passes every rule ({len(strategy['rules'])})" if strategy["rules"] else "not judged yet", "dim")
 
 
-def _finding(finding: Document) -> str:
-    return (
-        f"{finding['kind']} in node {finding['node']!r} at {finding['bar']} ({finding['symbol']}): {finding['message']}"
-    )
+def _further_findings(document: Document) -> Sequence[Document]:
+    """Return the findings that no violation tells; the world repeats the first one as its rule's outcome."""
+    findings: Sequence[Document] = (document["precheck"] or {}).get("findings", ())
+    told = bool(findings) and any(each["rule"] == findings[0]["kind"] for each in document["violations"])
+    return findings[1:] if told else findings
 
 
 def _block(level: float) -> str:

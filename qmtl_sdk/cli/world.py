@@ -109,7 +109,8 @@ def allocations(session: Session, world: Name) -> None:
     """Show how a world's capital is divided."""
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationSnapshot, GetAllocationsRequest
     from qmtl_sdk.cli.documents import allocations_document
-    from qmtl_sdk.cli.tables import percent, rows
+    from qmtl_sdk.cli.tables import rows
+    from qmtl_sdk.report.figures import percent
 
     request = GetAllocationsRequest(world=world)
     answer = session.ask(

@@ -6,16 +6,17 @@ from html import escape
 from typing import Final
 
 from qmtl_sdk.report.charts import chart
+from qmtl_sdk.report.figures import judged, metric, number, percent
 from qmtl_sdk.report.model import ReportRule, ReportStrategy, WorldReport
 
-SHOWN_METRICS: Final = (
-    ("sharpe", "Sharpe", "{:.2f}"),
-    ("cagr", "CAGR", "{:.1%}"),
-    ("volatility", "Volatility", "{:.1%}"),
-    ("max_drawdown", "Max drawdown", "{:.1%}"),
-    ("turnover", "Turnover / year", "{:.1f}"),
-    ("trades", "Trades", "{:.0f}"),
-)
+SHOWN_METRICS: Final = {
+    "sharpe": "Sharpe",
+    "cagr": "CAGR",
+    "volatility": "Volatility",
+    "max_drawdown": "Max drawdown",
+    "turnover": "Turnover / year",
+    "trades": "Trades",
+}
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1f24; --muted: #667; --rule: #d9dde3; --good: #0a7d4f; --bad: #b3261e;
@@ -38,7 +39,7 @@ svg.drawdown polyline { stroke: var(--bad) } svg.drawdown .area { fill: var(--ba
 
 def render(report: WorldReport) -> str:
     """Return the page."""
-    score = "none active" if report.score is None else f"Sharpe {report.score:.2f}"
+    score = "none active" if report.score is None else f"Sharpe {number(report.score)}"
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
@@ -53,27 +54,23 @@ def render(report: WorldReport) -> str:
 
 
 def _summary(strategies: tuple[ReportStrategy, ...]) -> str:
-    heads = "".join(f"<th class='n'>{escape(label)}</th>" for _, label, _ in SHOWN_METRICS)
+    heads = "".join(f"<th class='n'>{escape(label)}</th>" for label in SHOWN_METRICS.values())
     rows = "".join(
         f"<tr><td><a href='#{escape(each.strategy_id)}'>{escape(each.strategy_id)}</a></td>"
         f"<td class='{'pass' if each.status == 'valid' else 'fail'}'>{escape(each.status)}</td>"
-        f"<td class='n'>{f'{each.weight:.1%}' if each.active else '-'}</td>{_metrics(each)}</tr>"
+        f"<td class='n'>{percent(each.weight if each.active else None)}</td>{_metrics(each)}</tr>"
         for each in strategies
     )
     return f"<table><tr><th>Strategy</th><th>Status</th><th class='n'>Weight</th>{heads}</tr>{rows}</table>"
 
 
 def _metrics(strategy: ReportStrategy) -> str:
-    cells = []
-    for name, _, form in SHOWN_METRICS:
-        value = strategy.metrics.get(name)
-        cells.append(f"<td class='n'>{'-' if value is None else form.format(value)}</td>")
-    return "".join(cells)
+    return "".join(f"<td class='n'>{metric(name, strategy.metrics.get(name))}</td>" for name in SHOWN_METRICS)
 
 
 def _strategy(strategy: ReportStrategy) -> str:
     name = escape(strategy.strategy_id)
-    standing = f"active with {strategy.weight:.1%}" if strategy.active else "not active"
+    standing = f"active with {percent(strategy.weight)}" if strategy.active else "not active"
     extra = (
         "" if strategy.contribution is None else f" · contribution to the world's Sharpe {strategy.contribution:+.2f}"
     )
@@ -99,12 +96,8 @@ def _strategy(strategy: ReportStrategy) -> str:
 def _rules(rules: tuple[ReportRule, ...]) -> str:
     rows = "".join(
         f"<tr><td class='{'pass' if each.passed else 'fail'}'>{'✓' if each.passed else '✗'} {escape(each.rule)}</td>"
-        f"<td class='n'>{_number(each.value)}</td><td class='n'>{_number(each.limit)}</td>"
+        f"<td class='n'>{judged(each.value)}</td><td class='n'>{judged(each.limit)}</td>"
         f"<td>{escape(each.message)}</td></tr>"
         for each in rules
     )
     return f"<table><tr><th>Rule</th><th class='n'>Value</th><th class='n'>Limit</th><th>Why</th></tr>{rows}</table>"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

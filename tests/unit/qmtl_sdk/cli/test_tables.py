@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
 from qmtl_sdk.cli.phases import shown_phases
-from qmtl_sdk.cli.tables import metric, number, percent, reason, sparkline, submission, world_status
+from qmtl_sdk.cli.tables import reason, sparkline, submission, world_status
 from qmtl_sdk.submission.progress import Phase, Progress
 from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
 
@@ -23,7 +24,14 @@ def drawn(shown: RenderableType, width: int = 200) -> str:
 
 
 def strategy(**stated: Any) -> dict[str, Any]:
-    plain = {"strategy_id": "ana/Trend", "status": "valid", "active": False, "weight": 0.0, "score": None}
+    plain = {
+        "strategy_id": "ana/Trend",
+        "strategy_version": "blake3:0123456789abcdef",
+        "status": "valid",
+        "active": False,
+        "weight": 0.0,
+        "score": None,
+    }
     return {**plain, "metrics": {}, "rules": [], "equity_curve": [], **stated}
 
 
@@ -58,23 +66,11 @@ def test_long_curve_keeps_its_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (math.nan, "-"), (0.0, "0.00"), (0.00123, "0.00123"), (1234.5, "1,234.50")]
-)
-def test_numbers_are_readable(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-def test_metrics_are_shown_in_their_unit() -> None:
-    assert [metric("cagr", 0.125), metric("trades", 12.0), metric("sharpe", 1.0)] == ["12.5%", "12", "1.00"]
-    assert percent(None) == "-"
-
-
-@pytest.mark.parametrize(
     ("stated", "text"),
     [
-        ({}, "sharpe: value 0.3100, limit 0.5000"),
+        ({}, "sharpe: value 0.31, limit 0.5"),
         ({"message": "sharpe: metrics.sharpe = 0.31, needs >= 0.5"}, "sharpe: metrics.sharpe = 0.31, needs >= 0.5"),
-        ({"message": "too low"}, "sharpe: too low: value 0.3100, limit 0.5000"),
+        ({"message": "too low"}, "sharpe: too low: value 0.31, limit 0.5"),
         ({"value": None, "limit": None, "message": "sharpe: is missing"}, "sharpe: is missing"),
     ],
 )
@@ -88,7 +84,7 @@ def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: in
     poor = strategy(rules=rules, equity_curve=[1.0, 2.0, 3.0], metrics={"sharpe": 0.31, "max_drawdown": 0.4})
     good = strategy(strategy_id="bo/Carry", active=True, weight=0.25, rules=[rule(passed=True)])
     text = drawn(world_status(status(poor, good)), width)
-    failed = ("ana/Trend", "sharpe: value 0.3100", "drawdown: value 0.4000", "▁▅█", "0.31", "40.0%", "policy 2")
+    failed = ("ana/Trend", "sharpe: value 0.31", "drawdown: value 0.4", "▁▅█", "0.31", "40.0%", "policy 2", "01234567")
     for part in (*failed, "bo/Carry", "25.0%", "passes every rule (1)"):
         assert part in text
     assert "sample" not in text
@@ -99,20 +95,19 @@ def test_status_of_an_empty_world_says_how_to_go_on() -> None:
     assert "qmtl submit FILE --world w" in drawn(world_status(status()))
 
 
-def test_submission_shows_verdict_reasons_and_findings() -> None:
-    finding = Finding("look_ahead", "peek[0]", "blake3:0", "2010-01-04T21:00:00Z", "IBM", "differs")
-    result = SubmitResult(
+def result(**stated: Any) -> SubmitResult:
+    plain = SubmitResult(
         strategy_id="ana/Trend",
-        version="blake3:1",
+        version="blake3:fedcba9876543210",
         world="w",
         status="rejected",
         decision=Decision("validate", "backtest", "not activated yet", 1, "", "", ""),
         activation=Activation(False, 0.0, "long", 1, 1),
-        metrics={"sharpe": 1.5},
+        metrics={"sharpe": 1.5, "max_drawdown_bars": 948.0},
         contribution=-0.02,
         violations=(Violation("sharpe", 0.3, 0.5, ""),),
         allocations={"bo/Carry": 1.0},
-        precheck=Precheck("failed", {}, (finding,), 1.0),
+        precheck=None,
         downgraded=True,
         downgrade_reason="hint_above_decision",
         safe_mode=False,
@@ -120,18 +115,34 @@ def test_submission_shows_verdict_reasons_and_findings() -> None:
         eval_key="",
         nodes=(),
     )
-    text = drawn(submission(result.document()))
+    return replace(plain, **stated)
+
+
+def finding(node: str, message: str) -> Finding:
+    return Finding("look_ahead", node, "blake3:0", "2010-01-04T21:00:00Z", "IBM", message)
+
+
+def test_submission_shows_verdict_reasons_and_findings() -> None:
+    precheck = Precheck("failed", {}, (finding("peek", "node 'peek' looks ahead"),), 1.0)
+    text = drawn(submission(result(precheck=precheck).document()))
     for part in (
         "rejected",
+        "fedcba98",
         "sharpe: value 0.3",
-        "look_ahead",
-        "peek[0]",
-        "2010-01-04",
-        "IBM",
+        "look_ahead: node 'peek' looks ahead",
         "hint_above_decision",
         "1.50",
+        "948 ",
     ):
         assert part in text
+
+
+def test_finding_that_the_world_repeats_as_a_violation_is_shown_once() -> None:
+    findings = (finding("peek", "node 'peek' looks ahead"), finding("late", "node 'late' looks ahead"))
+    repeated = Violation("look_ahead", None, None, f"look_ahead: {findings[0].message}")
+    stated = result(precheck=Precheck("failed", {}, findings, 1.0), violations=(repeated,))
+    text = drawn(submission(stated.document()))
+    assert (text.count("node 'peek'"), text.count("node 'late'")) == (1, 1)
 
 
 def test_phases_are_drawn_live_on_a_terminal() -> None:
