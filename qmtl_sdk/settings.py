@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
 CACHE_VARIABLE: Final = "QMTL_CACHE_DIR"
 AUTHOR_VARIABLE: Final = "QMTL_AUTHOR"
 MAX_AUTHOR: Final = 64

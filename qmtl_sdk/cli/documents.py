@@ -10,6 +10,9 @@ from typing import Any, Final
 from qmtl_foundation.errors import invalid_field
 from qmtl_foundation.execution_domain import EffectiveMode as Mode
 from qmtl_foundation.execution_domain import parse_mode
+from qmtl_foundation.execution_model import Fill as FillText
+from qmtl_foundation.execution_model import Rebalance as RebalanceText
+from qmtl_foundation.execution_model import Sizing as SizingText
 from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationSnapshot
 from qmtl_sdk._pb.qmtl.common.v1 import EffectiveMode
 from qmtl_sdk._pb.qmtl.world.v1 import (
@@ -25,6 +28,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
     StrategyStatus,
     World,
 )
+from qmtl_sdk.cli.world_options import ShareChoice
 
 Document = dict[str, Any]
 
@@ -36,22 +40,26 @@ MODES: Final = {
     EffectiveMode.LIVE: Mode.LIVE.value,
     EffectiveMode.SHADOW: Mode.SHADOW.value,
 }
-FILLS: Final = {Fill.UNSPECIFIED: "next_open", Fill.NEXT_OPEN: "next_open", Fill.CLOSE: "close"}
+FILLS: Final = {
+    Fill.UNSPECIFIED: FillText.NEXT_OPEN.value,
+    Fill.NEXT_OPEN: FillText.NEXT_OPEN.value,
+    Fill.CLOSE: FillText.CLOSE.value,
+}
 REBALANCES: Final = {
-    Rebalance.UNSPECIFIED: "on_change",
-    Rebalance.ON_CHANGE: "on_change",
-    Rebalance.EVERY_BAR: "every_bar",
-    Rebalance.DRIFT: "drift",
+    Rebalance.UNSPECIFIED: RebalanceText.ON_CHANGE.value,
+    Rebalance.ON_CHANGE: RebalanceText.ON_CHANGE.value,
+    Rebalance.EVERY_BAR: RebalanceText.EVERY_BAR.value,
+    Rebalance.DRIFT: RebalanceText.DRIFT.value,
 }
 SIZINGS: Final = {
-    Sizing.UNSPECIFIED: "long_only",
-    Sizing.LONG_ONLY: "long_only",
-    Sizing.LONG_SHORT: "long_short",
+    Sizing.UNSPECIFIED: SizingText.LONG_ONLY.value,
+    Sizing.LONG_ONLY: SizingText.LONG_ONLY.value,
+    Sizing.LONG_SHORT: SizingText.LONG_SHORT.value,
 }
 SHARE_POLICIES: Final = {
     SharePolicy.UNSPECIFIED: "unstated",
-    SharePolicy.WORLD: "world",
-    SharePolicy.GLOBAL: "global",
+    SharePolicy.WORLD: ShareChoice.WORLD.value,
+    SharePolicy.GLOBAL: ShareChoice.GLOBAL.value,
 }
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
+from qmtl_sdk.settings import GATEWAY_VARIABLE
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from qmtl_sdk.client.gateway import Gateway
 
-GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
 PATIENCE_SECONDS: Final = 5.0  # how long a command repeats a call while the gateway is away
 CALL_SECONDS: Final = 10.0
 CONTEXT: Final = "context"

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Session, command, stderr_console
+from qmtl_sdk.local import state
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qmtl_sdk.local.progress import OnProgress, Progress, StackStatus
 
-STATE_DIR_VARIABLE: Final = "QMTL_STATE_DIR"
-
 StateDir = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
-        envvar=STATE_DIR_VARIABLE,
+        envvar=state.SETTING,
         help="Where the stack keeps its data. Default: ~/.local/state/qmtl, for root /var/lib/qmtl.",
     ),
 ]
@@ -105,9 +104,7 @@ def migrate(session: Session) -> None:
 
 
 def _directory(given: Path | None) -> Path:
-    from qmtl_sdk.local.state import default_state_dir
-
-    return given if given is not None else default_state_dir()
+    return given if given is not None else state.default_state_dir()
 
 
 def _steps(session: Session) -> OnProgress:

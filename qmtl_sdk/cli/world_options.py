@@ -8,33 +8,13 @@ from typing import Annotated, Final
 
 import typer
 
+from qmtl_foundation.execution_model import Fill, Rebalance, Sizing
+
 DEFAULT_PRESET: Final = "sample_us_equity_1d"
 
 
-class FillChoice(StrEnum):
-    """Say when a target is filled."""
-
-    NEXT_OPEN = "next_open"
-    CLOSE = "close"
-
-
-class RebalanceChoice(StrEnum):
-    """Say when shares are brought back to target."""
-
-    ON_CHANGE = "on_change"
-    EVERY_BAR = "every_bar"
-    DRIFT = "drift"
-
-
-class SizingChoice(StrEnum):
-    """Say which sides a signal may take."""
-
-    LONG_ONLY = "long_only"
-    LONG_SHORT = "long_short"
-
-
 class ShareChoice(StrEnum):
-    """Say whether feature artifacts may leave the world."""
+    """Say whether feature artifacts may leave the world, where that is stated."""
 
     WORLD = "world"
     GLOBAL = "global"
@@ -59,7 +39,7 @@ class WorldChange:
         typer.Option("--bars-per-year", help="Annualises every metric. Default: of the preset's calendar."),
     ] = None
     fill: Annotated[
-        FillChoice | None, typer.Option("--fill", help="Fill at the next open (default) or at the same close.")
+        Fill | None, typer.Option("--fill", help="Fill at the next open (default) or at the same close.")
     ] = None
     slippage_bp: Annotated[
         float | None, typer.Option("--slippage-bp", help="Slippage, basis points of the price. Default: 0.")
@@ -68,7 +48,7 @@ class WorldChange:
         None
     )
     rebalance: Annotated[
-        RebalanceChoice | None, typer.Option("--rebalance", help="When shares go back to target. Default: on_change.")
+        Rebalance | None, typer.Option("--rebalance", help="When shares go back to target. Default: on_change.")
     ] = None
     drift: Annotated[
         float | None, typer.Option("--drift", help="Drift of a weight that triggers `--rebalance drift`.")
@@ -83,7 +63,7 @@ class WorldChange:
         float | None, typer.Option("--cash-rate", help="Simple annual rate that cash earns, a fraction. Default: 0.")
     ] = None
     sizing: Annotated[
-        SizingChoice | None, typer.Option("--sizing", help="Sides that a bare signal takes. Default: long_only.")
+        Sizing | None, typer.Option("--sizing", help="Sides that a bare signal takes. Default: long_only.")
     ] = None
     gross_limit: Annotated[
         float | None, typer.Option("--gross-limit", help="Most gross weight of a sized signal. Default: 1.")

@@ -20,6 +20,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.errors import StatusDetailsCodec, to_domain_error
+from qmtl_sdk.settings import GATEWAY_VARIABLE
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     )
     from qmtl_sdk._pb.qmtl.world.v1 import WorldServiceStub
 
-GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
-STATE_DIR_VARIABLE: Final = "QMTL_STATE_DIR"
 CALL_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 30.0  # how long calls are repeated while the gateway is away
 FIRST_PATIENCE_SECONDS: Final = 2.0  # for one that has not answered yet
@@ -57,7 +56,7 @@ def gateway_address(given: str | None = None) -> Address:
     if not text:
         from qmtl_sdk.local import state
 
-        folder = os.environ.get(STATE_DIR_VARIABLE, "")
+        folder = os.environ.get(state.SETTING, "")
         text = state.gateway_address(Path(folder) if folder else state.default_state_dir())
     try:
         return Address.parse(text)
