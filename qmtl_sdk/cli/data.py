@@ -51,14 +51,16 @@ def list_presets(session: Session, context: typer.Context) -> None:
 def add(
     session: Session, file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")]
 ) -> None:
-    """Register a data preset."""
+    """Read a data preset's data here, and register it; what is registered cannot be changed."""
     import json
 
     from qmtl_sdk.client.presets import register_preset
 
     preset = _read_preset(file)
+    report = _read(preset)
     session.ask(lambda gateway: register_preset(gateway, preset))
-    session.answer(json.loads(preset.document()), f"registered {preset.name}")
+    bars = f"{report.bars:,} bars of {len(preset.symbols)} symbols to {report.as_of}"
+    session.answer(json.loads(preset.document()), f"registered {preset.name}: {bars}")
 
 
 @app.command("coverage")
@@ -96,10 +98,14 @@ def fingerprint(session: Session, preset: Preset, as_of: AsOf = None) -> None:
 
 def _delivered(session: Session, name: str, as_of: str | None) -> DeliveryReport:
     from qmtl_sdk.client.presets import fetch_preset
+
+    return _read(session.ask(lambda gateway: fetch_preset(gateway, name)), as_of)
+
+
+def _read(preset: WorldDataPreset, as_of: str | None = None) -> DeliveryReport:
     from qmtl_sdk.data.provider import resolve_provider
     from qmtl_sdk.settings import cache_dir
 
-    preset = session.ask(lambda gateway: fetch_preset(gateway, name))
     return resolve_provider(preset, cache_dir()).read(as_of=as_of).report
 
 

@@ -117,11 +117,15 @@ def _stored(world: World | None) -> World:
 
 
 def _annualising(session: Session, change: WorldChange) -> float | None:
-    """Return the bars per year: as stated, else what the preset's data says."""
-    if change.bars_per_year is not None or change.preset is None:
-        return change.bars_per_year
+    """Return the bars per year: as stated, else what the data of a stated preset says.
+
+    Raises QmtlError PRESET_NOT_FOUND for a stated preset that nobody has registered.
+    """
     name = change.preset
-    return bars_per_year(session.ask(lambda gateway: fetch_preset(gateway, name)))
+    if name is None:
+        return change.bars_per_year
+    preset = session.ask(lambda gateway: fetch_preset(gateway, name))
+    return bars_per_year(preset) if change.bars_per_year is None else change.bars_per_year
 
 
 def bars_per_year(preset: WorldDataPreset) -> float:

@@ -43,6 +43,15 @@ def test_added_preset_can_be_read(qmtl_json: Qmtl, written: Written) -> None:
     assert [symbol["symbol"] for symbol in report["symbols"]] == ["IBM"]
 
 
+def test_preset_whose_source_cannot_be_read_is_refused_and_not_registered(qmtl_json: Qmtl, written: Written) -> None:
+    source = "{kind: csv, uri: /nowhere/bars.csv, time_means: session}"
+    unread = PRESET.replace("one_symbol", "unread").replace("{kind: sample, dataset: us_equity_1d}", source)
+    refused = qmtl_json("data", "presets", "add", written("preset.yaml", unread))
+    assert (refused.code, refused.error["reason"]) == (1, "DATA_UNAVAILABLE")
+    assert "/nowhere" in refused.error["message"]
+    assert "unread" not in [preset["name"] for preset in qmtl_json("data", "presets").document["presets"]]
+
+
 def test_other_preset_of_the_same_name_is_refused(qmtl_json: Qmtl, written: Written) -> None:
     qmtl_json("data", "presets", "add", written("preset.yaml", PRESET))
     refused = qmtl_json("data", "presets", "add", written("preset.yaml", PRESET.replace("IBM", "AAPL")))
