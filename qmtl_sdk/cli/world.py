@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qmtl_sdk.cli import policy
+from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
 from qmtl_sdk.cli.world_options import WorldChange
 
@@ -95,12 +97,23 @@ def status(session: Session, world: Name) -> None:
 
 @app.command("delete")
 @command
-def delete(session: Session, world: Name) -> None:
-    """Delete a world in which nothing is active, with its policies and evaluations."""
+def delete(
+    session: Session,
+    world: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+) -> int:
+    """Delete a world in which nothing is active, with its policies and evaluations.
+
+    Asks first. Exit code 1 when the answer is no, 2 where there is no terminal and no --yes.
+    """
     from qmtl_sdk.cli import worlds
 
+    if not yes and not _confirmed(world):
+        session.answer({"deleted": None}, "nothing was deleted")
+        return ExitCode.REFUSED
     worlds.delete(session, world)
     session.answer({"deleted": world}, f"deleted {world}")
+    return ExitCode.OK
 
 
 @app.command("allocations")
@@ -140,3 +153,10 @@ def report(
     except OSError as error:
         raise invalid_field("html", f"{html} cannot be written ({error.strerror}); name another file") from error
     session.answer({"world": world, "html": str(html)}, f"wrote {html}")
+
+
+def _confirmed(world: str) -> bool:
+    """Ask on the terminal. Raises BadParameter where there is none."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"deleting {world} takes its policies and evaluations along; say --yes")
+    return typer.confirm(f"Delete {world}, with its policies and evaluations?", err=True)

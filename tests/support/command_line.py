@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,3 +47,16 @@ class Ended:
 
 
 Qmtl = Callable[..., Ended]
+
+
+def on_terminal(typed: str, environment: Mapping[str, str], *arguments: str) -> Ended:
+    """Run one command line in a process of its own, whose input is a terminal on which something was typed."""
+    terminal, stdin = pty.openpty()
+    try:
+        os.write(terminal, typed.encode())
+        command = (sys.executable, "-m", "qmtl_sdk.cli", *arguments)
+        ended = subprocess.run(command, stdin=stdin, env=environment, capture_output=True, text=True, check=False)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.command_line import POLICY, Qmtl
+from tests.support.command_line import POLICY, Qmtl, on_terminal
 
 Written = Callable[[str, str], str]
 
@@ -78,8 +78,34 @@ def test_listed_until_deleted(qmtl_json: Qmtl, qmtl: Qmtl, world_name: str) -> N
     qmtl_json("world", "create", world_name)
     assert world_name in names()
     assert world_name in qmtl("world", "list").out
-    assert qmtl_json("world", "delete", world_name).document == {"deleted": world_name}
+    assert qmtl_json("world", "delete", world_name, "--yes").document == {"deleted": world_name}
     assert world_name not in names()
+
+
+def test_deletion_without_a_terminal_needs_yes(qmtl_json: Qmtl, world_name: str) -> None:
+    qmtl_json("world", "create", world_name)
+    refused = qmtl_json("world", "delete", world_name)
+    assert (refused.code, refused.error["reason"]) == (2, "USAGE")
+    assert "say --yes" in refused.error["message"]
+    assert qmtl_json("world", "show", world_name).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "told"), [("n\n", 1, "nothing was deleted"), ("y\n", 0, "deleted world_")])
+def test_deletion_asks_on_a_terminal(
+    answer: str, code: int, told: str, qmtl: Qmtl, world_name: str, environment: dict[str, str]
+) -> None:
+    qmtl("world", "create", world_name)
+    ended = on_terminal(answer, environment, "world", "delete", world_name)
+    assert (ended.code, told in ended.out) == (code, True)
+    assert f"Delete {world_name}, with its policies and evaluations? [y/N]" in ended.err
+
+
+@pytest.mark.parametrize("command", ["create", "update"])
+def test_unknown_preset_is_refused_however_it_is_annualised(command: str, qmtl_json: Qmtl, world_name: str) -> None:
+    if command == "update":
+        qmtl_json("world", "create", world_name)
+    refused = qmtl_json("world", command, world_name, "--preset", "no_such_preset", "--bars-per-year", "252")
+    assert (refused.code, refused.error["reason"]) == (1, "PRESET_NOT_FOUND")
 
 
 def test_policy_is_checked_uploaded_and_activated(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
