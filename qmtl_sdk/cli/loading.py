@@ -1,4 +1,4 @@
-"""Strategies by name: ``FILE_OR_MODULE[:Class]`` and ``--param name=value`` become a strategy.
+"""Strategies by name: ``FILE_OR_MODULE[:Class]`` becomes a class, ``--param`` its parameters, ``--grid`` lists of them.
 
 A file is imported as Python would import it from its own folder, so that helpers beside it are found; inside a package
 it keeps its place there, so that relative imports work.
@@ -25,15 +25,23 @@ TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 def load_strategy(named: str, parameters: Sequence[str] = ()) -> Strategy:
     """Return the strategy that ``FILE_OR_MODULE[:Class]`` names, with parameters of the form ``name=value``.
 
-    Raises QmtlError: INVALID_FIELD for what cannot be found or is no value of its parameter, INVALID_STRATEGY for code
-    that cannot be imported or has not exactly one strategy where none is named.
+    Raises QmtlError as ``load_class``, and INVALID_FIELD for what is no value of its parameter.
+    """
+    strategy = load_class(named)
+    return strategy(**parse_parameters(strategy, parameters))
+
+
+def load_class(named: str) -> type[Strategy]:
+    """Return the strategy class that ``FILE_OR_MODULE[:Class]`` names.
+
+    Raises QmtlError: INVALID_FIELD for what cannot be found, INVALID_STRATEGY for code that cannot be imported or has
+    not exactly one strategy where none is named.
     """
     place, _, class_name = named.partition(":")
     if not place:
         raise _refused(f"{named!r} names no file; write such as momentum.py:SmaCross")
     module = _import_file(Path(place)) if place.endswith(".py") or "/" in place else _import_module(place)
-    strategy = _named(module, place, class_name) if class_name else _only(module, place)
-    return strategy(**parse_parameters(strategy, parameters))
+    return _named(module, place, class_name) if class_name else _only(module, place)
 
 
 def parse_parameters(strategy: type[Strategy], texts: Sequence[str]) -> dict[str, Parameter]:
@@ -42,15 +50,35 @@ def parse_parameters(strategy: type[Strategy], texts: Sequence[str]) -> dict[str
     A name that the strategy does not have stays as it is: the strategy refuses it, naming those it has.
     """
     kinds = declared_parameters(strategy, Strategy)
-    values: dict[str, Parameter] = {}
+    stated = _by_name("param", texts, "name=value; write such as fast=5")
+    return {name: _value(name, kinds.get(name, str), value) for name, value in stated.items()}
+
+
+def parse_grid(strategy: type[Strategy], texts: Sequence[str]) -> dict[str, list[Parameter]]:
+    """Return the values of ``name=value,value`` texts by the types of the strategy's parameters, in their order.
+
+    Raises QmtlError INVALID_FIELD naming the parameter that the strategy does not have, or the bad value.
+    """
+    kinds = declared_parameters(strategy, Strategy)
+    stated = _by_name("grid", texts, "name=value,value; write such as fast=5,10")
+    grid = {
+        name: [_value(name, kinds.get(name, str), value) for value in values.split(",")]
+        for name, values in stated.items()
+    }
+    strategy(**{name: values[0] for name, values in grid.items()})  # refuses names that it does not have
+    return grid
+
+
+def _by_name(option: str, texts: Sequence[str], form: str) -> dict[str, str]:
+    stated: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise invalid_field("param", f"{text!r} is not name=value; write such as fast=5")
-        if name in values:
-            raise invalid_field("param", f"{name!r} is given twice; leave out one")
-        values[name] = _value(name, kinds.get(name, str), value)
-    return values
+            raise invalid_field(option, f"{text!r} is not {form}")
+        if name in stated:
+            raise invalid_field(option, f"{name!r} is given twice; leave out one")
+        stated[name] = value
+    return stated
 
 
 def _value(name: str, kind: type, text: str) -> Parameter:

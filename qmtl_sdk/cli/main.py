@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.cli import data, failures, init, stack, submit, world
+from qmtl_sdk.cli import data, failures, init, stack, submit, sweep, world
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session
 
@@ -26,6 +26,7 @@ app.command("up")(stack.up)
 app.command("down")(stack.down)
 app.command("migrate")(stack.migrate)
 app.command("submit")(submit.submit)
+app.command("sweep")(sweep.sweep)
 app.add_typer(stack.app, name="stack")
 app.add_typer(world.app, name="world")
 app.add_typer(data.app, name="data")

@@ -21,6 +21,8 @@ SPARK_COLUMNS: Final = 24
 NARROW_SPARK_COLUMNS: Final = 16
 WIDE_COLUMNS: Final = 140  # from here on the reasons have room beside the numbers
 KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
+PROMOTION: Final = "promotion."  # rules of what may be activated, which a sweep never is
+SWEPT_METRICS: Final = (*KEY_METRICS, "turnover", "trades")
 STATUS_STYLES: Final = {"valid": "green", "invalid": "yellow", "rejected": "red", "pending": "cyan"}
 VERSION_DIGITS: Final = 8  # of the hex digits of a version, enough to tell those of one strategy apart
 
@@ -76,13 +78,13 @@ def rows(documents: Sequence[Document], columns: Mapping[str, str], empty: str) 
 
 @dataclass(frozen=True, slots=True)
 class StrategyTable:
-    """Draw strategies, one row each: version, curve and reasons beside them on a wide terminal, below them on a narrow one."""
+    """Draw strategies, one row each: the rest beside them on a wide terminal, below them on a narrow one."""
 
     strategies: Sequence[Document]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= WIDE_COLUMNS
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
         table.add_column("strategy", overflow="fold", min_width=NARROW_SPARK_COLUMNS)
         if wide:
             table.add_column("version", no_wrap=True)
@@ -125,6 +127,28 @@ def submission(document: Document) -> RenderableType:
     lines += [Text(f"  ✗ {each['kind']}: {each['message']}", "red") for each in _further_findings(document)]
     lines.append(_facts(document))
     return Group(*lines)
+
+
+def swept(cells: Sequence[Document]) -> RenderableType:
+    """Return what came of a sweep: one row a cell, in the order of the grid."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in cells[0]["parameters"]:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("status")
+    for name in SWEPT_METRICS:
+        table.add_column(name.removeprefix("max_"), no_wrap=True, justify="right")
+    table.add_column("why", overflow="fold")
+    for cell in cells:
+        result = cell["result"] or {"status": "failed", "metrics": {}, "violations": ()}
+        failed = [each for each in result["violations"] if not each["rule"].startswith(PROMOTION)]
+        status, why = result["status"], [cell["error"]] if cell["error"] else map(reason, failed)
+        table.add_row(
+            *(Text(_text(value)) for value in cell["parameters"].values()),
+            Text(status, STATUS_STYLES.get(status, "red")),
+            *(metric(name, result["metrics"].get(name)) for name in SWEPT_METRICS),
+            Text("\n".join(why)),
+        )
+    return table
 
 
 def _facts(document: Document) -> Table:

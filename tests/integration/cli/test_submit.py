@@ -66,6 +66,21 @@ def test_invalid_strategy_ends_with_its_reasons(qmtl: Qmtl, world_name: str, wri
     assert any(block in shown for block in "▁▂▃▄▅▆▇█")
 
 
+def test_sweep_evaluates_every_cell_and_activates_none(
+    qmtl_json: Qmtl, qmtl: Qmtl, world_name: str, written: Written
+) -> None:
+    created(qmtl, world_name, written("policy.yaml", POLICY))
+    file = written("trend_swept.py", STRATEGY)
+    swept = qmtl_json("sweep", file, "--world", world_name, "--grid", "fast=20,0", "--grid", "slow=200")
+    assert swept.code == 0
+    good, bad = swept.document["cells"]
+    assert (good["parameters"], good["result"]["status"], good["error"]) == ({"fast": 20, "slow": 200}, "valid", "")
+    assert (bad["result"], "window: 0" in bad["error"]) == (None, True)
+    assert qmtl_json("world", "allocations", world_name).document["strategies"] == []
+    failed = qmtl("sweep", file, "--world", world_name, "--grid", "fast=0")
+    assert (failed.code, "window: 0" in failed.out) == (3, True)
+
+
 def test_report_is_a_page_of_its_own(qmtl_json: Qmtl, world_name: str, tmp_path: Path) -> None:
     qmtl_json("world", "create", world_name)
     page = tmp_path / "report.html"

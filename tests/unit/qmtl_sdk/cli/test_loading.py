@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.cli.loading import load_strategy
+from qmtl_sdk.cli.loading import load_class, load_strategy, parse_grid
 from qmtl_sdk.strategy.program import build
 
 ONE = "from qmtl_sdk import Strategy\nclass Only(Strategy):\n    fast: int = 10\n    def setup(self): pass\n"
@@ -156,3 +157,24 @@ def test_strategy_that_raises_in_setup_is_named(tmp_path: Path) -> None:
     strategy = load_strategy(written(tmp_path, ONE.replace("pass", "1 / 0")))
     with pytest.raises(QmtlError, match="setup of Only raised ZeroDivisionError: division by zero"):
         build(strategy)
+
+
+def test_grid_has_the_values_of_each_parameter_in_order(tmp_path: Path) -> None:
+    typed = ONE.replace("    def", "    share: float = 1.0\n    def")
+    strategy = load_class(written(tmp_path, typed))
+    assert parse_grid(strategy, ["share=0.5,1", "fast=10,5"]) == {"share": [0.5, 1.0], "fast": [10, 5]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["fast"], "'fast' is not name=value,value; write such as fast=5,10"),
+        (["fast=5", "fast=6"], "'fast' is given twice"),
+        (["fast=5,"], "'' is no int; write such as fast=5"),
+        (["fst=5"], "fst: is no parameter of Only; its parameters are: fast"),
+    ],
+)
+def test_bad_grid_is_refused_by_its_name(texts: list[str], told: str, tmp_path: Path) -> None:
+    strategy = load_class(written(tmp_path, ONE))
+    with pytest.raises(QmtlError, match=re.escape(told)):
+        parse_grid(strategy, texts)

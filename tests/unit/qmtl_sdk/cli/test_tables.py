@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from qmtl_sdk.cli.phases import shown_phases
-from qmtl_sdk.cli.tables import reason, sparkline, submission, world_status
+from qmtl_sdk.cli.tables import reason, sparkline, submission, swept, world_status
 from qmtl_sdk.submission.progress import Phase, Progress
 from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
 
@@ -81,10 +81,25 @@ def test_reason_has_rule_value_and_limit_once(stated: dict[str, Any], text: str)
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: int) -> None:
     rules = [rule(), rule(rule="drawdown", value=0.4, limit=0.3), rule(rule="sample", passed=True)]
-    poor = strategy(rules=rules, equity_curve=[1.0, 2.0, 3.0], metrics={"sharpe": 0.31, "max_drawdown": 0.4})
+    poor = strategy(
+        status="rejected",
+        rules=rules,
+        equity_curve=[1.0, 2.0, 3.0],
+        metrics={"sharpe": 0.31, "cagr": 7.492, "max_drawdown": 0.4},
+    )
     good = strategy(strategy_id="bo/Carry", active=True, weight=0.25, rules=[rule(passed=True)])
     text = drawn(world_status(status(poor, good)), width)
-    failed = ("ana/Trend", "sharpe: value 0.31", "drawdown: value 0.4", "▁▅█", "0.31", "40.0%", "policy 2", "01234567")
+    failed = (
+        "ana/Trend",
+        "sharpe: value 0.31",
+        "drawdown: value 0.4",
+        "▁▅█",
+        "0.31",
+        "749.2%",
+        "40.0%",
+        "policy 2",
+        "01234567",
+    )
     for part in (*failed, "bo/Carry", "25.0%", "passes every rule (1)"):
         assert part in text
     assert "sample" not in text
@@ -143,6 +158,19 @@ def test_finding_that_the_world_repeats_as_a_violation_is_shown_once() -> None:
     stated = result(precheck=Precheck("failed", {}, findings, 1.0), violations=(repeated,))
     text = drawn(submission(stated.document()))
     assert (text.count("node 'peek'"), text.count("node 'late'")) == (1, 1)
+
+
+def test_sweep_has_a_row_for_each_cell_and_says_why_it_fails() -> None:
+    barred = Violation("promotion.effective_mode", None, None, "computed under compute-only")
+    judged = result(status="invalid", violations=(Violation("sharpe", 0.3, 0.5, ""), barred))
+    cells = [
+        {"parameters": {"fast": 5, "slow": 50}, "result": judged.document(), "error": ""},
+        {"parameters": {"fast": 0, "slow": 50}, "result": None, "error": "window: 0; give at least 1"},
+    ]
+    text = drawn(swept(cells))
+    for part in ("fast", "slow", "invalid", "1.50", "sharpe: value 0.3, limit 0.5", "failed", "window: 0"):
+        assert part in text
+    assert "compute-only" not in text
 
 
 def test_phases_are_drawn_live_on_a_terminal() -> None:
