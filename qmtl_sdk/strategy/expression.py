@@ -34,6 +34,14 @@ class Expression(ABC):
     ) -> OperatorNode:
         """Make an operator node; an operand that is a number becomes a parameter."""
 
+    if not TYPE_CHECKING:  # type checkers name a misspelt operator by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Refuse a name that no operator has, with the nearest that one has."""
+            if name.startswith("_") or hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # raises what it raised before
+            raise AttributeError(f"a node has no {name!r}; {_mend(name)}", name=name, obj=self)
+
     # -- columns and symbols ------------------------------------------------------------------------------------------
 
     def __getitem__(self, column: str) -> Node:
@@ -278,6 +286,13 @@ def ewm_window(span: float) -> int:
 
     decay = 1.0 - 2.0 / (span + 1.0)
     return 1 if decay <= 0.0 else max(1, ceil(log(EWM_LEFT_OUT) / log(decay)))
+
+
+def _mend(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [each for each in dir(Expression) if not each.startswith("_")], n=1)
+    return f"did you mean {near[0]}?" if near else f"a column of a stream is stream[{name!r}]"
 
 
 def _check_node(field: str, given: object) -> None:

@@ -179,6 +179,19 @@ def test_misuse_in_setup_is_refused(state: Any, told: str) -> None:
         build(Misused)
 
 
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [("roling_mean", r"did you mean rolling_mean\?"), ("sharpe", r"a column of a stream is stream\['sharpe'\]")],
+)
+def test_name_that_no_operator_has_is_refused_with_the_mend(name: str, mend: str) -> None:
+    class Misspelt(Strategy):
+        def setup(self) -> None:
+            self.target(getattr(self.bars()["close"], name)(3))
+
+    with pytest.raises(QmtlError, match=f"setup of Misspelt raised AttributeError: a node has no '{name}'; {mend}"):
+        build(Misspelt)
+
+
 def test_explicit_nodes_are_what_the_sugar_makes() -> None:
     class Explicit(Strategy):
         def setup(self) -> None:
