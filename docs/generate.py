@@ -181,7 +181,7 @@ def error_reasons() -> str:
     rows = []
     for reason, status in GRPC_STATUS.items():
         comment = said[f"ERROR_REASON_{reason.name}"].removeprefix(f"{status}.").strip()
-        rows.append((f"`{reason}`", f"`{status}`", re.sub(r"(\{.*\})", r"`\1`", comment)))
+        rows.append((f"`{reason}`", f"`{status}`", re.sub(r"(\{[^}]*\})", r"`\1`", comment)))
     return table(("reason", "gRPC status", "says, with an example of its metadata"), rows)
 
 

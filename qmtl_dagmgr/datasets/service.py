@@ -80,7 +80,7 @@ class DatasetService(DatasetServiceServicer):
         preset = await store.read_preset(self._pool, name)
         if preset is None:
             mend = "`qmtl data presets` lists those there are"
-            raise not_found(Reason.PRESET_NOT_FOUND, "preset", name, mend, preset=name)
+            raise not_found(Reason.PRESET_NOT_FOUND, "preset", name, mend, data_preset=name)
         return preset
 
 

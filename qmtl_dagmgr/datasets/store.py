@@ -38,7 +38,7 @@ async def add_preset(pool: Pool, name: str, document: bytes, content_id: str) ->
         raise QmtlError(
             Reason.PRESET_EXISTS,
             f"preset {name!r} stands with other content; presets do not change: register it under a new name",
-            metadata={"preset": name, "content_id": preset.content_id},
+            metadata={"data_preset": name, "content_id": preset.content_id},
         )
     return preset
 

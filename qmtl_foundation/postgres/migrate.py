@@ -78,7 +78,9 @@ async def _upgrade(dsn: str, wanted: Sequence[_Revisions]) -> tuple[Migration, .
         return tuple([await _upgrade_schema(connection, revisions) for revisions in wanted])
     except asyncpg.PostgresError as error:
         raise QmtlError(
-            Reason.DEPENDENCY_UNAVAILABLE, f"migration failed: {error}", metadata={"sqlstate": str(error.sqlstate)}
+            Reason.DEPENDENCY_UNAVAILABLE,
+            f"migration failed: {error}",
+            metadata={"dependency": "postgres", "sqlstate": str(error.sqlstate)},
         ) from error
     finally:
         await connection.close()
@@ -121,10 +123,13 @@ async def _connect(dsn: str) -> Any:
                 raise QmtlError(
                     Reason.DEPENDENCY_UNAVAILABLE,
                     f"PostgreSQL does not answer after {CONNECT_SECONDS:.0f} s ({error}): is {DSN_VARIABLE} right?",
+                    metadata={"dependency": "postgres"},
                 ) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise QmtlError(
-                Reason.NOT_CONFIGURED, f"PostgreSQL refuses the connection ({error}): check {DSN_VARIABLE}"
+                Reason.NOT_CONFIGURED,
+                f"PostgreSQL refuses the connection ({error}): check {DSN_VARIABLE}",
+                metadata={"setting": DSN_VARIABLE},
             ) from error
         await asyncio.sleep(RETRY_SECONDS)
 

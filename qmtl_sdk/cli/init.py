@@ -43,7 +43,7 @@ def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is missing.")] = Path(),
 ) -> None:
     """Write an example strategy and a policy, and say how to go on."""
-    from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+    from qmtl_foundation.errors import invalid_field
 
     texts = {directory / STRATEGY_FILE: STRATEGY, directory / POLICY_FILE: POLICY}
     for file in texts:
@@ -54,8 +54,7 @@ def init(
         for file, text in texts.items():
             file.write_text(text)
     except OSError as error:
-        message = f"directory: {directory} cannot be written ({error.strerror}); choose another"
-        raise QmtlError(Reason.INVALID_FIELD, message, metadata={"directory": str(directory)}) from error
+        raise invalid_field("directory", f"{directory} cannot be written ({error.strerror}); choose another") from error
     strategy, policy = texts
     following = [
         "qmtl up",

@@ -194,5 +194,5 @@ def _check_window(ground: Ground, measured: EvaluationMetrics) -> None:
             Reason.INVALID_SERIES,
             f"returns end at {format_rfc3339(last)}, the data they are of ends at {format_rfc3339(end)}; "
             "submit again with a newer snapshot, or cut the returns",
-            metadata={"series": "returns", "ts": format_rfc3339(last)},
+            metadata={"field": "returns", "ts": format_rfc3339(last)},
         )

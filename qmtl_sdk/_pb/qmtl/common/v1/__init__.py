@@ -180,12 +180,13 @@ class ErrorReason(betterproto2.Enum):
 
     INVALID_SERIES = 5
     """
-    INVALID_ARGUMENT. A submitted series is malformed: {"series": "returns", "row": "17"}.
+    INVALID_ARGUMENT. A submitted series is malformed: {"field": "returns"}; at one row also {"row": "17"}.
     """
 
     INVALID_STRATEGY = 6
     """
-    INVALID_ARGUMENT. The strategy's code raised or is malformed: {"strategy": "SmaCross"}.
+    INVALID_ARGUMENT. The strategy's code raised or is malformed, as found by a runner: {"strategy": "SmaCross"},
+    or where one node is meant {"node": "sma"}.
     """
 
     NO_CANONICAL_FORM = 7
@@ -210,7 +211,7 @@ class ErrorReason(betterproto2.Enum):
 
     STRATEGY_NOT_FOUND = 11
     """
-    NOT_FOUND. {"world": "equity", "strategy_id": "ann/Trend"}.
+    NOT_FOUND. {"world": "equity", "strategy_id": "ann/Trend"}, or {"world": "equity", "eval_key": "blake3:…"}.
     """
 
     SUBMISSION_NOT_FOUND = 12
@@ -220,7 +221,7 @@ class ErrorReason(betterproto2.Enum):
 
     PRESET_NOT_FOUND = 13
     """
-    NOT_FOUND. {"preset": "us_equity"}.
+    NOT_FOUND. {"data_preset": "us_equity"}.
     """
 
     NODE_NOT_FOUND = 14
@@ -235,7 +236,7 @@ class ErrorReason(betterproto2.Enum):
 
     PRESET_EXISTS = 16
     """
-    ALREADY_EXISTS. A preset of this name stands with other content: {"preset": "us_equity"}.
+    ALREADY_EXISTS. A preset of this name stands with other content: {"data_preset": "us_equity"}.
     """
 
     REQUEST_ID_REUSED = 17
@@ -260,12 +261,12 @@ class ErrorReason(betterproto2.Enum):
 
     DATA_UNAVAILABLE = 21
     """
-    FAILED_PRECONDITION. {"preset": "us_equity"}.
+    FAILED_PRECONDITION. {"data_preset": "us_equity"}.
     """
 
     DATA_INVALID = 22
     """
-    FAILED_PRECONDITION. {"preset": "us_equity", "symbol": "AAPL"}.
+    FAILED_PRECONDITION. {"data_preset": "us_equity", "symbol": "AAPL"}.
     """
 
     DEPENDENCY_UNAVAILABLE = 23
@@ -275,12 +276,12 @@ class ErrorReason(betterproto2.Enum):
 
     NOT_CONFIGURED = 24
     """
-    FAILED_PRECONDITION. A setting is missing: {"setting": "QMTL_POSTGRES_DSN"}.
+    FAILED_PRECONDITION. A setting is missing or wrong: {"setting": "QMTL_POSTGRES_DSN"}.
     """
 
     DEADLINE_EXCEEDED = 25
     """
-    DEADLINE_EXCEEDED. {"method": "/qmtl.world.v1.WorldService/GetWorld"}.
+    DEADLINE_EXCEEDED. The call did not end in time: {"method": "/qmtl.world.v1.WorldService/GetWorld"}.
     """
 
     INTERNAL = 26
