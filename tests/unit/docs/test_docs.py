@@ -27,6 +27,7 @@ from qmtl_sdk.strategy.evaluate import evaluate
 from qmtl_sdk.strategy.program import build
 from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis
+from qmtl_sdk.submission.proving import prove_program
 from qmtl_world.evaluation.policy import compile_policy
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -181,7 +182,7 @@ def test_strategy_shown_builds(name: str, tmp_path: Path) -> None:
     assert program.warmup_bars == 199
 
 
-def test_strategies_of_the_authors_page_state_weights(tmp_path: Path) -> None:
+def test_strategies_of_the_authors_page_state_weights_and_are_proven(tmp_path: Path) -> None:
     bars = random_bars()
     shown = [block for block in blocks(ROOT / "docs" / "authoring.md", "python") if "(Strategy):" in block]
     for block in shown:
@@ -191,7 +192,9 @@ def test_strategies_of_the_authors_page_state_weights(tmp_path: Path) -> None:
         weights = output_array(program, evaluation, Axis(bars.timestamps, bars.symbols))
         assert np.isfinite(weights[program.warmup_bars :]).all()
         assert weights[program.warmup_bars :].sum(axis=1).max() == pytest.approx(1.0)
-    assert len(shown) == 3
+        proofs = prove_program(program, evaluation, bars.timestamps, weights, "blake3:docs", tmp_path)
+        assert (proofs.status, proofs.findings, proofs.coverage) == ("passed", (), 1.0)
+    assert len(shown) == 5
 
 
 def test_refusals_shown_are_what_the_code_says() -> None:
