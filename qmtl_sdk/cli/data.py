@@ -51,7 +51,7 @@ def list_presets(session: Session, context: typer.Context) -> None:
 def add(
     session: Session, file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")]
 ) -> None:
-    """Read a data preset's data here, and register it; what is registered cannot be changed."""
+    """Register a data preset whose data can be read from here; it cannot be changed afterwards."""
     import json
 
     from qmtl_sdk.client.presets import register_preset

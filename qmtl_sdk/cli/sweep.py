@@ -30,9 +30,10 @@ def sweep(
         str | None, typer.Option("--as-of", help="Dataset snapshot, RFC 3339. Default: the newest.")
     ] = None,
 ) -> int:
-    """Evaluate every combination of parameters; each is a trial of the world, and none is activated.
+    """Evaluate a strategy over a grid of its parameters.
 
-    Exit code 0 when at least one is valid, else 3.
+    Every cell is a trial of the world and none is activated: submit the one that you choose. Exit code 0 when at least
+    one is valid, else 3.
     """
     from qmtl_sdk.cli.loading import load_class, parse_grid
     from qmtl_sdk.cli.tables import swept
