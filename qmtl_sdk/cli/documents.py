@@ -28,7 +28,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
     StrategyStatus,
     World,
 )
-from qmtl_sdk.cli.world_options import ShareChoice
+from qmtl_sdk.cli.world_options import UNSTATED, ShareChoice
 
 Document = dict[str, Any]
 
@@ -57,7 +57,7 @@ SIZINGS: Final = {
     Sizing.LONG_SHORT: SizingText.LONG_SHORT.value,
 }
 SHARE_POLICIES: Final = {
-    SharePolicy.UNSPECIFIED: "unstated",
+    SharePolicy.UNSPECIFIED: UNSTATED,
     SharePolicy.WORLD: ShareChoice.WORLD.value,
     SharePolicy.GLOBAL: ShareChoice.GLOBAL.value,
 }

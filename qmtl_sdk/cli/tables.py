@@ -12,6 +12,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_sdk.cli.world_options import UNSTATED
 from qmtl_sdk.report.figures import ABSENT, judged, metric, number, percent
 
 Document = Mapping[str, Any]
@@ -98,6 +100,16 @@ class StrategyTable:
         yield table
         if not wide:
             yield from (Text.assemble((each["strategy_id"], "bold"), ": ", _why(each)) for each in self.strategies)
+
+
+def world(document: Document) -> RenderableType:
+    """Return what is stated of a world, and what it still lacks before anything can be judged or active."""
+    name, lacks = document["name"], []
+    if not document["active_policy_version"]:
+        lacks.append(f"no policy judges its strategies yet: `qmtl world policy upload {name} FILE --activate`")
+    if document["share_policy"] == UNSTATED and document["mode"] != EffectiveMode.COMPUTE_ONLY:
+        lacks.append(f"nothing becomes active without a share policy: `qmtl world update {name} --share-policy world`")
+    return Group(key_values(document), *(Text(each, "yellow") for each in lacks))
 
 
 def world_status(document: Document) -> RenderableType:

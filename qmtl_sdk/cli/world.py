@@ -31,22 +31,20 @@ def create(
     ] = None,
 ) -> None:
     """Make a world."""
-    from qmtl_sdk.cli import worlds
-    from qmtl_sdk.cli.tables import key_values
+    from qmtl_sdk.cli import tables, worlds
 
     document = worlds.create(session, world, change, policy.read(policy_file) if policy_file else None)
-    session.answer(document, key_values(document))
+    session.answer(document, tables.world(document))
 
 
 @app.command("update")
 @command
 def update(session: Session, world: Name, change: WorldChange) -> None:
     """Change what is stated of a world; everything else stays."""
-    from qmtl_sdk.cli import worlds
-    from qmtl_sdk.cli.tables import key_values
+    from qmtl_sdk.cli import tables, worlds
 
     document = worlds.update(session, world, change)
-    session.answer(document, key_values(document))
+    session.answer(document, tables.world(document))
 
 
 @app.command("list")
@@ -71,12 +69,11 @@ def list_worlds(session: Session) -> None:
 @command
 def show(session: Session, world: Name) -> None:
     """Show what is stated of a world."""
-    from qmtl_sdk.cli import worlds
+    from qmtl_sdk.cli import tables, worlds
     from qmtl_sdk.cli.documents import world_document
-    from qmtl_sdk.cli.tables import key_values
 
     document = world_document(worlds.read(session, world))
-    session.answer(document, key_values(document))
+    session.answer(document, tables.world(document))
 
 
 @app.command("status")
@@ -158,5 +155,6 @@ def report(
 def _confirmed(world: str) -> bool:
     """Ask on the terminal. Raises BadParameter where there is none."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"deleting {world} takes its policies and evaluations along; say --yes")
+        message = f"state it to delete {world}, with its policies and evaluations, where nobody can be asked"
+        raise typer.BadParameter(message, param_hint="--yes")
     return typer.confirm(f"Delete {world}, with its policies and evaluations?", err=True)

@@ -11,6 +11,7 @@ import typer
 from qmtl_foundation.execution_model import Fill, Rebalance, Sizing
 
 DEFAULT_PRESET: Final = "sample_us_equity_1d"
+UNSTATED: Final = "unstated"  # how a share policy is shown that is none of the choices
 
 
 class ShareChoice(StrEnum):

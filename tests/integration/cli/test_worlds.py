@@ -86,7 +86,7 @@ def test_deletion_without_a_terminal_needs_yes(qmtl_json: Qmtl, world_name: str)
     qmtl_json("world", "create", world_name)
     refused = qmtl_json("world", "delete", world_name)
     assert (refused.code, refused.error["reason"]) == (2, "USAGE")
-    assert "say --yes" in refused.error["message"]
+    assert "--yes: state it to delete" in refused.error["message"]
     assert qmtl_json("world", "show", world_name).code == 0
 
 

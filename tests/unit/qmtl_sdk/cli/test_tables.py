@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from qmtl_sdk.cli.phases import shown_phases
-from qmtl_sdk.cli.tables import reason, sparkline, submission, swept, world_status
+from qmtl_sdk.cli.tables import reason, sparkline, submission, swept, world, world_status
 from qmtl_sdk.submission.progress import Phase, Progress
 from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
 
@@ -135,6 +135,21 @@ def result(**stated: Any) -> SubmitResult:
 
 def finding(node: str, message: str) -> Finding:
     return Finding("look_ahead", node, "blake3:0", "2010-01-04T21:00:00Z", "IBM", message)
+
+
+@pytest.mark.parametrize(
+    ("stated", "lacks"),
+    [
+        ({"mode": "paper"}, ["world policy upload w FILE", "world update w --share-policy world"]),
+        ({"mode": "compute-only"}, ["world policy upload w FILE"]),
+        ({"mode": "paper", "active_policy_version": 1, "share_policy": "world"}, []),
+    ],
+)
+def test_world_says_what_it_lacks(stated: dict[str, Any], lacks: list[str]) -> None:
+    plain = {"name": "w", "active_policy_version": 0, "share_policy": "unstated"}
+    text = drawn(world({**plain, **stated}))
+    assert [part in text for part in lacks] == [True] * len(lacks)
+    assert text.count("`qmtl ") == len(lacks)
 
 
 def test_submission_shows_verdict_reasons_and_findings() -> None:
