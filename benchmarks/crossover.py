@@ -16,6 +16,8 @@ from qmtl_sdk.backtest.accounting import account
 from qmtl_sdk.backtest.model import BacktestResult
 from qmtl_sdk.backtest.trades import Trades
 from qmtl_sdk.data.panel import Panel
+from qmtl_sdk.data.sessions import BarGrid
+from qmtl_sdk.data.streams import Streams
 from qmtl_sdk.strategy.evaluate import Memo, evaluate
 from qmtl_sdk.strategy.program import Program, build
 from qmtl_sdk.submission.compute import targets_of
@@ -77,6 +79,12 @@ def prices(bars: int, symbols: int = 1) -> Panel:
     return Panel(timestamps, names, {"open": closes, "close": closes}, INTERVAL_S)
 
 
+def delivered(bars: Panel) -> Streams:
+    """Return bars as a preset delivers them."""
+    opens = bars.timestamps - INTERVAL_S * 1_000_000_000
+    return Streams("bench", bars, BarGrid(opens, bars.timestamps, opens), "24/7", {})
+
+
 def program(fast: int = FAST, slow: int = SLOW, weight: float = 1.0) -> Program:
     """Return the program, its NodeIDs computed."""
     made = build(SmaCross(fast=fast, slow=slow, weight=weight))
@@ -87,7 +95,7 @@ def program(fast: int = FAST, slow: int = SLOW, weight: float = 1.0) -> Program:
 
 def ours(made: Program, bars: Panel, rebalance: Rebalance = Rebalance.ON_CHANGE, memo: Memo | None = None) -> Ours:
     """Backtest by our operators, from bars in memory to the result."""
-    values = evaluate(made.nodes, stream_inputs(made, bars, "bench"), memo)
+    values = evaluate(made.nodes, stream_inputs(made, delivered(bars)), memo)
     targets = targets_of(made, values, bars, SizingRule())
     result = account(bars, targets, ExecutionModel(fill=Fill.CLOSE, rebalance=rebalance, initial_cash=CASH))
     return Ours(result, result.trades(), float(sharpe(result.returns, BARS_PER_YEAR)), float(result.drawdown.max()))

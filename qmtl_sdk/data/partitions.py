@@ -19,7 +19,7 @@ from qmtl_foundation.identity import Json, canonical_json, content_id, partition
 from qmtl_sdk.data.blocks import Block, BlockError, pack, unpack
 from qmtl_sdk.data.conformance import Rule, Violation
 from qmtl_sdk.data.coverage import Interval
-from qmtl_sdk.data.sessions import BarGrid
+from qmtl_sdk.data.sessions import BarGrid, chained
 from qmtl_sdk.data.times import format_instant, parse_instant
 
 MANIFEST_FORMAT: Final = "qmtl.partitions/1"
@@ -155,12 +155,7 @@ def joined(parts: Sequence[Partition]) -> Partition:
 
 
 def _concatenated(parts: Sequence[Partition]) -> Partition:
-    grids = [part.grid for part in parts]
-    grid = BarGrid(
-        np.concatenate([grid.opens for grid in grids]),
-        np.concatenate([grid.closes for grid in grids]),
-        np.concatenate([grid.sessions for grid in grids]),
-    )
+    grid = chained([part.grid for part in parts])
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     return Partition(grid, parts[0].symbols, columns)
 

@@ -26,6 +26,7 @@ from qmtl_sdk.data.preset import SchemaMode, WorldDataPreset
 from qmtl_sdk.data.report import Delivery, DeliveryReport, Layer, judge_coverage, judge_sla
 from qmtl_sdk.data.shelves import DiskShelf, MemoryShelf, Shelf, StorageShelf
 from qmtl_sdk.data.source import DataSource
+from qmtl_sdk.data.streams import Streams
 from qmtl_sdk.data.times import format_instant, parse_instant
 
 DATA_FOLDER = "data"
@@ -137,7 +138,7 @@ class SeamlessDataProvider:
             violations=manifest.violations,
             sla_breaches=judge_sla(self.preset.sla, symbols, newest, judged_at),
         )
-        return Delivery(panel, report)
+        return Delivery(Streams(self.preset.name, panel, bars.grid, self.preset.calendar, {}), report)
 
     def _fingerprint(self, manifest: Manifest, bars: Partition) -> str:
         """Return the fingerprint of exactly the bars delivered, so the same snapshot has it whatever came later."""

@@ -15,6 +15,7 @@ from qmtl_sdk.data.coverage import Coverage, Interval
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.preset import SchemaMode, ServiceLevel
 from qmtl_sdk.data.sessions import BarGrid
+from qmtl_sdk.data.streams import Streams
 from qmtl_sdk.data.times import NS_PER_SECOND, format_instant, parse_duration
 
 
@@ -118,10 +119,15 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
-    """Hold the bars and the report on them."""
+    """Hold what was delivered and the report on it."""
 
-    panel: Panel
+    streams: Streams
     report: DeliveryReport
+
+    @property
+    def panel(self) -> Panel:
+        """Return the preset's bars."""
+        return self.streams.bars
 
 
 def judge_coverage(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,6 +63,15 @@ def bar_grid(calendar: str, interval_s: int, start: int, end: int) -> BarGrid:
         )
         grid = _cut(spans, interval_s * NS_PER_SECOND)
     return grid.take(grid.within(start, end))
+
+
+def chained(grids: Sequence[BarGrid]) -> BarGrid:
+    """Return consecutive grids as one."""
+    return BarGrid(
+        np.concatenate([grid.opens for grid in grids]),
+        np.concatenate([grid.closes for grid in grids]),
+        np.concatenate([grid.sessions for grid in grids]),
+    )
 
 
 def bars_per_session(grid: BarGrid) -> int:

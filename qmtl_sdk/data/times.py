@@ -14,6 +14,7 @@ DAY_NS: Final = DAY_SECONDS * NS_PER_SECOND
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
+_WRITTEN_UNITS: Final = {"w": 7 * DAY_SECONDS, "d": DAY_SECONDS, "h": 3_600, "m": 60, "s": 1}
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FRACTION: Final = re.compile(r"\.(\d{1,9})(?=Z|[+-]\d{2}:\d{2}$)")
 
@@ -51,6 +52,12 @@ def parse_duration(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no duration; write a whole number and a unit s, m, h or d, such as 5m")
     return int(match.group(1)) * _UNIT_SECONDS[match.group(2)]
+
+
+def duration_text(seconds: int) -> str:
+    """Return the duration as authors write an interval: ``1w``, ``1d``, ``90m``, in the largest whole unit."""
+    unit = next(name for name, size in _WRITTEN_UNITS.items() if seconds % size == 0)
+    return f"{seconds // _WRITTEN_UNITS[unit]}{unit}"
 
 
 def _bad_instant(text: str, field: str) -> Exception:

@@ -24,6 +24,7 @@ from qmtl_sdk.backtest.model import BacktestResult
 from qmtl_sdk.backtest.sizing import targets_of_signal
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.results import Outcome, ResultCache
+from qmtl_sdk.data.streams import Streams
 from qmtl_sdk.strategy.evaluate import Evaluation, Memo, evaluate
 from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.program import OutputKind, Program
@@ -31,7 +32,7 @@ from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis, Value, ValueKind
 from qmtl_sdk.submission.inputs import stream_inputs
 
-COMPUTE_LIBRARIES: Final = ("numpy", "numba", "polars", "qmtl")
+COMPUTE_LIBRARIES: Final = ("exchange_calendars", "numba", "numpy", "polars", "qmtl")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,14 +56,14 @@ def library_versions() -> dict[str, str]:
 
 
 def evaluate_program(
-    program: Program, bars: Panel, preset: str, cache: ResultCache, context: ComputeContext, memo: Memo | None = None
+    program: Program, streams: Streams, cache: ResultCache, context: ComputeContext, memo: Memo | None = None
 ) -> Evaluation:
     """Return the values of a program's nodes; those of an author's code are kept, and taken, by ComputeKey."""
     memo = memo or Memo()
     kept = [node for node in program.nodes if node.kind in (NodeKind.FUNCTION, NodeKind.FOLD)]
     found = {node.node_id: value for node in kept if (value := _recall(cache, node, context)) is not None}
     memo.values.update({node_id: value for node_id, value in found.items() if node_id not in memo.values})
-    evaluation = evaluate(program.nodes, stream_inputs(program, bars, preset), memo)
+    evaluation = evaluate(program.nodes, stream_inputs(program, streams), memo)
     for node in kept:
         if node.node_id not in found:
             cache.put(node.node_id, context, _arrays(evaluation[node.node_id], evaluation.axis(node)))
@@ -77,8 +78,7 @@ def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: Sizi
 
 def compute(
     program: Program,
-    bars: Panel,
-    preset: str,
+    streams: Streams,
     model: ExecutionModel,
     rule: SizingRule,
     cache: ResultCache,
@@ -86,9 +86,9 @@ def compute(
     memo: Memo | None = None,
 ) -> Computation:
     """Evaluate a program, size its output, and account for the targets under the world's execution model."""
-    evaluation = evaluate_program(program, bars, preset, cache, context, memo)
-    targets = targets_of(program, evaluation, bars, rule)
-    return Computation(evaluation, targets, account(bars, targets, model))
+    evaluation = evaluate_program(program, streams, cache, context, memo)
+    targets = targets_of(program, evaluation, streams.bars, rule)
+    return Computation(evaluation, targets, account(streams.bars, targets, model))
 
 
 def _recall(cache: ResultCache, node: Node, context: ComputeContext) -> tuple[Value, Axis] | None:

@@ -304,7 +304,7 @@ def _work(
     context = _compute_context(terms, delivery, submission, library_versions())
     with timings.phase(Phase.COMPUTE):
         computed = compute(
-            program, bars, terms.data_preset, terms.execution_model, terms.sizing_rule, cache, context, memo
+            program, delivery.streams, terms.execution_model, terms.sizing_rule, cache, context, memo
         )
         sent = encoding.Series(
             encoding.encode_returns(bars.timestamps, computed.result.returns),
