@@ -73,6 +73,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
 # Operators that are not written as a method of their own name, and what they give.
 SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "column": ('`stream["close"]`', "One column of a stream."),
+    "constant": ('`self.target({"AAPL": 0.5})`', "The same number on every bar."),
     "add": ("`a + b`", "Sum."),
     "subtract": ("`a - b`", "Difference."),
     "multiply": ("`a * b`", "Product."),

@@ -54,7 +54,8 @@ def _edges(grid: BarGrid, calendar: str, fine_s: int, coarse_s: int) -> tuple[Ba
     """Return the calendar's bars before and after the grid that a coarse bar at its ends can hold."""
     reach = max(coarse_s, DAY_SECONDS) * NS_PER_SECOND
     first, last = int(grid.opens[0]), int(grid.closes[-1])
-    return bar_grid(calendar, fine_s, first - reach, first), bar_grid(calendar, fine_s, last, last + reach)
+    expected = bar_grid(calendar, fine_s, first - reach, last + reach)
+    return expected.take(expected.within(first - reach, first)), expected.take(expected.within(last, last + reach))
 
 
 def _begins(grid: BarGrid, interval_s: int) -> NDArray[np.bool_]:

@@ -53,6 +53,7 @@ _ALL: Final = (
     Operator("column", None, None, takes_columns=True),
     Operator("symbol", None, None, takes_columns=True, keeps_columns=True),
     Operator("as_of", None, None, takes_columns=True, keeps_columns=True),
+    _number("constant", elementwise.constant),
     _number("add", elementwise.exact_binary(np.add)),
     _number("subtract", elementwise.exact_binary(np.subtract)),
     _number("multiply", elementwise.exact_binary(np.multiply)),

@@ -16,6 +16,11 @@ Params = Mapping[str, Json]
 Run = Callable[[Operands, Params], Value]
 
 
+def constant(operands: Operands, params: Params) -> Value:
+    """Give one number on every bar of the clock, known or not."""
+    return floats(np.full(operands["clock"].data.shape, params["value"], dtype=np.float64))
+
+
 def unary(ufunc: Callable[..., Any]) -> Run:
     """Return the operator of a NumPy function of one number; what is undefined or infinite is null."""
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
+
+import numpy as np
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_sdk.strategy.clock import BARS
 from qmtl_sdk.strategy.node import Node, StreamInput
 from qmtl_sdk.strategy.parameters import Parameter, checked_parameters
 from qmtl_sdk.strategy.values import ValueKind
+
+Weight = Node | float
 
 
 class Strategy:
@@ -67,29 +72,36 @@ class Strategy:
                 raise invalid_field("nodes", f"{node!r} is no node; give StreamInput, Node or an expression of them")
         self._outline.nodes.extend(nodes)
 
-    def target(self, target: Node | Mapping[str, Node]) -> None:
+    def target(self, target: Weight | Mapping[str, Weight]) -> None:
         """State the weight of each symbol, as a fraction of the strategy's capital; null holds, 0 is flat.
 
-        A panel gives every symbol its weight; a mapping names symbols, the others stay flat.
+        A panel, or a number, gives every symbol its weight; a mapping names symbols, the others stay flat.
         """
         self._outline.refuse_second("target")
         if isinstance(target, Mapping):
             if not target:
                 raise invalid_field("target", "is an empty mapping; name at least one symbol")
-            for symbol, node in target.items():
+            for symbol in target:
                 if not isinstance(symbol, str) or not symbol:
                     raise invalid_field("target", f"{symbol!r} is no symbol")
-                _check_weight(f"target[{symbol!r}]", node)
-            self._outline.by_symbol = dict(target)
+            weights = {symbol: self._weight(f"target[{symbol!r}]", stated) for symbol, stated in target.items()}
+            self._outline.by_symbol = weights
         else:
-            _check_weight("target", target)
-            self._outline.target = target
+            self._outline.target = self._weight("target", target)
 
     def signal(self, signal: Node) -> None:
         """State a sign or score per symbol; the world's sizing rule turns it into targets."""
         self._outline.refuse_second("signal")
-        _check_node("signal", signal)
-        self._outline.signal = signal
+        self._outline.signal = _checked_node("signal", signal)
+
+    def _weight(self, field: str, stated: object) -> Node:
+        """Return the node of a weight; a number is the same on every bar of the world."""
+        if isinstance(stated, int | float | np.number) and not isinstance(stated, bool):
+            if not math.isfinite(stated):
+                raise invalid_field(field, f"{stated!r} is not finite; give a finite weight, such as 0.5")
+            close = self.bars()["close"]
+            return close._apply("constant", {"clock": close, "value": stated})
+        return _checked_weight(field, stated)
 
 
 class Outline:
@@ -110,15 +122,17 @@ class Outline:
             raise invalid_field(output, "the strategy has stated its output before; state one target or one signal")
 
 
-def _check_node(field: str, node: object) -> None:
+def _checked_node(field: str, node: object) -> Node:
     if not isinstance(node, Node):
         raise invalid_field(field, f"{node!r} is no node; give an expression such as up.when(1.0, else_=0.0)")
     if node.has_columns:
         raise invalid_field(field, f"{node.name!r} has several columns; choose one: node['close']")
+    return node
 
 
-def _check_weight(field: str, node: object) -> None:
-    _check_node(field, node)
-    if isinstance(node, Node) and node.value_kind is ValueKind.BOOL:
+def _checked_weight(field: str, stated: object) -> Node:
+    node = _checked_node(field, stated)
+    if node.value_kind is ValueKind.BOOL:
         found = f"{node.name!r} is true or false, no weight"
         raise invalid_field(field, f"{found}; use .when(1.0, else_=0.0) or .long_only()")
+    return node

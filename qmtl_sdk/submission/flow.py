@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,9 @@ from qmtl_sdk.settings import cache_dir, default_author
 from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
+from qmtl_sdk.submission.inputs import check_streams
 from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, silent
-from qmtl_sdk.submission.result import Precheck, SubmitResult, SweepCell, SweepResult
+from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult
 from qmtl_sdk.submission.terms import WorldTerms
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Work:
 
     series: Series
     precheck: Precheck
+    backtest: Backtest | None = None
     cross_context_hits: int = 0
 
 
@@ -147,7 +149,8 @@ async def sweep(
         for parameters in cells:
             try:
                 wish = Wish(strategy(**parameters), world, mode, data_preset, as_of=as_of)
-                done.append(SweepCell(parameters, await carry_out(client, wish, ground=ground, memo=memo)))
+                result = await carry_out(client, wish, ground=ground, memo=memo)
+                done.append(SweepCell(parameters, replace(result, backtest=None)))  # of many cells, too much to keep
             except QmtlError as error:
                 if error.reason not in OF_THE_CELL:
                     raise
@@ -171,6 +174,8 @@ async def carry_out(
         detail.append(f"{len(program.nodes)} nodes")
     with timings.phase(Phase.DATA) as detail:
         ground = ground or await read_ground(client, wish)
+        if wish.returns is None:
+            check_streams(program, ground.delivery.streams)
         detail.append(f"{ground.delivery.report.bars} bars to {ground.delivery.report.as_of}")
     terms, delivery = ground.terms, ground.delivery
     with timings.phase(Phase.SUBMIT):
@@ -184,7 +189,8 @@ async def carry_out(
     with timings.phase(Phase.EVALUATE):
         submission = await _fresh_context(client, wish, submission)
         answer = await _evaluate(client, wish, terms, submission, work)
-    return messages.to_result(submission, program, work.precheck, answer, timings.elapsed_ms)
+    result = messages.to_result(submission, program, work.precheck, answer, timings.elapsed_ms)
+    return replace(result, backtest=work.backtest)
 
 
 def _check_output(program: Program, wish: Wish) -> None:
@@ -203,7 +209,10 @@ def _check_output(program: Program, wish: Wish) -> None:
 
 
 async def read_ground(client: Gateway, wish: Wish) -> Ground:
-    """Read the world, deliver the bars of its preset (or the wished one), and register the snapshot."""
+    """Read the world, deliver the bars of its preset (or the wished one), and register the snapshot.
+
+    Raises QmtlError NO_ACTIVE_POLICY before anything is computed in vain.
+    """
     terms = await _read_world(client, wish)
     provider = await in_thread(_resolve, terms)
     delivery = await in_thread(provider.read, None, None, wish.as_of)
@@ -218,11 +227,22 @@ async def _read_world(client: Gateway, wish: Wish) -> WorldTerms:
     answer = await client.call(lambda: client.worlds.get_world(GetWorldRequest(world=wish.world)))
     if answer.world is None:
         raise QmtlError(Reason.INTERNAL, "the gateway answered without a world")
+    if not answer.world.active_policy_version:
+        raise _no_policy(wish.world)
     name = wish.data_preset or answer.world.data_preset
     preset = await client.call(lambda: client.datasets.get_preset(GetPresetRequest(name=name)))
     if preset.preset is None:
         raise QmtlError(Reason.INTERNAL, "the gateway answered without a preset")
     return messages.to_terms(answer.world, name, preset.preset.document)
+
+
+def _no_policy(world: str) -> QmtlError:
+    """Return what the world service would answer after the whole backtest."""
+    return QmtlError(
+        Reason.NO_ACTIVE_POLICY,
+        f"world {world!r} has no active policy; `qmtl world policy upload {world} FILE --activate`",
+        metadata={"world": world},
+    )
 
 
 def _resolve(terms: WorldTerms) -> SeamlessDataProvider:
@@ -303,9 +323,7 @@ def _work(
     cache = ResultCache(cache_dir() / "results")
     context = _compute_context(terms, delivery, submission, library_versions())
     with timings.phase(Phase.COMPUTE):
-        computed = compute(
-            program, delivery.streams, terms.execution_model, terms.sizing_rule, cache, context, memo
-        )
+        computed = compute(program, delivery.streams, terms.execution_model, terms.sizing_rule, cache, context, memo)
         sent = encoding.Series(
             encoding.encode_returns(bars.timestamps, computed.result.returns),
             encoding.encode_targets(bars.timestamps, bars.symbols, computed.targets),
@@ -317,7 +335,7 @@ def _work(
         )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
-    return Work(sent, precheck, cache.counts.cross_context)
+    return Work(sent, precheck, Backtest(computed.result), cache.counts.cross_context)
 
 
 def _compute_context(

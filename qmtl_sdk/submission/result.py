@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, overload
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from qmtl_sdk.backtest.model import BacktestResult
 
 SHOWN_METRICS: Final = ("sharpe", "cagr", "max_drawdown", "turnover", "trades")
 
@@ -77,9 +84,41 @@ class Node:
     queue: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Backtest:
+    """Show the runner's own backtest as Polars frames, made when asked for; ``ts`` is a bar's close in UTC."""
+
+    result: BacktestResult
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """Return ``ts`` and ``equity`` (currency of the prices, at the close) of every bar."""
+        return self._of_bars("equity", self.result.equity)
+
+    @property
+    def returns(self) -> pl.DataFrame:
+        """Return ``ts`` and ``return`` (simple) of every bar: what the world was sent."""
+        return self._of_bars("return", self.result.returns)
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """Return the round trips, those still open marked at the last known price."""
+        return self.result.trades().frame()
+
+    def _of_bars(self, name: str, values: NDArray[np.float64]) -> pl.DataFrame:
+        import polars as pl
+
+        times = pl.Series(self.result.timestamps).cast(pl.Datetime("ns", "UTC"))
+        return pl.DataFrame({"ts": times, name: values})
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """Hold what came of a submission. ``status``: valid, invalid, pending or rejected; ``timings_ms`` by phase."""
+    """Hold what came of a submission. ``status``: valid, invalid, pending or rejected; ``timings_ms`` by phase.
+
+    ``backtest`` stays in this process, and is no part of the document; None where the runner ran none: a pending
+    submission, stated returns, a cell of a sweep.
+    """
 
     strategy_id: str
     version: str
@@ -99,10 +138,13 @@ class SubmitResult:
     eval_key: str
     nodes: tuple[Node, ...]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    backtest: Backtest | None = field(default=None, repr=False, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON form: the fields by their names."""
-        return asdict(self)
+        """Return the JSON form: the fields by their names, all but ``backtest``."""
+        document = asdict(replace(self, backtest=None))
+        del document["backtest"]
+        return document
 
     def json(self) -> str:
         """Return the JSON text, indented, of ``document``."""

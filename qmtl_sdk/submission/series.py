@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from qmtl_sdk.backtest.trades import Trades
 
 if TYPE_CHECKING:
     import polars as pl
+
+_EXPECTED: Final = "give a Polars frame with the columns ts (datetime, the bar's close in UTC) and return (simple)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArra
     if isinstance(returns, pl.DataFrame):
         times, values = _of_frame(returns)
     else:
-        times, values = timestamps, np.asarray(returns, dtype=np.float64)
+        times, values = timestamps, _of_numbers(returns)
     if values.shape != times.shape or values.ndim != 1:
         expected = f"one return per bar of the world's data ({len(times)})"
         raise invalid_field("returns", f"must be a frame (ts, return) or {expected}, has shape {list(values.shape)}")
@@ -77,6 +79,17 @@ def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArra
     if unsorted.size:
         raise _bad(int(unsorted[0]) + 1, "is not after the row above; sort by ts and drop doubles")
     return times, values
+
+
+def _of_numbers(returns: Any) -> NDArray[np.float64]:
+    kind = type(returns)
+    if kind.__module__.partition(".")[0] == "pandas":  # its index would be lost
+        mend = "pl.from_pandas(frame.reset_index()) makes one"
+        raise invalid_field("returns", f"is a pandas {kind.__name__}; {_EXPECTED}: {mend}")
+    try:
+        return np.asarray(returns, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise invalid_field("returns", f"is a {kind.__name__} that holds no numbers; {_EXPECTED}") from error
 
 
 def _of_frame(frame: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -57,12 +57,12 @@ def test_bars_close_when_the_calendars_own_do(calendar: str, start: str, end: st
 @pytest.mark.parametrize(
     ("calendar", "fine_s", "coarse_s", "start", "end"),
     [
-        ("XNYS", HOUR, DAY, "2013-03-04", "2013-03-16"),
-        ("XNYS", HOUR, DAY, "2013-10-28", "2013-11-09"),
-        ("XNYS", HOUR, WEEK, "2013-10-28", "2013-11-16"),
-        ("XNYS", DAY, WEEK, "2012-12-03", "2013-01-26"),
-        ("XTKS", 900, HOUR, "2015-03-02", "2015-03-07"),
-        ("CMES", HOUR, DAY, "2013-03-04", "2013-03-16"),
+        ("XNYS", HOUR, DAY, "2013-03-07", "2013-03-13"),
+        ("XNYS", HOUR, DAY, "2013-10-31", "2013-11-06"),
+        ("XNYS", HOUR, WEEK, "2013-10-28", "2013-11-09"),
+        ("XNYS", DAY, WEEK, "2012-12-24", "2013-01-12"),
+        ("XTKS", 900, HOUR, "2015-03-02", "2015-03-05"),
+        ("CMES", HOUR, DAY, "2013-03-07", "2013-03-14"),
     ],
 )
 def test_cut_at_any_moment_delivers_exactly_the_bars_that_had_closed(
