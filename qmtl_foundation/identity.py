@@ -21,6 +21,7 @@ NODE_CONTEXT: Final = "qmtl 2026-11 node-id v1"
 COMPUTE_CONTEXT: Final = "qmtl 2026-11 compute-key v1"
 EVAL_CONTEXT: Final = "qmtl 2026-11 eval-key v1"
 DATASET_CONTEXT: Final = "qmtl 2026-11 dataset-fingerprint v1"
+JOINT_CONTEXT: Final = "qmtl 2026-11 joint-fingerprint v1"
 PARTITION_CONTEXT: Final = "qmtl 2026-11 partition-content v1"
 STRATEGY_CONTEXT: Final = "qmtl 2026-11 strategy-version v1"
 CODE_CONTEXT: Final = "qmtl 2026-11 code-hash v1"
@@ -169,6 +170,13 @@ def dataset_fingerprint(schema: str, symbols: Sequence[str], interval_s: int, pa
         DATASET_CONTEXT,
         {"interval_s": interval_s, "partitions": list(partitions), "schema": schema, "symbols": list(symbols)},
     )
+
+
+def joint_fingerprint(bars: str, published: Mapping[str, str]) -> str:
+    """Return the fingerprint of bars and, by name, of the streams published beside them; without any, the bars' own."""
+    if not published:
+        return bars
+    return content_id(JOINT_CONTEXT, {"bars": bars, "published": dict(published)})
 
 
 def partition_hash(content: bytes) -> str:

@@ -12,8 +12,8 @@ from typing import Final
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import bytes_id, canonical_json
 from qmtl_sdk.data.objects import ObjectEntry, ObjectFolder, split_location
-from qmtl_sdk.data.preset import CsvSource, ParquetSource, SampleSource, WorldDataPreset
-from qmtl_sdk.data.source import SOURCE_CONTEXT, DataSource, SourceRows
+from qmtl_sdk.data.preset import CsvSource, ParquetSource, PublishedStream, SampleSource, WorldDataPreset
+from qmtl_sdk.data.source import SOURCE_CONTEXT, DataSource, SourceRows, Wanted
 
 SYMBOL_FIELD: Final = "{symbol}"
 
@@ -46,10 +46,10 @@ class SampleFiles:
 
 
 class ObjectFiles:
-    """Read the Parquet or CSV files that a preset's source names."""
+    """Read the Parquet or CSV files that a source names."""
 
-    def __init__(self, preset: WorldDataPreset, source: ParquetSource | CsvSource) -> None:
-        self._preset = preset
+    def __init__(self, wanted: Wanted, source: ParquetSource | CsvSource) -> None:
+        self._wanted = wanted
         self._source = source
 
     def version(self) -> str:
@@ -67,14 +67,14 @@ class ObjectFiles:
             if content is None:
                 raise self._missing(entry.name)
             files.append(SourceFile(entry.name, content, symbol))
-        return file_rows(self._preset, self._source, files)
+        return file_rows(self._wanted, self._source, files)
 
     def _entries(self) -> list[tuple[str | None, ObjectFolder, ObjectEntry]]:
         uri = self._source.uri
         if SYMBOL_FIELD not in uri:
             return self._found(uri, None)
         return [
-            found for symbol in self._preset.symbols for found in self._found(uri.replace(SYMBOL_FIELD, symbol), symbol)
+            found for symbol in self._wanted.symbols for found in self._found(uri.replace(SYMBOL_FIELD, symbol), symbol)
         ]
 
     def _found(self, uri: str, symbol: str | None) -> list[tuple[str | None, ObjectFolder, ObjectEntry]]:
@@ -91,10 +91,10 @@ class ObjectFiles:
 
     def _missing(self, what: str) -> QmtlError:
         message = (
-            f"{self._preset.name}: source.uri: there is no {self._source.kind} file at {what}; correct the address"
+            f"{self._wanted.name}: source.uri: there is no {self._source.kind} file at {what}; correct the address"
         )
         return QmtlError(
-            Reason.DATA_UNAVAILABLE, message, metadata={"data_preset": self._preset.name, "uri": self._source.uri}
+            Reason.DATA_UNAVAILABLE, message, metadata={"data_preset": self._wanted.name, "uri": self._source.uri}
         )
 
 
@@ -102,4 +102,10 @@ def source_of(preset: WorldDataPreset) -> DataSource:
     """Return the source that a preset names."""
     if isinstance(preset.source, SampleSource):
         return SampleFiles(preset, preset.source)
-    return ObjectFiles(preset, preset.source)
+    return ObjectFiles(Wanted(preset.name, preset.symbols, preset.source_columns), preset.source)
+
+
+def published_source_of(preset: WorldDataPreset, stream: PublishedStream) -> DataSource:
+    """Return the source of a stream that a preset lists."""
+    symbols = stream.symbols or preset.symbols
+    return ObjectFiles(Wanted(f"{preset.name}, stream {stream.name}", symbols, stream.columns), stream.source)

@@ -18,7 +18,7 @@ from qmtl_sdk.data.files import SourceFile
 from qmtl_sdk.data.partitions import Partition
 from qmtl_sdk.data.preset import CsvSource, ParquetSource, TimeMeans, WorldDataPreset
 from qmtl_sdk.data.sessions import BarGrid
-from qmtl_sdk.data.source import SourceRows
+from qmtl_sdk.data.source import SourceRows, Wanted
 
 # Names of the frame while it is read; no column of a schema can be called so.
 _ROW: Final = "#row"
@@ -35,12 +35,12 @@ def sample_rows(preset: WorldDataPreset, content: bytes) -> SourceRows:
     grid = BarGrid(_nanoseconds(sessions["opens"]), _nanoseconds(sessions["closes"]), _nanoseconds(sessions["session"]))
     rows = everything.filter(pl.col("symbol").is_in(list(preset.symbols)))
     columns = {name: rows[name].cast(pl.Float64).to_numpy() for name in preset.source_columns if name in rows.columns}
-    symbols = _symbol_index(preset, rows["symbol"])
+    symbols = _symbol_index(preset.symbols, rows["symbol"])
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
     return SourceRows(_nanoseconds(rows["closes"]), symbols, columns, numbers, TimeMeans.CLOSE, grid)
 
 
-def file_rows(preset: WorldDataPreset, source: ParquetSource | CsvSource, files: Sequence[SourceFile]) -> SourceRows:
+def file_rows(wanted: Wanted, source: ParquetSource | CsvSource, files: Sequence[SourceFile]) -> SourceRows:
     """Return the rows of files, each time read in the source's time zone.
 
     Raises QmtlError DATA_INVALID naming file and row for a missing column, a number or time that cannot be read, and
@@ -51,11 +51,11 @@ def file_rows(preset: WorldDataPreset, source: ParquetSource | CsvSource, files:
     for file in files:
         frame = _parsed(file, source).with_row_index(_ROW, offset=offset)
         offset += frame.height
-        parts.append(_file_part(preset, source, file, frame))
+        parts.append(_file_part(wanted, source, file, frame))
     return SourceRows(
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.symbols for part in parts]),
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in preset.source_columns},
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in wanted.columns},
         np.concatenate([part.rows for part in parts]),
         source.time_means,
     )
@@ -97,25 +97,23 @@ def _parsed(file: SourceFile, source: ParquetSource | CsvSource) -> pl.DataFrame
         raise _invalid(f"{file.name} is no readable {source.kind} file ({cause})", "mend the file", file) from error
 
 
-def _file_part(
-    preset: WorldDataPreset, source: ParquetSource | CsvSource, file: SourceFile, frame: pl.DataFrame
-) -> SourceRows:
-    named = _with_symbol(preset, source, file, frame)
-    rows = named.filter(pl.col(_SYMBOL).is_in(list(preset.symbols)))
-    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in preset.source_columns}
+def _file_part(wanted: Wanted, source: ParquetSource | CsvSource, file: SourceFile, frame: pl.DataFrame) -> SourceRows:
+    named = _with_symbol(wanted, source, file, frame)
+    rows = named.filter(pl.col(_SYMBOL).is_in(list(wanted.symbols)))
+    columns = {name: _float64(rows, name, _column(rows, source, name, file), file) for name in wanted.columns}
     times = _times(rows, source, _column(rows, source, "time", file), file)
     numbers = rows[_ROW].cast(pl.Int64).to_numpy()
-    return SourceRows(times, _symbol_index(preset, rows[_SYMBOL]), columns, numbers, source.time_means)
+    return SourceRows(times, _symbol_index(wanted.symbols, rows[_SYMBOL]), columns, numbers, source.time_means)
 
 
 def _with_symbol(
-    preset: WorldDataPreset, source: ParquetSource | CsvSource, file: SourceFile, frame: pl.DataFrame
+    wanted: Wanted, source: ParquetSource | CsvSource, file: SourceFile, frame: pl.DataFrame
 ) -> pl.DataFrame:
     stated = source.columns.get("symbol", "symbol")
     if file.symbol is not None:
         return frame.with_columns(pl.lit(file.symbol).alias(_SYMBOL))
-    if len(preset.symbols) == 1 and "symbol" not in source.columns and stated not in frame.columns:
-        return frame.with_columns(pl.lit(preset.symbols[0]).alias(_SYMBOL))
+    if len(wanted.symbols) == 1 and "symbol" not in source.columns and stated not in frame.columns:
+        return frame.with_columns(pl.lit(wanted.symbols[0]).alias(_SYMBOL))
     return frame.with_columns(pl.col(_column(frame, source, "symbol", file)).cast(pl.String).alias(_SYMBOL))
 
 
@@ -128,8 +126,8 @@ def _column(frame: pl.DataFrame, source: ParquetSource | CsvSource, name: str, f
     return theirs
 
 
-def _symbol_index(preset: WorldDataPreset, symbols: pl.Series) -> NDArray[np.int64]:
-    index = {name: number for number, name in enumerate(preset.symbols)}
+def _symbol_index(known: Sequence[str], symbols: pl.Series) -> NDArray[np.int64]:
+    index = {name: number for number, name in enumerate(known)}
     return symbols.replace_strict(index, return_dtype=pl.Int64).to_numpy()
 
 
@@ -148,6 +146,8 @@ def _times(frame: pl.DataFrame, source: ParquetSource | CsvSource, theirs: str, 
     given = frame[theirs]
     if given.dtype == pl.String:
         moments = _read_text(given, source)
+    elif given.dtype == pl.Date and source.time_means is TimeMeans.PUBLISHED:
+        raise _invalid(f"{file.name}: column {theirs!r} holds dates", "store when it was known as Datetime", file)
     elif given.dtype == pl.Date or isinstance(given.dtype, pl.Datetime):
         moments = given.cast(pl.Datetime("ns", getattr(given.dtype, "time_zone", None)))
     else:

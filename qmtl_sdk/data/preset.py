@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -24,6 +24,7 @@ PRESET_FORMAT: Final = "qmtl.data-preset/1"
 DATASET_KEY_CONTEXT: Final = "qmtl 2026-11 dataset-key v1"
 BAR_COLUMNS: Final = ("open", "high", "low", "close", "volume")
 ADJUSTED_CLOSE: Final = "adj_close"
+BARS_STREAM: Final = "bars"  # what strategies call the preset's own bars
 # What a stored partition calls a bar's place in time and its symbol.
 RESERVED_COLUMNS: Final = frozenset({"opens", "closes", "sessions", "symbol"})
 # The field's convention of annualising; calendars not named here count as exchanges.
@@ -32,13 +33,16 @@ EXCHANGE_SESSIONS_PER_YEAR: Final = 252
 # An open-ended preset ends where int64 nanoseconds do, nearly: 2262-01-01.
 OPEN_END: Final = "2262-01-01"
 
+Names = TypeVar("Names", tuple[str, ...], list[str])
+
 
 class TimeMeans(StrEnum):
-    """Say what the time column of a source states about a bar."""
+    """Say what the time column of a source states about a bar; PUBLISHED is for the streams beside the bars."""
 
     SESSION = "session"
     OPEN = "open"
     CLOSE = "close"
+    PUBLISHED = "published"
 
 
 class Adjustments(StrEnum):
@@ -145,6 +149,33 @@ class DatasetSchema(_Document):
         return columns
 
 
+class PublishedStream(_Document):
+    """List a stream beside the bars: what was published for symbols (None: the preset's) at which moments.
+
+    A publication is known from its moment on, and stands until the symbol's next one; an empty cell ends it.
+    """
+
+    name: Annotated[str, Field(pattern=rf"^{RESOURCE_NAME.pattern}$")]
+    source: Annotated[ParquetSource | CsvSource, Field(discriminator="kind")]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    symbols: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1)] | None = (
+        None
+    )
+
+    @field_validator("symbols", "columns")
+    @classmethod
+    def _once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else _distinct(names)
+
+    @model_validator(mode="after")
+    def _of_moments(self) -> Self:
+        if self.name == BARS_STREAM:
+            raise ValueError(f"'{BARS_STREAM}' is the preset's own bars; choose another name")
+        if self.source.time_means is not TimeMeans.PUBLISHED:
+            raise ValueError("set source.time_means to published, the moment from which a row was known")
+        return self
+
+
 class ServiceLevel(_Document):
     """State what the data promises; a limit of None is not judged.
 
@@ -168,6 +199,7 @@ class WorldDataPreset(_Document):
 
     ``calendar`` is a name of the exchange_calendars library (``XNYS``, ``24/7``). ``end`` None: open-ended.
     ``storage`` is the URL of a folder for Parquet partitions between cache and source; None: no storage.
+    ``streams`` are delivered on the bars, each with what was last published by a bar's close.
     """
 
     format: Literal["qmtl.data-preset/1"] = PRESET_FORMAT
@@ -183,14 +215,18 @@ class WorldDataPreset(_Document):
     # "schema" is a method of pydantic's BaseModel.
     bars: Annotated[DatasetSchema, Field(alias="schema")] = DatasetSchema()
     sla: ServiceLevel = ServiceLevel()
+    streams: tuple[PublishedStream, ...] = ()
 
     @field_validator("symbols")
     @classmethod
-    def _distinct(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        twice = sorted({name for name in symbols if symbols.count(name) > 1})
-        if twice:
-            raise ValueError(f"{twice[0]!r} is named twice; name each symbol once")
-        return symbols
+    def _once(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(symbols)
+
+    @field_validator("streams")
+    @classmethod
+    def _names_once(cls, streams: tuple[PublishedStream, ...]) -> tuple[PublishedStream, ...]:
+        _distinct([stream.name for stream in streams])
+        return streams
 
     @field_validator("interval")
     @classmethod
@@ -222,7 +258,10 @@ class WorldDataPreset(_Document):
             raise ValueError("the range is empty; move 'end' behind 'start'")
         if isinstance(self.source, SampleSource) and (self.interval, self.calendar) != ("1d", "XNYS"):
             raise ValueError("the sample has daily bars of XNYS only; set interval '1d' and calendar 'XNYS'")
-        if self.interval_s != DAY_SECONDS and getattr(self.source, "time_means", None) is TimeMeans.SESSION:
+        time_means = getattr(self.source, "time_means", None)
+        if time_means is TimeMeans.PUBLISHED:
+            raise ValueError("bars are not published; set source.time_means to session, open or close")
+        if self.interval_s != DAY_SECONDS and time_means is TimeMeans.SESSION:
             raise ValueError(
                 "a session date does not place a bar within its day; set source.time_means to open or close"
             )
@@ -257,8 +296,9 @@ class WorldDataPreset(_Document):
         return canonical_json(self.model_dump(mode="json", by_alias=True))
 
     def dataset_key(self) -> str:
-        """Return the id of the data this preset names: all but its own name, storage, promises and schema mode."""
-        document = self.model_dump(mode="json", by_alias=True, exclude={"name": True, "storage": True, "sla": True})
+        """Return the id of the bars this preset names: all but its name, storage, promises, streams and schema mode."""
+        besides = {"name", "storage", "sla", "streams"}
+        document = self.model_dump(mode="json", by_alias=True, exclude=besides)
         del document["schema"]["mode"]
         return content_id(DATASET_KEY_CONTEXT, document)
 
@@ -287,6 +327,13 @@ def builtin_preset(name: str) -> WorldDataPreset:
         message = f"data_preset: there is no built-in preset {name!r}; use one of {known}, or register your own"
         raise QmtlError(Reason.PRESET_NOT_FOUND, message, metadata={"data_preset": name, "known": known})
     return presets[name]
+
+
+def _distinct(names: Names) -> Names:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} is named twice; name each once")
+    return names
 
 
 def _us_equity() -> WorldDataPreset:
@@ -328,8 +375,8 @@ def _refusal(error: ValidationError) -> QmtlError:
 
 def _path(detail: ErrorDetails) -> str:
     parts = [str(part) for part in detail["loc"]]
-    if len(parts) > 2 and parts[0] == "source":
-        del parts[1]  # the kind of the source, which pydantic puts between
+    if "source" in parts[:-2]:
+        del parts[parts.index("source") + 1]  # the kind of the source, which pydantic puts between
     return ".".join(("data_preset", *parts))
 
 

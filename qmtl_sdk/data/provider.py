@@ -3,7 +3,7 @@
 1. Ask the source for its version (`_serve`); a shelf whose manifest states another one is passed over (`_kept`).
 2. The nearest shelf that has the manifest and every partition needed serves; nearer ones keep a copy (`_nearest`).
 3. None has: read the source whole, assemble (`assemble.assemble`), keep everywhere (`_backfill`).
-4. Cut to the range asked for and to ``as_of``, and judge what is there (`_delivered`).
+4. Cut to the range asked for and to ``as_of``, put what was published on those bars, and judge (`_delivered`).
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.identity import dataset_fingerprint
+from qmtl_foundation.identity import dataset_fingerprint, joint_fingerprint
 from qmtl_sdk.data.assemble import assemble
 from qmtl_sdk.data.conformance import refuse_strict
 from qmtl_sdk.data.coverage import Interval
 from qmtl_sdk.data.disk import DEFAULT_MAX_BYTES, BoundedFolder
-from qmtl_sdk.data.files import source_of
+from qmtl_sdk.data.files import published_source_of, source_of
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.partitions import Manifest, Partition, PartitionEntry, by_year, entry_of, joined
-from qmtl_sdk.data.preset import SchemaMode, WorldDataPreset
+from qmtl_sdk.data.preset import PublishedStream, SchemaMode, WorldDataPreset
+from qmtl_sdk.data.published import on_bars
 from qmtl_sdk.data.report import Delivery, DeliveryReport, Layer, judge_coverage, judge_sla
+from qmtl_sdk.data.sessions import BarGrid
 from qmtl_sdk.data.shelves import DiskShelf, MemoryShelf, Shelf, StorageShelf
 from qmtl_sdk.data.source import DataSource
 from qmtl_sdk.data.streams import Streams
 from qmtl_sdk.data.times import format_instant, parse_instant
 
 DATA_FOLDER = "data"
+PUBLISHED_SCHEMA = "qmtl.published/1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,7 @@ class SeamlessDataProvider:
     ) -> None:
         self.preset = preset
         self._source = source
+        self._published = {stream.name: published_source_of(preset, stream) for stream in preset.streams}
         self._now_ns = now_ns
         shelves: list[Shelf] = [MemoryShelf(), DiskShelf(preset, cache)]
         if preset.storage is not None:
@@ -119,7 +123,9 @@ class SeamlessDataProvider:
         if bars is None:
             there = format_instant(manifest.newest)
             raise self._empty(f"no bar closes in {span} up to {format_instant(known_until)}; the newest is of {there}")
-        panel = Panel(bars.grid.closes, bars.symbols, bars.columns, self.preset.interval_s)
+        panel = self._panel(bars)
+        published = {stream.name: self._read_published(stream, bars.grid) for stream in self.preset.streams}
+        fingerprints = {name: self._fingerprint_of(part) for name, part in published.items()}
         symbols, gaps = judge_coverage(panel, bars.grid, manifest.first_bars)
         newest = int(bars.grid.closes[-1])
         judged_at = min(span.end, self._now_ns(), span.end if snapshot is None else snapshot)
@@ -127,7 +133,7 @@ class SeamlessDataProvider:
             data_preset=self.preset.name,
             served_from=served.layer,
             source_reachable=served.source_reachable,
-            fingerprint=self._fingerprint(manifest, bars),
+            fingerprint=joint_fingerprint(self._fingerprint(manifest, bars), fingerprints),
             as_of=format_instant(known_until),
             span=Interval(int(bars.grid.opens[0]), newest),
             bars=len(bars.grid),
@@ -137,14 +143,28 @@ class SeamlessDataProvider:
             schema_mode=self.preset.bars.mode,
             violations=manifest.violations,
             sla_breaches=judge_sla(self.preset.sla, symbols, newest, judged_at),
+            streams=fingerprints,
         )
-        return Delivery(Streams(self.preset.name, panel, bars.grid, self.preset.calendar, {}), report)
+        beside = {name: self._panel(part) for name, part in published.items()}
+        return Delivery(Streams(self.preset.name, panel, bars.grid, self.preset.calendar, beside), report)
+
+    def _panel(self, part: Partition) -> Panel:
+        return Panel(part.grid.closes, part.symbols, part.columns, self.preset.interval_s)
+
+    def _read_published(self, stream: PublishedStream, grid: BarGrid) -> Partition:
+        """Return a stream on the bars delivered; it is read from its source each time."""
+        rows = self._published[stream.name].read()
+        return on_bars(stream, stream.symbols or self.preset.symbols, rows, grid)
 
     def _fingerprint(self, manifest: Manifest, bars: Partition) -> str:
         """Return the fingerprint of exactly the bars delivered, so the same snapshot has it whatever came later."""
         whole = {(entry.year, entry.bars): entry.content_hash for entry in manifest.partitions}
         hashes = [whole.get((y, len(part.grid))) or entry_of(y, part).content_hash for y, part in by_year(bars)]
         return dataset_fingerprint(self.preset.bars.id, self.preset.symbols, self.preset.interval_s, hashes)
+
+    def _fingerprint_of(self, published: Partition) -> str:
+        hashes = [entry_of(year, part).content_hash for year, part in by_year(published)]
+        return dataset_fingerprint(PUBLISHED_SCHEMA, published.symbols, self.preset.interval_s, hashes)
 
     def _empty(self, cause: str) -> QmtlError:
         message = f"{self.preset.name}: the history is empty: {cause}; choose a wider range or a later as_of"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,6 +62,7 @@ class DeliveryReport:
 
     ``as_of``: the snapshot, RFC 3339; nothing that closes after it is in the panel. ``span``: from the first bar's
     open to the last one's close. ``source_reachable`` is False when kept data was served without asking its source.
+    ``fingerprint`` covers all that was delivered; ``streams`` has by name that of each published stream alone.
     """
 
     data_preset: str
@@ -77,6 +78,7 @@ class DeliveryReport:
     schema_mode: SchemaMode
     violations: tuple[Violation, ...]
     sla_breaches: tuple[SlaBreach, ...]
+    streams: Mapping[str, str]
 
     @property
     def coverage(self) -> Coverage:
@@ -104,6 +106,7 @@ class DeliveryReport:
             "sla_breaches": [{"limit": b.limit, "rule": b.rule, "value": b.value} for b in self.sla_breaches],
             "source_reachable": self.source_reachable,
             "span": _pair(self.span),
+            "streams": dict(self.streams),
             "symbols": [
                 {
                     "coverage": [_pair(span) for span in item.covered.intervals],

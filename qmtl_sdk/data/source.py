@@ -1,4 +1,4 @@
-"""What a source of bars hands over: rows, one per bar and symbol, as they stand in it, and when they are true."""
+"""What a source hands over: rows, one per bar (or publication) and symbol, as they stand in it, and when they hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from qmtl_sdk.data.preset import TimeMeans
 from qmtl_sdk.data.sessions import BarGrid
 
 SOURCE_CONTEXT: Final = "qmtl 2026-11 source-version v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Say what is read from a source: rows of ``symbols`` with ``columns``; ``name`` is for messages."""
+
+    name: str
+    symbols: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +44,7 @@ class SourceRows:
 
 
 class DataSource(Protocol):
-    """Read the bars of one preset from wherever they are. Implement it to bring a source of your own."""
+    """Read the rows of one preset or stream from wherever they are. Implement it to bring a source of your own."""
 
     def version(self) -> str:
         """Return a text that changes whenever the content does; cheap. Raises QmtlError DATA_UNAVAILABLE."""

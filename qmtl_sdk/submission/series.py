@@ -84,7 +84,7 @@ def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArra
 def _of_numbers(returns: Any) -> NDArray[np.float64]:
     kind = type(returns)
     if kind.__module__.partition(".")[0] == "pandas":  # its index would be lost
-        mend = "pl.from_pandas(frame.reset_index()) makes one"
+        mend = "pl.from_pandas(frame.reset_index()) makes one, whose columns you then rename"
         raise invalid_field("returns", f"is a pandas {kind.__name__}; {_EXPECTED}: {mend}")
     try:
         return np.asarray(returns, dtype=np.float64)

@@ -43,7 +43,7 @@ def test_unknown_builtin_names_those_there_are() -> None:
     ("fields", "field", "mend"),
     [
         ({"symbols": []}, "data_preset.symbols", "at least 1"),
-        ({"symbols": ["A", "A"]}, "data_preset.symbols", "name each symbol once"),
+        ({"symbols": ["A", "A"]}, "data_preset.symbols", "name each once"),
         ({"symbols": "AAPL"}, "data_preset.symbols", "array"),
         ({"name": "My Bars"}, "data_preset.name", "lower-case"),
         ({"interval": "7m"}, "data_preset.interval", "does not divide a day"),
