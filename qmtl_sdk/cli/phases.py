@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,6 +25,7 @@ LABELS: Final = {
     Phase.EVALUATE: "evaluate",
 }
 REFRESH_PER_SECOND: Final = 12.0
+SHOWN_SECONDS: Final = 1.0  # from here on a phase that goes on shows how long it does
 
 
 @contextmanager
@@ -40,20 +42,29 @@ def shown_phases(console: Console) -> Iterator[OnProgress]:
 class PhaseBoard:
     """Hold what is known of each phase, and draw it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[Phase, Progress] = {}
+        self._began: dict[Phase, float] = {}  # monotonic seconds
         self._spinner = Spinner("dots", style="cyan")
 
     def take(self, progress: Progress) -> None:
-        """Take note of a phase that began or ended."""
+        """Take note of a phase that began, goes on or ended."""
+        self._began.setdefault(progress.phase, self._clock())
         self._known = {**self._known, progress.phase: progress}  # replaced whole: the drawing thread iterates over it
 
     def __rich__(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))
         for phase, progress in self._known.items():
             mark: RenderableType = Text("✓", "green") if progress.done else self._spinner
-            table.add_row(mark, LABELS[phase], Text(_elapsed(progress), "dim"), Text(progress.detail, "dim"))
+            table.add_row(mark, LABELS[phase], Text(self._elapsed(progress), "dim"), Text(progress.detail, "dim"))
         return table
+
+    def _elapsed(self, progress: Progress) -> str:
+        if progress.done:
+            return _elapsed(progress)
+        seconds = self._clock() - self._began[progress.phase]
+        return f"{seconds:,.0f} s" if seconds >= SHOWN_SECONDS else ""
 
 
 def _print_line(console: Console, progress: Progress) -> None:

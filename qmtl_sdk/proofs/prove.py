@@ -12,7 +12,7 @@ from qmtl_sdk.proofs.cache import ProofCache
 from qmtl_sdk.proofs.model import Budget, Proof
 from qmtl_sdk.proofs.resume import prove_fold
 from qmtl_sdk.proofs.windows import prove_function
-from qmtl_sdk.strategy.evaluate import Evaluation
+from qmtl_sdk.strategy.evaluate import Evaluation, OnStep, unwatched
 from qmtl_sdk.strategy.graph import topological
 from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.values import TimeArray, Value
@@ -25,19 +25,24 @@ _PROVEN: Final = (NodeKind.FUNCTION, NodeKind.FOLD)
 
 
 def prove(
-    node: Node, view: View, full: Value, changed_at: TimeArray | None = None, budget: Budget | None = None
+    node: Node,
+    view: View,
+    full: Value,
+    changed_at: TimeArray | None = None,
+    budget: Budget | None = None,
+    on_step: OnStep = unwatched,
 ) -> Proof:
     """Prove one function or fold node on ``view``, what it sees of its inputs, and ``full``, its value there.
 
     ``changed_at``, int64 nanoseconds, are the bars at which the strategy's target changes: they are checked also when
-    the budget does not reach for all bars. Raises ValueError for other kinds of node: operators are proven once, in
-    QMTL's own tests.
+    the budget does not reach for all bars. ``on_step`` is told of each bar that takes time. Raises ValueError for other
+    kinds of node: operators are proven once, in QMTL's own tests.
     """
     budget = budget or Budget()
     if node.kind is NodeKind.FUNCTION:
-        return prove_function(node, view, full, changed_at, budget)
+        return prove_function(node, view, full, changed_at, budget, on_step)
     if node.kind is NodeKind.FOLD:
-        return prove_fold(node, view, full, budget)
+        return prove_fold(node, view, full, budget, on_step)
     raise ValueError(f"node {node.name!r} is a {node.kind}; only functions and folds need a proof")
 
 
@@ -49,6 +54,7 @@ def prove_all(
     cache: ProofCache | None = None,
     changed_at: TimeArray | None = None,
     budget: Budget | None = None,
+    on_step: OnStep = unwatched,
 ) -> tuple[Proof, ...]:
     """Prove every function and fold among ``nodes`` and all that they need, in the order of evaluation.
 
@@ -63,7 +69,7 @@ def prove_all(
         key = _key(node, fingerprint, changed_at, budget)
         proof = cache.get(key) if cache is not None and not _depends_on_query(node) else None
         if proof is None:
-            proof = prove(node, evaluation.view(node), evaluation[node.node_id], changed_at, budget)
+            proof = prove(node, evaluation.view(node), evaluation[node.node_id], changed_at, budget, on_step)
             if cache is not None and not _depends_on_query(node):
                 cache.put(key, proof)
         proofs.append(proof)

@@ -15,6 +15,7 @@ from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.identity import Json
 from qmtl_sdk.proofs.agreement import seed_of, text_of
 from qmtl_sdk.proofs.model import Budget, Finding, FindingKind, Proof, ProofStatus
+from qmtl_sdk.strategy.evaluate import OnStep
 from qmtl_sdk.strategy.fold import run_fold
 from qmtl_sdk.strategy.function import cut
 from qmtl_sdk.strategy.node import Node
@@ -25,24 +26,24 @@ from qmtl_sdk.strategy.view import View
 Snapshots = Mapping[str, FoldState]
 
 
-def prove_fold(node: Node, view: View, full: Value, budget: Budget) -> Proof:
+def prove_fold(node: Node, view: View, full: Value, budget: Budget, on_step: OnStep) -> Proof:
     """Prove one fold; ``full`` is its value over the whole of ``view``, from the first bar on."""
     bars, symbols = full.data.shape
-    before = _snapshots(node, view, bars)
     allowed = max(1, budget.calls // max(1, symbols))
     order = np.random.default_rng(seed_of(node)).permutation(bars)[:allowed].tolist()
-    found = {bar: finding for bar in order if (finding := _step(node, view, full, before, bar)) is not None}
+    steps = bars + len(order)
+    before: list[Snapshots] = [{}]  # the states before each bar and after the last, each from a run that stopped there
+    for bar in range(bars):
+        on_step(node.name, bar, steps)
+        before.append(run_fold(node, view.rows(bar, bar + 1), before[-1])[1])
+    found = {}
+    for done, bar in enumerate(order, bars):
+        on_step(node.name, done, steps)
+        if (finding := _step(node, view, full, before, bar)) is not None:
+            found[bar] = finding
     findings = (found[min(found)],) if found else ()
     status = ProofStatus.FAILED if findings else ProofStatus.PASSED
     return Proof(node.node_id, node.name, status, findings, len(order), bars)
-
-
-def _snapshots(node: Node, view: View, bars: int) -> list[Snapshots]:
-    """Return the states before each bar and after the last, each from a run that stopped there."""
-    states: list[Snapshots] = [{}]
-    for bar in range(bars):
-        states.append(run_fold(node, view.rows(bar, bar + 1), states[-1])[1])
-    return states
 
 
 def _step(node: Node, view: View, full: Value, snapshots: list[Snapshots], bar: int) -> Finding | None:

@@ -22,6 +22,7 @@ from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.proofs.agreement import agree, moved_views, seed_of, text_of, within_reach
 from qmtl_sdk.proofs.model import Budget, Finding, FindingKind, Proof, ProofStatus
 from qmtl_sdk.proofs.stacked import stacked_windows
+from qmtl_sdk.strategy.evaluate import OnStep
 from qmtl_sdk.strategy.function import compute_function
 from qmtl_sdk.strategy.node import Node
 from qmtl_sdk.strategy.values import FloatArray, TimeArray, Value, ValueKind
@@ -35,9 +36,11 @@ MAX_SHORT: Final = 64  # bars with a too short window after which the search for
 Bars = NDArray[np.int64]
 
 
-def prove_function(node: Node, view: View, full: Value, changed_at: TimeArray | None, budget: Budget) -> Proof:
+def prove_function(
+    node: Node, view: View, full: Value, changed_at: TimeArray | None, budget: Budget, on_step: OnStep
+) -> Proof:
     """Prove one function node; ``full`` is its value over all of ``view``, ``changed_at`` when the target changes."""
-    proof = _WindowProof(node, view, full, budget)
+    proof = _WindowProof(node, view, full, budget, on_step)
     proof.check_determinism()
     bars = proof.chosen_bars(changed_at)
     if not proof.findings:
@@ -61,8 +64,9 @@ class _Outcome:
 class _WindowProof:
     """Hold one proof while it runs."""
 
-    def __init__(self, node: Node, view: View, full: Value, budget: Budget) -> None:
+    def __init__(self, node: Node, view: View, full: Value, budget: Budget, on_step: OnStep) -> None:
         self.node = node
+        self.on_step = on_step
         self.view = view
         self.full = full
         self.expected = full.numbers()
@@ -114,7 +118,7 @@ class _WindowProof:
         short = 0
         for start in range(0, len(bars), CHUNK_BARS):
             some = bars[start : start + CHUNK_BARS]
-            for position, bar, window in self._differing(some):
+            for position, bar, window in self._differing(some, len(bars)):
                 kind = self._judged(bar, window)
                 short += kind is FindingKind.WARM_UP_TOO_SHORT
                 if kind is FindingKind.LOOK_AHEAD or short >= MAX_SHORT:
@@ -134,8 +138,9 @@ class _WindowProof:
                 self._find(FindingKind.LOOK_AHEAD, bar, int(np.argmax(ahead)), past)
                 return
 
-    def _differing(self, bars: Bars) -> Iterator[tuple[int, int, _Outcome]]:
+    def _differing(self, bars: Bars, total: int) -> Iterator[tuple[int, int, _Outcome]]:
         """Yield position, bar and outcome of each window that differs from the whole history."""
+        self.on_step(self.node.name, self.checked, total)
         stacked = self.stacked(bars) if self.stacked is not None else None
         suspect = np.ones(len(bars), dtype=bool)
         if stacked is not None:
@@ -143,6 +148,7 @@ class _WindowProof:
             suspect = ~np.logical_and.reduce(same, axis=1)
         for position in np.flatnonzero(suspect).tolist():
             bar = int(bars[position])
+            self.on_step(self.node.name, self.checked + position, total)
             window = self._window(bar, bar - self.node.period + 1)
             if not self._agrees(bar, window).all():
                 yield position, bar, window

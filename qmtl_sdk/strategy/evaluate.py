@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from qmtl_foundation.errors import QmtlError, Reason
@@ -22,8 +22,15 @@ from qmtl_sdk.strategy.state import FoldState
 from qmtl_sdk.strategy.values import Axis, Value, floats
 from qmtl_sdk.strategy.view import InputView, View
 
+OnStep = Callable[[str, int, int], None]
+"""Take what goes on (a node's name) and how far: steps done of how many. What it raises ends the work."""
+
 FoldStates = MutableMapping[str, Mapping[str, FoldState]]
 """Where each fold stands: NodeID -> symbol -> state."""
+
+
+def unwatched(_node: str, _done: int, _total: int) -> None:
+    """Take a step and tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,17 +77,20 @@ def evaluate(
     inputs: Mapping[str, Panel],
     memo: Memo | None = None,
     folds: FoldStates | None = None,
+    on_step: OnStep = unwatched,
 ) -> Evaluation:
     """Evaluate nodes and all that they need, over the panels of their streams (by the stream's NodeID).
 
     ``folds`` carries fold states in and out: where it has a state, the fold goes on from it, and afterwards it holds
     the state after the last bar; ``memo`` is left alone then, for values that depend on where a fold stood.
+    ``on_step`` is told of each node before it is computed.
     Raises QmtlError: DATA_UNAVAILABLE naming a stream without a panel, INVALID_STRATEGY naming the node at fault.
     """
     ordered = topological(nodes)
     run = _Run(ordered, inputs, memo.values if memo is not None and folds is None else {}, folds)
     values: dict[str, Value] = {}
-    for node in ordered:
+    for done, node in enumerate(ordered):
+        on_step(node.name, done, len(ordered))
         view = run.columns[node.node_id] = run.compute(node)
         if not node.has_columns:
             values[node.node_id] = view.column()

@@ -15,8 +15,6 @@ from qmtl_sdk.strategy.node import Node, StreamInput
 from qmtl_sdk.strategy.parameters import Parameter, checked_parameters
 from qmtl_sdk.strategy.values import ValueKind
 
-Weight = Node | float
-
 
 class Strategy:
     """Derive from this, annotate parameters, and write ``setup``.
@@ -72,10 +70,11 @@ class Strategy:
                 raise invalid_field("nodes", f"{node!r} is no node; give StreamInput, Node or an expression of them")
         self._outline.nodes.extend(nodes)
 
-    def target(self, target: Weight | Mapping[str, Weight]) -> None:
+    def target(self, target: Node | Mapping[str, Node | float]) -> None:
         """State the weight of each symbol, as a fraction of the strategy's capital; null holds, 0 is flat.
 
-        A panel, or a number, gives every symbol its weight; a mapping names symbols, the others stay flat.
+        A panel gives every symbol its weight; a mapping names symbols, each with a node or a number that stands on
+        every bar, and the others stay flat.
         """
         self._outline.refuse_second("target")
         if isinstance(target, Mapping):
@@ -87,7 +86,7 @@ class Strategy:
             weights = {symbol: self._weight(f"target[{symbol!r}]", stated) for symbol, stated in target.items()}
             self._outline.by_symbol = weights
         else:
-            self._outline.target = self._weight("target", target)
+            self._outline.target = _checked_weight("target", target)
 
     def signal(self, signal: Node) -> None:
         """State a sign or score per symbol; the world's sizing rule turns it into targets."""
@@ -95,7 +94,7 @@ class Strategy:
         self._outline.signal = _checked_node("signal", signal)
 
     def _weight(self, field: str, stated: object) -> Node:
-        """Return the node of a weight; a number is the same on every bar of the world."""
+        """Return the node of one symbol's weight; a number is the same on every bar of the world."""
         if isinstance(stated, int | float | np.number) and not isinstance(stated, bool):
             if not math.isfinite(stated):
                 raise invalid_field(field, f"{stated!r} is not finite; give a finite weight, such as 0.5")

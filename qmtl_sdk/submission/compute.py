@@ -25,7 +25,7 @@ from qmtl_sdk.backtest.sizing import targets_of_signal
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.results import Outcome, ResultCache
 from qmtl_sdk.data.streams import Streams
-from qmtl_sdk.strategy.evaluate import Evaluation, Memo, evaluate
+from qmtl_sdk.strategy.evaluate import Evaluation, Memo, OnStep, evaluate, unwatched
 from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.program import OutputKind, Program
 from qmtl_sdk.strategy.targets import output_array
@@ -56,14 +56,19 @@ def library_versions() -> dict[str, str]:
 
 
 def evaluate_program(
-    program: Program, streams: Streams, cache: ResultCache, context: ComputeContext, memo: Memo | None = None
+    program: Program,
+    streams: Streams,
+    cache: ResultCache,
+    context: ComputeContext,
+    memo: Memo | None = None,
+    on_step: OnStep = unwatched,
 ) -> Evaluation:
     """Return the values of a program's nodes; those of an author's code are kept, and taken, by ComputeKey."""
     memo = memo or Memo()
     kept = [node for node in program.nodes if node.kind in (NodeKind.FUNCTION, NodeKind.FOLD)]
     found = {node.node_id: value for node in kept if (value := _recall(cache, node, context)) is not None}
     memo.values.update({node_id: value for node_id, value in found.items() if node_id not in memo.values})
-    evaluation = evaluate(program.nodes, stream_inputs(program, streams), memo)
+    evaluation = evaluate(program.nodes, stream_inputs(program, streams), memo, on_step=on_step)
     for node in kept:
         if node.node_id not in found:
             cache.put(node.node_id, context, _arrays(evaluation[node.node_id], evaluation.axis(node)))
@@ -84,9 +89,10 @@ def compute(
     cache: ResultCache,
     context: ComputeContext,
     memo: Memo | None = None,
+    on_step: OnStep = unwatched,
 ) -> Computation:
     """Evaluate a program, size its output, and account for the targets under the world's execution model."""
-    evaluation = evaluate_program(program, streams, cache, context, memo)
+    evaluation = evaluate_program(program, streams, cache, context, memo, on_step)
     targets = targets_of(program, evaluation, streams.bars, rule)
     return Computation(evaluation, targets, account(streams.bars, targets, model))
 

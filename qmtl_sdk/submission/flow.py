@@ -11,10 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +27,7 @@ from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
 from qmtl_sdk.submission.inputs import check_streams
-from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, silent
+from qmtl_sdk.submission.progress import OnProgress, Phase, Timings, silent
 from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult
 from qmtl_sdk.submission.terms import WorldTerms
 
@@ -68,29 +66,6 @@ class Ground:
 
     terms: WorldTerms
     delivery: Delivery
-
-
-@dataclass(slots=True)
-class Timings:
-    """Measure the phases and tell of them."""
-
-    on_progress: OnProgress
-    elapsed_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, phase: Phase) -> Iterator[list[str]]:
-        """Time a phase; what the body appends to the yielded list is told as its detail."""
-        self.on_progress(Progress(phase))
-        began = time.perf_counter()
-        detail: list[str] = []
-        try:
-            yield detail
-        except BaseException:
-            self.on_progress(Progress(phase, (time.perf_counter() - began) * 1000.0, "failed"))
-            raise
-        elapsed = (time.perf_counter() - began) * 1000.0
-        self.elapsed_ms[phase.value] = round(elapsed, 3)
-        self.on_progress(Progress(phase, elapsed, " ".join(detail)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +160,11 @@ async def carry_out(
         _raise_rejection(submission)
     if submission.context is None or submission.decision is None:
         return messages.pending_result(submission, timings.elapsed_ms)
-    work = await in_thread(_work, program, wish, terms, delivery, submission, timings, memo)
+    try:
+        work = await in_thread(_work, program, wish, terms, delivery, submission, timings, memo)
+    except asyncio.CancelledError:
+        timings.abandoned = True  # the thread goes on by itself, to its next step
+        raise
     with timings.phase(Phase.EVALUATE):
         submission = await _fresh_context(client, wish, submission)
         answer = await _evaluate(client, wish, terms, submission, work)
@@ -323,15 +302,17 @@ def _work(
     cache = ResultCache(cache_dir() / "results")
     context = _compute_context(terms, delivery, submission, library_versions())
     with timings.phase(Phase.COMPUTE):
-        computed = compute(program, delivery.streams, terms.execution_model, terms.sizing_rule, cache, context, memo)
+        model, rule, on_step = terms.execution_model, terms.sizing_rule, timings.steps(Phase.COMPUTE)
+        computed = compute(program, delivery.streams, model, rule, cache, context, memo, on_step)
         sent = encoding.Series(
             encoding.encode_returns(bars.timestamps, computed.result.returns),
             encoding.encode_targets(bars.timestamps, bars.symbols, computed.targets),
             encoding.encode_trades(computed.result.trades()),
         )
     with timings.phase(Phase.PROVE) as detail:
+        on_step = timings.steps(Phase.PROVE)
         proofs = prove_program(
-            program, computed.evaluation, bars.timestamps, computed.targets, fingerprint, cache_dir()
+            program, computed.evaluation, bars.timestamps, computed.targets, fingerprint, cache_dir(), on_step
         )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qmtl_sdk.strategy.evaluate import OnStep
 
 
 class Phase(StrEnum):
@@ -21,7 +27,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tell that a phase began, or ended after ``elapsed_ms``; ``detail`` says what came of it."""
+    """Tell that a phase began, goes on, or ended after ``elapsed_ms``; ``detail`` says how far, or what came of it."""
 
     phase: Phase
     elapsed_ms: float | None = None
@@ -38,3 +44,43 @@ OnProgress = Callable[[Progress], None]
 
 def silent(_progress: Progress) -> None:
     """Take progress and tell nobody."""
+
+
+class AbandonedError(Exception):
+    """End work whose result nobody waits for."""
+
+
+@dataclass(slots=True)
+class Timings:
+    """Measure the phases and tell of them."""
+
+    on_progress: OnProgress
+    elapsed_ms: dict[str, float] = field(default_factory=dict)
+    abandoned: bool = False  # set where nobody waits for the work any more, as after Ctrl-C
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[list[str]]:
+        """Time a phase; what the body appends to the yielded list is told as its detail."""
+        self.on_progress(Progress(phase))
+        began = time.perf_counter()
+        detail: list[str] = []
+        try:
+            yield detail
+        except AbandonedError:
+            raise
+        except BaseException:
+            self.on_progress(Progress(phase, (time.perf_counter() - began) * 1000.0, "failed"))
+            raise
+        elapsed = (time.perf_counter() - began) * 1000.0
+        self.elapsed_ms[phase.value] = round(elapsed, 3)
+        self.on_progress(Progress(phase, elapsed, " ".join(detail)))
+
+    def steps(self, phase: Phase) -> OnStep:
+        """Return what takes the steps within a phase and tells of them; it ends the work that was abandoned."""
+
+        def take(node: str, done: int, total: int) -> None:
+            if self.abandoned:
+                raise AbandonedError
+            self.on_progress(Progress(phase, detail=f"{node}: {done:,} of {total:,}"))
+
+        return take

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qmtl_sdk.strategy.evaluate import Evaluation
+from qmtl_sdk.strategy.evaluate import Evaluation, OnStep
 from qmtl_sdk.strategy.program import Program
 from qmtl_sdk.submission.result import Finding
 
@@ -34,6 +34,7 @@ def prove_program(
     targets: NDArray[np.float64],
     fingerprint: str,
     cache_dir: Path,
+    on_step: OnStep,
 ) -> Proofs:
     """Prove every function and fold node of a program; built-in operators are exempt by construction.
 
@@ -50,6 +51,7 @@ def prove_program(
         fingerprint=fingerprint,
         cache=FileProofCache(cache_dir / CACHE_FOLDER),
         changed_at=_changes(timestamps, targets),
+        on_step=on_step,
     )
     findings = tuple(
         Finding(each.kind.value, each.node, each.node_id, each.bar, each.symbol, each.message)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+
+from qmtl_sdk import Runner
+from qmtl_sdk.cli.loading import load_strategy as loaded
+from qmtl_sdk.data.preset import builtin_preset
 from qmtl_sdk.submission.result import SubmitResult
 from tests.support.command_line import POLICY, STRATEGY, STRICT_POLICY, Qmtl
 
@@ -26,6 +32,17 @@ class Endless(Strategy):
         self.target(Node(crunch, input=[self.bars()], period=2))
 """
 RAISING = ENDLESS.replace("    while True:\n        pass", "    raise RuntimeError('no luck')")
+MOODY = """\
+from qmtl_sdk import Strategy, StreamInput
+
+class Moody(Strategy):
+    def setup(self):
+        known = self.bars()["close"] > 0
+        self.target((known & (StreamInput("mood")["score"] > 0)).when(0.25, else_=0.0))
+"""
+# Both after the close of their day (NYSE: 21:00 UTC), so known at the next close and filled at the open after that.
+PUBLISHED = (("2005-01-03", "AAPL", 1.0), ("2005-06-01", "AAPL", -1.0))
+EXAMPLES = Path(__file__).parents[3] / "examples"
 QMTL = "import sys; from qmtl_sdk.cli.main import run; sys.exit(run())"
 
 
@@ -41,7 +58,7 @@ def test_valid_strategy_is_active_and_the_status_agrees(
     assert submitted.code == 0
     assert submitted.err == ""
     result = submitted.document
-    assert list(result) == [field.name for field in dataclasses.fields(SubmitResult)]
+    assert list(result) == [field.name for field in dataclasses.fields(SubmitResult) if field.name != "backtest"]
     assert (result["strategy_id"], result["status"], result["activation"]["active"]) == ("ana/Trend", "valid", True)
     status = qmtl_json("world", "status", world_name).document
     [strategy] = status["strategies"]
@@ -103,8 +120,54 @@ def test_unknown_world_is_refused(qmtl_json: Qmtl, written: Written) -> None:
     assert (refused.code, refused.error["reason"]) == (1, "WORLD_NOT_FOUND")
 
 
-def test_node_that_raises_is_named(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
+def test_world_without_a_policy_is_refused_before_anything_is_computed(
+    qmtl_json: Qmtl, world_name: str, written: Written
+) -> None:
     qmtl_json("world", "create", world_name)
+    refused = qmtl_json("submit", written("raising.py", RAISING), "--world", world_name)
+    assert (refused.code, refused.error["reason"]) == (1, "NO_ACTIVE_POLICY")
+    assert f"`qmtl world policy upload {world_name} FILE --activate`" in refused.error["message"]
+    assert qmtl_json("world", "status", world_name).document["strategies"] == []
+
+
+def test_strategy_on_two_intervals_is_valid_on_the_sample(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    submitted = qmtl_json("submit", f"{EXAMPLES / 'weekly_trend.py'}", "--world", world_name)
+    assert (submitted.code, submitted.document["status"]) == (0, "valid")
+
+
+def test_finer_bars_than_the_presets_are_refused_before_anything_is_sent(
+    qmtl_json: Qmtl, world_name: str, written: Written
+) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    hourly = STRATEGY.replace("self.bars()", "self.bars(interval='1h')")
+    refused = qmtl_json("submit", written("trend_hourly.py", hourly), "--world", world_name)
+    assert refused.error["reason"] == "DATA_UNAVAILABLE"
+    assert "do not make finer ones of 1h; choose a preset of 1h or finer" in refused.error["message"]
+    assert qmtl_json("world", "status", world_name).document["strategies"] == []
+
+
+def test_published_stream_reaches_the_strategy(
+    qmtl_json: Qmtl, world_name: str, written: Written, tmp_path: Path
+) -> None:
+    """The sample's bars with a stream beside them: no sentiment, no position."""
+    preset = builtin_preset("sample_us_equity_1d").model_dump(mode="json", by_alias=True)
+    rows = "".join(f"{day}T22:00:00Z,{name},{score}\n" for day, name, score in PUBLISHED)
+    source = {"kind": "csv", "uri": written("mood.csv", "time,symbol,score\n" + rows), "time_means": "published"}
+    preset |= {"name": world_name, "streams": [{"name": "mood", "source": source, "columns": ["score"]}]}
+    assert qmtl_json("data", "presets", "add", written("preset.json", json.dumps(preset))).code == 0
+    policy = written("policy.yaml", POLICY)
+    assert qmtl_json("world", "create", world_name, "--preset", world_name, "--policy", policy).code == 0
+    result = Runner.submit(loaded(written("moody.py", MOODY)), world=world_name)
+    assert result.backtest is not None
+    trades = result.backtest.trades.filter(~pl.col("open"))
+    assert trades.select("symbol", pl.col("entry_ts").dt.date().cast(pl.String)).rows() == [("AAPL", "2005-01-05")]
+    alone = qmtl_json("data", "fingerprint", "sample_us_equity_1d").document["fingerprint"]
+    assert result.dataset_fingerprint == qmtl_json("data", "fingerprint", world_name).document["fingerprint"] != alone
+
+
+def test_node_that_raises_is_named(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
     refused = qmtl_json("submit", written("raising.py", RAISING), "--world", world_name)
     assert refused.code == 1
     assert refused.error["message"] == "node 'crunch' raised RuntimeError: no luck"
@@ -113,7 +176,7 @@ def test_node_that_raises_is_named(qmtl_json: Qmtl, world_name: str, written: Wr
 def test_interrupt_ends_a_long_backtest_at_once(
     qmtl: Qmtl, world_name: str, written: Written, environment: dict[str, str]
 ) -> None:
-    qmtl("world", "create", world_name)
+    created(qmtl, world_name, written("policy.yaml", POLICY))
     command = (sys.executable, "-c", QMTL, "submit", written("endless.py", ENDLESS), "--world", world_name)
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

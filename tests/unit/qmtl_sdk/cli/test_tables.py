@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from qmtl_sdk.cli.phases import shown_phases
+from qmtl_sdk.cli.phases import PhaseBoard, shown_phases
 from qmtl_sdk.cli.tables import reason, sparkline, submission, swept, world, world_status
 from qmtl_sdk.submission.progress import Phase, Progress
 from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
@@ -199,6 +199,19 @@ def test_phases_are_drawn_live_on_a_terminal() -> None:
     assert "✓" in text
     assert "6 nodes" in text
     assert "backtest" in text
+
+
+def test_phase_that_goes_on_shows_how_far_and_for_how_long() -> None:
+    now = [0.0]
+    board = PhaseBoard(clock=lambda: now[0])
+    board.take(Progress(Phase.PROVE))
+    now[0] = 0.9
+    assert "0 s" not in drawn(board)
+    now[0] = 75.0
+    board.take(Progress(Phase.PROVE, detail="trailing_stop: 41 of 6,540"))
+    assert "75 s trailing_stop: 41 of 6,540" in drawn(board)
+    board.take(Progress(Phase.PROVE, 76_000.0, "passed"))
+    assert "76,000 ms passed" in drawn(board)
 
 
 def test_phases_are_lines_where_nobody_looks_on() -> None:

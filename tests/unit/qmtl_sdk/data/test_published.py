@@ -143,5 +143,5 @@ def test_bad_stream_of_a_preset_is_named_with_its_mend(
 
 
 def test_published_bars_are_refused(csv_preset: CsvPreset) -> None:
-    with pytest.raises(QmtlError, match="set source.time_means to session, open or close"):
+    with pytest.raises(QmtlError, match=r"set source\.time_means to session, open or close"):
         csv_preset(BARS, {"time_means": "published"})

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import canonical_json, node_crc32
 from qmtl_sdk.strategy import Node, Strategy, StreamInput
+from qmtl_sdk.strategy.evaluate import evaluate
 from qmtl_sdk.strategy.program import OutputKind, build
+from qmtl_sdk.strategy.targets import output_array
+from qmtl_sdk.strategy.values import Axis
 
 
 class SmaCross(Strategy):
@@ -154,11 +159,42 @@ def test_signal_and_targets_by_symbol() -> None:
     assert [symbol for symbol, _ in build(Pair).output.by_symbol] == ["A", "B"]
 
 
+def test_number_is_a_target_that_stands_on_every_bar(make_panel: Any) -> None:
+    class Mixed(Strategy):
+        def setup(self) -> None:
+            self.target({"B": np.float64(0.5), "A": self.bars()["close"] * 0.1, "C": 0})
+
+    program = build(Mixed)
+    panel = make_panel({"close": [[1.0, np.nan, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0]]}, symbols=["A", "B", "C", "D"])
+    (bars,) = program.streams
+    evaluation = evaluate(program.nodes, {bars.node_id: panel})
+    targets = output_array(program, evaluation, Axis(panel.timestamps, panel.symbols))
+    np.testing.assert_array_equal(targets, [[0.1, 0.5, 0.0, 0.0], [0.2, 0.5, 0.0, 0.0]])
+
+
+def test_equal_numbers_are_one_node_whoever_writes_them() -> None:
+    class Half(Strategy):
+        def setup(self) -> None:
+            self.target({"A": 0.5, "B": 0.5})
+
+    class Other(Strategy):
+        def setup(self) -> None:
+            self.target({"A": 1 / 2, "B": 1})
+
+    half, other = dict(build(Half).output.by_symbol), dict(build(Other).output.by_symbol)
+    assert half["A"].node_id == half["B"].node_id == other["A"].node_id != other["B"].node_id
+    assert half["A"].identity.node_type == "op.constant/1"
+    assert half["A"].identity.params == {"value": 0.5}
+
+
 @pytest.mark.parametrize(
     ("state", "told"),
     [
         (lambda self, close: self.target(close > 1), "no weight"),
         (lambda self, close: self.target(1.0), "no node"),
+        (lambda self, close: self.target({"A": math.nan}), r"target\['A'\]: nan is not finite"),
+        (lambda self, close: self.target({"A": True}), r"target\['A'\]: True is no node"),
+        (lambda self, close: self.target({"A": "0.5"}), r"target\['A'\]: '0.5' is no node"),
         (lambda self, close: self.target({}), "at least one symbol"),
         (lambda self, close: self.target({3: close}), "3 is no symbol"),
         (lambda self, close: self.target(self.bars()), "several columns"),

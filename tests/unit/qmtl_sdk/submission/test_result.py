@@ -1,0 +1,54 @@
+"""A result shows the runner's own backtest, and keeps it out of the document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from qmtl_foundation.execution_model import ExecutionModel
+from qmtl_sdk.backtest.accounting import account
+from qmtl_sdk.data.panel import Panel
+from qmtl_sdk.submission.result import Backtest, SubmitResult
+
+DAY_NS = 86_400 * 10**9
+
+
+@pytest.fixture
+def result() -> SubmitResult:
+    """Return a result as it comes when nothing was run."""
+    return SubmitResult(
+        strategy_id="ana/Trend", version="blake3:1", world="w", status="pending", decision=None, activation=None,
+        metrics={}, contribution=None, violations=(), allocations=None, precheck=None, downgraded=False,
+        downgrade_reason=None, safe_mode=True, dataset_fingerprint="", eval_key="", nodes=(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def backtest() -> Backtest:
+    """Return a backtest of one symbol, bought at the second bar's open and sold at the fourth's."""
+    prices = np.array([[10.0], [10.0], [11.0], [12.0], [12.0]])
+    times = np.arange(1, 6, dtype=np.int64) * DAY_NS
+    bars = Panel(times, ("A",), {"open": prices, "close": prices}, 86_400)
+    targets = np.array([[1.0], [1.0], [0.0], [0.0], [0.0]])
+    return Backtest(account(bars, targets, ExecutionModel()))
+
+
+def test_frames_are_of_the_bars_and_of_the_round_trips(backtest: Backtest) -> None:
+    assert backtest.equity.schema == {"ts": pl.Datetime("ns", "UTC"), "equity": pl.Float64}
+    assert backtest.returns["return"].round(12).to_list() == [0.0, 0.0, 0.1, round(1 / 11, 12), 0.0]
+    start = backtest.result.initial_cash
+    np.testing.assert_allclose(backtest.equity["equity"], start * (1 + backtest.returns["return"]).cum_prod())
+    trade = backtest.trades.row(0, named=True)
+    assert (trade["symbol"], trade["entry_price"], trade["exit_price"], trade["open"]) == ("A", 10.0, 12.0, False)
+
+
+def test_document_has_every_field_but_the_backtest(result: SubmitResult, backtest: Backtest) -> None:
+    ran = replace(result, backtest=backtest)
+    assert result.backtest is None
+    assert list(ran.document()) == [field.name for field in fields(SubmitResult) if field.name != "backtest"]
+    assert json.loads(ran.json()) == json.loads(result.json())
+    assert "Backtest" not in repr(ran)
