@@ -1,4 +1,4 @@
-"""Two intervals: weekly bars, made of the world's daily ones, say whether to hold; daily bars say when to step aside."""
+"""Two intervals: weekly bars, made of the world's daily ones, say what to hold; the days say when to step aside."""
 
 from __future__ import annotations
 

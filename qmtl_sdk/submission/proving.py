@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qmtl_sdk.strategy.evaluate import Evaluation, OnStep
+from qmtl_sdk.strategy.evaluate import Evaluation, OnStep, unwatched
 from qmtl_sdk.strategy.program import Program
 from qmtl_sdk.submission.result import Finding
 
@@ -34,7 +34,7 @@ def prove_program(
     targets: NDArray[np.float64],
     fingerprint: str,
     cache_dir: Path,
-    on_step: OnStep,
+    on_step: OnStep = unwatched,
 ) -> Proofs:
     """Prove every function and fold node of a program; built-in operators are exempt by construction.
 

@@ -124,7 +124,7 @@ def test_world_without_a_policy_is_refused_before_anything_is_computed(
     qmtl_json: Qmtl, world_name: str, written: Written
 ) -> None:
     qmtl_json("world", "create", world_name)
-    refused = qmtl_json("submit", written("raising.py", RAISING), "--world", world_name)
+    refused = qmtl_json("submit", written("never_run.py", RAISING), "--world", world_name)
     assert (refused.code, refused.error["reason"]) == (1, "NO_ACTIVE_POLICY")
     assert f"`qmtl world policy upload {world_name} FILE --activate`" in refused.error["message"]
     assert qmtl_json("world", "status", world_name).document["strategies"] == []

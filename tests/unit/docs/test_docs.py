@@ -22,11 +22,15 @@ from qmtl_sdk import Strategy
 from qmtl_sdk.cli.main import app
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.preset import WorldDataPreset
+from qmtl_sdk.data.sessions import bar_grid
+from qmtl_sdk.data.streams import Streams
+from qmtl_sdk.data.times import DAY_NS, DAY_SECONDS
 from qmtl_sdk.strategy.code import code_hash
 from qmtl_sdk.strategy.evaluate import evaluate
-from qmtl_sdk.strategy.program import build
+from qmtl_sdk.strategy.program import Program, build
 from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis
+from qmtl_sdk.submission.inputs import stream_inputs
 from qmtl_sdk.submission.proving import prove_program
 from qmtl_world.evaluation.policy import compile_policy
 
@@ -99,12 +103,13 @@ def strategy_of(source: str, folder: Path) -> type[Strategy]:
     return found
 
 
-def random_bars() -> Panel:
-    """Return 300 daily bars of 3 symbols."""
+def random_bars() -> Streams:
+    """Return 300 daily bars of 3 symbols, as a preset on a calendar without holidays delivers them."""
     steps = np.random.default_rng(7).normal(0.0, 0.02, (300, 3))
     close = np.ascontiguousarray(100.0 * np.exp(np.cumsum(steps, axis=0)))
     columns = dict.fromkeys(("open", "high", "low", "close", "volume"), close)
-    return Panel(np.arange(300, dtype=np.int64) * 86_400_000_000_000, ("A", "B", "C"), columns, 86_400)
+    grid = bar_grid("24/7", DAY_SECONDS, 0, 300 * DAY_NS)
+    return Streams("random", Panel(grid.closes, ("A", "B", "C"), columns, DAY_SECONDS), grid, "24/7", {})
 
 
 def test_generated_sections_are_what_the_code_says() -> None:
@@ -182,19 +187,27 @@ def test_strategy_shown_builds(name: str, tmp_path: Path) -> None:
     assert program.warmup_bars == 199
 
 
+def warmup_days(program: Program) -> int:
+    """Return the days before the first whole output; a coarse bar may have begun a bar before the data."""
+    needed = program.stream_bars(DAY_SECONDS)
+    lengths = {stream.node_id: (stream.interval_s or DAY_SECONDS) // DAY_SECONDS for stream in program.streams}
+    return max((needed[name] - 1 + 2 * (days > 1)) * days for name, days in lengths.items())
+
+
 def test_strategies_of_the_authors_page_state_weights_and_are_proven(tmp_path: Path) -> None:
-    bars = random_bars()
+    streams = random_bars()
+    bars = streams.bars
     shown = [block for block in blocks(ROOT / "docs" / "authoring.md", "python") if "(Strategy):" in block]
     for block in shown:
         program = build(strategy_of(block, tmp_path))
-        (stream,) = program.streams
-        evaluation = evaluate(program.nodes, {stream.node_id: bars})
+        evaluation = evaluate(program.nodes, stream_inputs(program, streams))
         weights = output_array(program, evaluation, Axis(bars.timestamps, bars.symbols))
-        assert np.isfinite(weights[program.warmup_bars :]).all()
-        assert weights[program.warmup_bars :].sum(axis=1).max() == pytest.approx(1.0)
+        warm = weights[warmup_days(program) :]
+        assert np.isfinite(warm).all()
+        assert warm.sum(axis=1).max() == pytest.approx(1.0)
         proofs = prove_program(program, evaluation, bars.timestamps, weights, "blake3:docs", tmp_path)
         assert (proofs.status, proofs.findings, proofs.coverage) == ("passed", (), 1.0)
-    assert len(shown) == 5
+    assert len(shown) == 6
 
 
 def test_refusals_shown_are_what_the_code_says() -> None:
