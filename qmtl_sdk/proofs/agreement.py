@@ -7,7 +7,8 @@ neither value is wrong. That is a tie: inputs moved by less than the tolerance r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ from qmtl_sdk.strategy.values import FloatArray, Value, ValueKind
 from qmtl_sdk.strategy.view import InputView, View
 
 TIE_SAMPLES: Final = 16  # an even tie escapes with probability 2**-16
+
+Move = Callable[[tuple[int, ...]], FloatArray]
+"""The shape of a window -> how far each of its numbers moves, in [-1, 1]."""
 
 
 def agree(expected: FloatArray, got: FloatArray, kind: ValueKind, tolerance: float) -> NDArray[np.bool_]:
@@ -34,26 +38,36 @@ def agree(expected: FloatArray, got: FloatArray, kind: ValueKind, tolerance: flo
 
 
 def moved_views(view: View, start: int, bar: int, tolerance: float, seed: int) -> Iterator[View]:
-    """Yield windows [start, bar] whose numbers are moved at random by up to ``tolerance``.
+    """Yield windows [start, bar] whose numbers are moved by up to ``tolerance``: not at all, at random, by a step.
 
-    Relative to the largest number so far, as accumulated rounding is.
+    Relative to the largest number so far, as accumulated rounding is. Steps of the newest 1, 2, 4, … bars reach what
+    noise does not, such as a close two deviations away from the mean.
     """
-    random = np.random.default_rng((seed, bar))
 
-    def moved(value: Value) -> Value:
+    def moved(value: Value, move: Move) -> Value:
         if value.kind is not ValueKind.FLOAT:
             return value.rows(start, bar + 1)
         past = np.abs(value.data[: bar + 1])
         scale = tolerance * np.where(np.isnan(past), 0.0, past).max(axis=0, initial=0.0)
         window = value.data[start : bar + 1]
-        return value.like(window + scale * random.uniform(-1.0, 1.0, window.shape))
+        return value.like(window + scale * move(window.shape))
 
-    def moved_input(source: InputView) -> InputView:
-        columns = {name: moved(value) for name, value in source.columns.items()}
+    def moved_input(move: Move, source: InputView) -> InputView:
+        columns = {name: moved(value, move) for name, value in source.columns.items()}
         return InputView(source.axis.rows(start, bar + 1), columns, source.flat)
 
+    for move in _moves(bar + 1 - start, np.random.default_rng((seed, bar))):
+        yield view.mapped(partial(moved_input, move))
+
+
+def _moves(bars: int, random: np.random.Generator) -> Iterator[Move]:
+    yield np.zeros
     for _ in range(TIE_SAMPLES):
-        yield view.mapped(moved_input)
+        yield lambda shape: random.uniform(-1.0, 1.0, shape)
+    for power in range(bars.bit_length()):
+        step = (np.arange(bars) >= bars - 2**power).astype(np.float64)
+        for direction in (step, -step):
+            yield partial(np.broadcast_to, direction[:, None])
 
 
 def within_reach(expected: float, reached: Sequence[float], kind: ValueKind) -> bool:

@@ -18,7 +18,7 @@ from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.values import TimeArray, Value
 from qmtl_sdk.strategy.view import View
 
-PROOF_CONTEXT: Final = "qmtl 2026-11 proof v2"
+PROOF_CONTEXT: Final = "qmtl 2026-11 proof v3"
 _CHANGES_CONTEXT: Final = "qmtl 2026-11 proof target-changes v1"
 _LIBRARIES: Final = ("numpy", "polars")
 _PROVEN: Final = (NodeKind.FUNCTION, NodeKind.FOLD)

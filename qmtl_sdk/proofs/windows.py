@@ -243,7 +243,7 @@ _SENTENCES: Final = {
     FindingKind.WARM_UP_TOO_SHORT: (
         "node {node!r} depends on more than period={period} bars at {when} for {symbol}: {expected} with the whole "
         "past, {got} from its window; state a longer period, or, where the function accumulates over the whole "
-        "history (as pandas' rolling variance does), compute each window by itself"
+        "history (as pandas' rolling variance does), compute each window by itself or state tolerance=1e-7"
     ),
     FindingKind.NOT_DETERMINISTIC: (
         "node {node!r} is not deterministic at {when} for {symbol}: {expected}, then {got} from the same inputs; "

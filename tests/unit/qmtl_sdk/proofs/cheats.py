@@ -125,6 +125,12 @@ def crossover_expression(view: Any) -> pl.Expr:
     return pl.col("close").rolling_mean(10) > pl.col("close").rolling_mean(50)
 
 
+def below_the_band_expression(view: Any) -> pl.Expr:
+    """Compare with a band of two deviations: of noise alone, one close in fifty lies beyond it."""
+    close = pl.col("close")
+    return close < close.rolling_mean(20) - 2 * close.rolling_std(20)
+
+
 def crossover_frame(view: Any) -> pl.Series:
     return view["value"].frame().select(crossover_expression(view)).to_series()
 

@@ -61,6 +61,7 @@ def test_look_ahead_is_found_at_its_node_and_first_bar(
         ("honest_mean_expression", 5),
         ("crossover_expression", 50),
         ("crossover_frame", 50),
+        ("below_the_band_expression", 20),
         ("accumulated_difference", 50),
         ("accumulated_crossover", 50),
         ("weekday", 1),
@@ -220,15 +221,23 @@ def test_one_enormous_value_hides_no_look_ahead(
     assert [finding.kind for finding in proof.findings] == [FindingKind.LOOK_AHEAD]
 
 
-def test_a_function_that_accumulates_over_the_history_is_told_the_mend(
+def test_a_function_that_accumulates_over_the_history_is_told_the_mend_which_mends_it(
     cheats: ModuleType, bars: StreamInput, prove_on: Prove, walk: Walk
 ) -> None:
     (finding,) = prove_on(Node(cheats.pandas_deviation, bars, period=20), walk(700)).findings
     assert finding.kind is FindingKind.WARM_UP_TOO_SHORT
     assert finding.message.endswith(
         "where the function accumulates over the whole history (as pandas' rolling variance does), "
-        "compute each window by itself"
+        "compute each window by itself or state tolerance=1e-7"
     )
+    told = prove_on(Node(cheats.pandas_deviation, bars, period=20, tolerance=1e-7), walk(700))
+    assert told.status is ProofStatus.PASSED
+    assert told.bars_at_a_tie > 0
+
+
+def test_a_stated_tolerance_hides_no_short_period(cheats: ModuleType, bars: StreamInput, prove_on: Prove) -> None:
+    (finding,) = prove_on(Node(cheats.accumulated_difference, bars, period=40, tolerance=1e-7)).findings
+    assert (finding.kind, finding.bar) == (FindingKind.WARM_UP_TOO_SHORT, day(49))
 
 
 def test_look_ahead_hidden_in_a_tie_of_rounding_is_found(
