@@ -176,7 +176,13 @@ def _refuse(node: Node, axis: Axis, wrong: NDArray[np.bool_], sentence: str) -> 
 
 def _refuse_unexplained_nan(node: Node, view: View, axis: Axis, nan: NDArray[np.bool_]) -> None:
     if nan.any():
-        _refuse(node, axis, nan & ~_null_in_window(node, view, nan.shape), _NOT_A_NUMBER)
+        wrong = nan & ~_null_in_window(node, view, nan.shape)
+        _refuse(node, axis, wrong, _NOT_A_NUMBER + (_LATER_BARS if _ends_unknown(wrong[node.period - 1 :]) else ""))
+
+
+def _ends_unknown(wrong: NDArray[np.bool_]) -> bool:
+    """Tell whether only the last bars are wrong, as those are for which later bars would be needed."""
+    return bool(wrong[-1:].any() and not wrong[:1].any() and not (wrong[:-1] & ~wrong[1:]).any())
 
 
 def _null_in_window(node: Node, view: View, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -206,3 +212,4 @@ def _bad_result(node: Node, found: str) -> QmtlError:
 
 _INFINITE: Final = "an infinite value {where}; return null (NaN in NumPy) where there is none"
 _NOT_A_NUMBER: Final = "NaN {where}, where no input is null; return null for the unknown"
+_LATER_BARS: Final = "; at the last bars alone it often comes of look-ahead: shift(-1), center=True, a reversed window"

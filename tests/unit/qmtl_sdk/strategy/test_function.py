@@ -121,6 +121,20 @@ def test_nan_of_an_array_is_null_only_where_an_input_is_null_in_the_window(run: 
     assert refused.value.metadata == {"node": "faulty", "timestamp": "1970-01-05T00:00:00Z", "symbol": "S0"}
 
 
+def test_nan_at_the_last_bars_alone_is_told_from_others(run: Any) -> None:
+    def ahead(view: Any) -> Any:
+        return np.append(np.ones(4), np.nan)
+
+    with pytest.raises(QmtlError, match=r"NaN .*; at the last bars alone it often comes of look-ahead: shift\(-1\)"):
+        run(Node(ahead, input=CLOSE, period=1))
+
+    def unknown(view: Any) -> Any:
+        return np.full(5, np.nan)
+
+    with pytest.raises(QmtlError, match=r"return null for the unknown$"):
+        run(Node(unknown, input=CLOSE, period=1))
+
+
 def test_nan_of_polars_is_refused_even_where_an_input_is_null(run: Any) -> None:
     def filled(view: Any) -> Any:
         return pl.col("value").fill_null(float("nan"))
