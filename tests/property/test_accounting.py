@@ -14,13 +14,24 @@ from qmtl_sdk.data.panel import Panel
 DAY_NS = 86_400 * 1_000_000_000
 
 
+Case = tuple[Panel, np.ndarray, ExecutionModel]
+
+
 @st.composite
-def accounts(draw: st.DrawFn, *, short: bool) -> BacktestResult:
-    """Return the account of random prices with holes under a random model."""
+def cases(draw: st.DrawFn, *, short: bool, extreme: bool = False) -> Case:
+    """Return random prices with holes, targets and a random model.
+
+    ``extreme``: prices of 1e-8 beside 1e8, symbols that come and go, any initial cash, interest.
+    """
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     bars, symbols = draw(st.integers(1, 40)), draw(st.integers(1, 5))
-    close = 100.0 * np.exp(np.cumsum(random.normal(0, 0.05, (bars, symbols)), axis=0))
+    sizes = random.choice([1e-8, 100.0, 1e8], symbols) if extreme else 100.0
+    close = sizes * np.exp(np.cumsum(random.normal(0, 0.05, (bars, symbols)), axis=0))
     holes = random.random((2, bars, symbols)) < draw(st.sampled_from((0.0, 0.3)))
+    if extreme:
+        first, last = random.integers(-bars, bars, symbols), random.integers(0, 2 * bars, symbols)
+        at = np.arange(bars)[:, None]
+        holes |= (at < first) | (at > last)
     columns = {
         "close": np.where(holes[0], np.nan, close),
         "open": np.where(holes[1], np.nan, close * np.exp(random.normal(0, 0.01, close.shape))),
@@ -37,8 +48,15 @@ def accounts(draw: st.DrawFn, *, short: bool) -> BacktestResult:
         fee_bp=draw(st.sampled_from((0.0, 30.0))),
         slippage_bp=draw(st.sampled_from((0.0, 10.0))),
         can_short=short,
+        initial_cash=draw(st.sampled_from((1e-6, 1.0, 1e12))) if extreme else 1e6,
+        cash_rate=draw(st.sampled_from((0.0, 0.05, -0.05))) if extreme else 0.0,
     )
-    return account(prices, targets, model)
+    return prices, targets, model
+
+
+def accounts(*, short: bool) -> st.SearchStrategy[BacktestResult]:
+    """Return the accounts of ordinary cases."""
+    return cases(short=short).map(lambda case: account(*case))
 
 
 @settings(max_examples=150, deadline=None)
@@ -69,3 +87,28 @@ def test_returns_compound_to_the_equity(result: BacktestResult) -> None:
     assert result.returns.min() >= -1.0
     if result.equity.min() > 0.0:
         np.testing.assert_allclose(result.initial_cash * np.cumprod(1.0 + result.returns), result.equity, rtol=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(cases(short=False, extreme=True), cases(short=True, extreme=True)))
+def test_every_bar_balances_at_any_scale(case: Case) -> None:
+    prices, targets, model = case
+    result = account(prices, targets, model)
+    fills = result.fills
+    opens, closes = prices.columns["open"], prices.columns["close"]
+    marks, cash = np.full(closes.shape[1], np.nan), model.initial_cash
+    for bar, equity in enumerate(result.equity):
+        mine = np.flatnonzero(fills.bar == bar)
+        # Where the closes fill, a fill without a close is a delisting: it comes before the interest.
+        late = ~np.isnan(closes[bar, fills.symbol[mine]]) & (model.fill is Fill.CLOSE)
+        paid = fills.size[mine] * fills.price[mine] + fills.fee[mine]
+        marks = np.where(np.isnan(closes[bar]), np.where(np.isnan(opens[bar]), marks, opens[bar]), closes[bar])
+        held = np.where(result.positions[bar] != 0.0, result.positions[bar] * marks, 0.0)
+        precision = 1e-9 * (abs(held).sum() + abs(paid).sum() + abs(cash) + model.initial_cash)
+        assert abs(result.cash[bar] + held.sum() - equity) <= precision
+        if equity <= 0.0:
+            return  # ruined: closed at the marks
+        interest = 1.0 + model.cash_rate / 365 * (bar > 0)
+        assert abs((cash - paid[~late].sum()) * interest - paid[late].sum() - result.cash[bar]) <= precision
+        cash = result.cash[bar]
+    np.testing.assert_allclose(sum(trade.fees for trade in result.trades()), result.fees.sum(), rtol=1e-9)
