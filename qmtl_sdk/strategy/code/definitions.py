@@ -27,12 +27,9 @@ from qmtl_sdk.strategy.code.origin import code_file, is_library, module_file, qu
 from qmtl_sdk.strategy.code.scope import Imported, Use, first_parameter, outside
 from qmtl_sdk.strategy.code.source import function_tree
 from qmtl_sdk.strategy.code.syntax import normal_tree
-from qmtl_sdk.strategy.code.values import artifact_form, no_canonical_form, plain_form
+from qmtl_sdk.strategy.code.values import artifact_form, no_canonical_form, plain_form, refuse_bulk
 
 SCHEMA: Final = "qmtl.code/1"
-# A longer captured container is data: it belongs in a stream or an artifact, where proofs and fingerprints see it.
-MAX_CAPTURED_ITEMS: Final = 1024
-MAX_CAPTURED_BITS: Final = 128  # of an integer; a longer one is a series of bits
 
 # Of a class: what the interpreter writes there, differing between versions.
 _DATACLASS_FLAGS: Final = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
@@ -47,7 +44,7 @@ def code_hash(function: Callable[..., Any]) -> str:
     """
     walk = _Walk(_home(function))
     try:
-        root = walk.reference(function, getattr(function, "__name__", type(function).__name__))
+        root = walk.reference(_called(function), getattr(function, "__name__", type(function).__name__))
         return content_id(CODE_CONTEXT, {"definitions": walk.definitions, "root": root, "schema": SCHEMA})
     except (NoCanonicalFormError, RecursionError) as error:
         subject = f"function {getattr(function, '__qualname__', repr(function))!r}"
@@ -62,6 +59,13 @@ def _home(function: object) -> str:
     return str(scope.get("__name__", getattr(function, "__module__", "")))
 
 
+def _called(function: Any) -> Any:
+    """Return the method behind an author's own object that can be called; what has a form of its own stays."""
+    method = inspect.getattr_static(type(function), "__call__", None)
+    formless = not dataclasses.is_dataclass(function) and artifact_form(function) is None
+    return function.__call__ if isinstance(method, FunctionType) and formless else function
+
+
 class _Walk:
     """Collect definitions; ``reference`` returns the form under which one value stands in the document."""
 
@@ -74,7 +78,7 @@ class _Walk:
     def reference(self, value: Any, where: str) -> Json:
         form = plain_form(value) or artifact_form(value)
         if form is not None:
-            self._refuse_bulk(value, where)
+            refuse_bulk(value, where)
             refuse_clock_text(value)
             return ["value", form]
         for kinds, write in self._writers():
@@ -101,7 +105,7 @@ class _Walk:
         return ["member", self.reference(type(value), where), value.name]
 
     def _container(self, value: Any, where: str) -> Json:
-        self._refuse_bulk(value, where)
+        refuse_bulk(value, where)
         if isinstance(value, slice):
             return ["slice", *self._items((value.start, value.stop, value.step), where)]
         if isinstance(value, MappingProxyType):
@@ -128,17 +132,6 @@ class _Walk:
     def _partial(self, value: functools.partial[Any], where: str) -> Json:
         keywords = [[key, self.reference(item, f"{where}.{key}")] for key, item in sorted(value.keywords.items())]
         return ["partial", self.reference(value.func, where), self._items(value.args, where), keywords]
-
-    def _refuse_bulk(self, value: object, where: str) -> None:
-        size = len(value) if isinstance(value, str | bytes | tuple | frozenset | MappingProxyType) else 0
-        if size > MAX_CAPTURED_ITEMS:
-            problem = f"has {size} items, more than the {MAX_CAPTURED_ITEMS} that count as a constant"
-            mend = "pass it as a StreamInput or a registered artifact"
-            raise CodeIdentityError(f"captured value {where!r}", problem, mend)
-        if type(value) is int and value.bit_length() > MAX_CAPTURED_BITS:
-            problem = f"has {value.bit_length()} bits, more than the {MAX_CAPTURED_BITS} that count as a number"
-            mend = "pass it as a StreamInput or a registered artifact"
-            raise CodeIdentityError(f"captured value {where!r}", problem, mend)
 
     # ---- functions
 

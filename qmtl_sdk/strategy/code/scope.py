@@ -20,6 +20,8 @@ from qmtl_sdk.strategy.code.escapes import (
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CONSTRUCTORS: Final = frozenset({"__init__", "__post_init__"})
+# What pandas objects are labelled with. A captured one is refused, so what a function labels it has made itself.
+_LABELS: Final = frozenset({"columns", "index", "name", "names"})
 _TYPE_ONLY: Final = frozenset({"annotation", "returns", "type_params", "type_comment"})
 
 
@@ -83,6 +85,7 @@ def first_parameter(tree: ast.AST) -> str | None:
 @dataclass(slots=True)
 class _Scope:
     bound: set[str] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)  # of what is bound, the parameters
     outer: set[str] = field(default_factory=set)  # declared nonlocal: bound further out
     uses: list[Use] = field(default_factory=list)
     function: _Scope | None = None  # of a comprehension: where its walrus binds
@@ -109,7 +112,8 @@ class _Finder:
                 continue
             for attribute in use.attributes:
                 self._note(refuse_outward, attribute)
-            if use.stored and use.attributes and self._holder not in _CONSTRUCTORS:
+            labels = use.name not in scope.given and use.attributes[-1:] and use.attributes[-1] in _LABELS
+            if use.stored and use.attributes and not labels and self._holder not in _CONSTRUCTORS:
                 self._note(_refuse_attribute_store, ".".join((use.name, *use.attributes)))
 
     def enter(self, tree: ast.AST, scope: _Scope) -> None:
@@ -173,7 +177,8 @@ class _Finder:
 
     def _parameters(self, arguments: ast.arguments, scope: _Scope) -> None:
         single = [arg for arg in (arguments.vararg, arguments.kwarg) if arg is not None]
-        scope.bound.update(arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single))
+        scope.given = {arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single)}
+        scope.bound |= scope.given
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: _Scope) -> None:
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]

@@ -8,7 +8,7 @@ import fractions
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 import numpy as np
@@ -17,10 +17,17 @@ from qmtl_foundation.identity import Json, is_content_id
 from qmtl_sdk.strategy.code.constants import constant, is_constant
 from qmtl_sdk.strategy.code.errors import CodeIdentityError
 
+# A longer captured container is data: it belongs in a stream or an artifact, where proofs and fingerprints see it.
+MAX_CAPTURED_ITEMS: Final = 1024
+MAX_CAPTURED_BITS: Final = 128  # of an integer; a longer one is a series of bits
+
 _AS_INPUT: Final = "pass it as a StreamInput or a registered artifact"
 _AS_TUPLE: Final = "make it a tuple, which cannot change"
 _AS_PAIRS: Final = "make it a frozen dataclass, a tuple of pairs or a types.MappingProxyType"
-_PLAIN: Final = "capture numbers, strings, tuples, enums, dataclasses of those, or a registered artifact"
+_PLAIN: Final = (
+    "capture numbers, strings, tuples, enums, dataclasses of those, or a registered artifact, or make it inside the "
+    "function"
+)
 
 # What to do instead, by the name of a type or of one of its bases.
 _MENDS: Final[Mapping[str, str]] = {
@@ -31,6 +38,9 @@ _MENDS: Final[Mapping[str, str]] = {
     "dict": _AS_PAIRS,
     "set": "make it a frozenset",
     "Expr": "make the expression inside the function",
+    "Timestamp": "make it a datetime.datetime",
+    "Timedelta": "make it a datetime.timedelta",
+    "DataType": "make it inside the function",
     "module": "use its members directly, as module.name",
     "Generator": "a generator changes as it is read: capture a seed-independent constant or use a StreamInput",
     "generator": "a generator changes as it is read: make it a tuple",
@@ -61,6 +71,25 @@ def plain_form(value: object) -> Json:
     if isinstance(value, np.dtype) and not value.hasobject:
         return ["dtype", str(value.descr)]
     return None
+
+
+def refuse_bulk(value: object, where: str) -> None:
+    """Raise CodeIdentityError for a text, container or integer that is too large to be a constant."""
+    size = len(value) if isinstance(value, str | bytes) else _leaves(value)
+    if size > MAX_CAPTURED_ITEMS:
+        problem = f"has {size} items, more than the {MAX_CAPTURED_ITEMS} that count as a constant"
+        raise CodeIdentityError(f"captured value {where!r}", problem, _AS_INPUT)
+    if type(value) is int and value.bit_length() > MAX_CAPTURED_BITS:
+        problem = f"has {value.bit_length()} bits, more than the {MAX_CAPTURED_BITS} that count as a number"
+        raise CodeIdentityError(f"captured value {where!r}", problem, _AS_INPUT)
+
+
+def _leaves(value: object) -> int:
+    """Return how many values a container holds at any depth: a table is no smaller for its rows."""
+    if not isinstance(value, tuple | frozenset | MappingProxyType):
+        return 1
+    items = value.values() if isinstance(value, MappingProxyType) else value
+    return max(len(value), sum(map(_leaves, items)))
 
 
 def no_canonical_form(value: object, where: str) -> CodeIdentityError:

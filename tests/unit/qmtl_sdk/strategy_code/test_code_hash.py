@@ -308,3 +308,17 @@ def test_a_cell_compiled_statement_by_statement_is_what_its_source_says() -> Non
         exec(compile(ast.Module([statement], []), name, "exec"), namespace)  # noqa: S102  # as IPython does
     assert code_hash(namespace["compute"]).startswith("blake3:")  # type: ignore[arg-type]  # a function
     del linecache.cache[name]
+
+
+def test_an_object_that_can_be_called_counts_by_what_its_call_uses(load: Load) -> None:
+    text = """
+    class Scaled:
+        def __init__(self, factor, label):
+            self.factor, self.label = factor, label
+
+        def __call__(self, view):
+            return view * self.factor
+    """
+    scaled = load(text).Scaled
+    assert code_hash(scaled(2.0, "a")) == code_hash(scaled(2.0, "b")) == code_hash(scaled(2.0, "a").__call__)
+    assert code_hash(scaled(2.0, "a")) != code_hash(scaled(3.0, "a"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -37,6 +38,9 @@ def refusal(function: Callable[..., object]) -> str:
         (io.StringIO(), "StringIO", "StreamInput"),
         (np.random.default_rng(1), "Generator", "StreamInput"),
         (object(), "object", "capture numbers"),
+        (pd.Timestamp("2020-06-01"), "Timestamp", "datetime.datetime"),
+        (pd.Timedelta("3D"), "Timedelta", "datetime.timedelta"),
+        (pl.Datetime("ns"), "Datetime", "inside the function"),
         (np, "module", "module.name"),
     ],
 )
@@ -61,6 +65,10 @@ def test_a_mutable_default_is_named() -> None:
 def test_prices_disguised_as_a_tuple_are_refused() -> None:
     prices = tuple(float(price) for price in range(5000))
     assert "has 5000 items" in refusal(lambda view: prices)
+    rows = tuple((day, 1.0, 2.0) for day in range(500))
+    assert "has 1500 items" in refusal(lambda view: rows)
+    table = MappingProxyType(dict.fromkeys(range(600), (1.0, 2.0)))
+    assert "has 1200 items" in refusal(lambda view: table)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +129,17 @@ def test_state_in_an_enclosing_function_is_refused() -> None:
 def test_a_method_that_keeps_state_on_its_object_is_refused(load: Load) -> None:
     text = "class Trend:\n    def compute(self, view):\n        self.last = view\n        return view\n"
     assert "captured name 'self.last' is written to" in refusal(load(text).Trend().compute)
+
+
+@pytest.mark.parametrize("label", ["columns", "index", "name", "index.name"])
+def test_a_frame_of_the_functions_own_may_be_labelled(load: Load, label: str) -> None:
+    text = f"import pandas as pd\ndef compute(view):\n    own = pd.DataFrame(view)\n    own.{label} = 'a'\n"
+    assert code_hash(load(text).compute)
+
+
+def test_what_was_handed_in_is_not_labelled(load: Load) -> None:
+    text = "class Box:\n    @classmethod\n    def compute(cls, view):\n        cls.name = view\n        return view\n"
+    assert "attribute 'cls.name' is written to" in refusal(load(text).Box.compute)
 
 
 def test_a_function_without_source_is_refused() -> None:
