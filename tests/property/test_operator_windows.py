@@ -23,6 +23,7 @@ BAR_NS = 86_400 * 10**9
 
 # One or more expressions of every operator that computes values; `w` is a window of 2 bars or more.
 EXPRESSIONS: dict[str, Callable[[int], Node]] = {
+    "constant": lambda w: A._apply("constant", {"clock": A, "value": 0.5}),
     "add": lambda w: A + B,
     "subtract": lambda w: A - B,
     "multiply": lambda w: A * B,
