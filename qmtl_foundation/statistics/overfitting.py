@@ -7,6 +7,7 @@ Source: Bailey, Borwein, López de Prado & Zhu 2017, The Probability of Backtest
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 from typing import Final
 
@@ -52,6 +53,7 @@ def logits(returns: ArrayLike, blocks: int = BLOCKS) -> Array:
     return np.log(ranks / (1.0 - ranks))
 
 
+@cache
 def _splits(blocks: int) -> Array:
     chosen = np.array(list(combinations(range(blocks), blocks // 2)))
     splits = np.zeros((len(chosen), blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Final
 from qmtl_foundation.clock import parse_rfc3339
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import content_id
+from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset, decode_candidate
 from qmtl_world.evaluation.model import Candidate, DataFacts, ReturnSeries, RuleOutcome
-from qmtl_world.evaluation.records import EvaluationRecord
-from qmtl_world.evaluation.round import Contender
+from qmtl_world.evaluation.records import Contender, ContenderRecord
 from qmtl_world.worlds.model import SharePolicy, WorldSpec
 
+CROSS_CONTEXT_RULE: Final = "promotion.cross_context_hits"
 TERMS_CONTEXT: Final = "qmtl 2026-11 evaluation-terms v1"
 ROUNDING: Final = 1e-9
 DAY_SECONDS: Final = 86_400.0
@@ -33,14 +35,12 @@ class Present:
     newest_as_of: Mapping[str, str]
 
 
-def contenders(
-    newest: Mapping[str, EvaluationRecord], in_force: Mapping[str, EvaluationRecord], present: Present
-) -> tuple[Contender, ...]:
+def contenders(newest: Mapping[str, ContenderRecord], in_force: Mapping[str, ContenderRecord]) -> tuple[Contender, ...]:
     """Return who competes in a round: each strategy's newest evaluation, beside that of the version in force."""
     return tuple(
         Contender(
-            to_candidate(record, present),
-            to_candidate(standing, present)
+            record,
+            standing
             if (standing := in_force.get(name)) and standing.strategy_version != record.strategy_version
             else None,
         )
@@ -53,28 +53,25 @@ def terms_id(spec: WorldSpec) -> str:
     return content_id(TERMS_CONTEXT, {"bars_per_year": spec.bars_per_year, "model": spec.execution_model.canonical()})
 
 
-def to_candidate(record: EvaluationRecord, present: Present) -> Candidate:
+def to_candidate(record: ContenderRecord, present: Present, returns: ReturnSeries) -> Candidate:
     """Return the candidate that a stored evaluation is at present."""
-    import numpy as np  # not at import: the service starts without it
-
-    stored = record.candidate
-    series = ReturnSeries(np.frombuffer(record.series_ts, dtype="<i8"), np.frombuffer(record.series_ret, dtype="<f8"))
+    stored = decode_candidate(record.candidate)
+    data = _data(record.as_of, stored.dataset, present)
     return Candidate(
         strategy_id=record.strategy_id,
-        facts=stored.facts(record.metrics, _data(record, present), present.trials),
+        facts=stored.facts(json.loads(record.metrics), data, present.trials),
         proof=stored.proof,
-        returns=series,
+        returns=returns,
         side=stored.side,
         has_target=stored.has_target,
-        blockers=_blockers(record, present.spec),
+        blockers=_blockers(record, stored, present.spec),
     )
 
 
-def _data(record: EvaluationRecord, present: Present) -> DataFacts:
-    dataset = record.candidate.dataset
+def _data(as_of: str, dataset: StoredDataset, present: Present) -> DataFacts:
     return DataFacts(
         age_days=_days_between(dataset.end_time, present.now),
-        behind_days=_behind(record.as_of, present.newest_as_of.get(dataset.preset, "")),
+        behind_days=_behind(as_of, present.newest_as_of.get(dataset.preset, "")),
         coverage=dataset.coverage,
         gaps=dataset.gaps,
     )
@@ -90,7 +87,7 @@ def _days_between(earlier: str, later: datetime) -> float:
     return (later - parse_rfc3339(earlier)).total_seconds() / DAY_SECONDS if earlier else math.nan
 
 
-def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, ...]:
+def _blockers(record: ContenderRecord, stored: StoredCandidate, spec: WorldSpec) -> tuple[RuleOutcome, ...]:
     found = []
     if not record.dataset_fingerprint or not record.as_of:
         found.append(
@@ -99,22 +96,22 @@ def _blockers(record: EvaluationRecord, spec: WorldSpec) -> tuple[RuleOutcome, .
     if spec.share_policy is SharePolicy.UNSTATED:
         mend = f"`qmtl world update {spec.name} --share-policy world` states it"
         found.append(_failed("promotion.share_policy", f"the world states no share policy; {mend}"))
-    if record.candidate.dataset.preset != spec.data_preset:
-        sentence = f"evaluated on {record.candidate.dataset.preset}, the world trades on {spec.data_preset}"
+    if stored.dataset.preset != spec.data_preset:
+        sentence = f"evaluated on {stored.dataset.preset}, the world trades on {spec.data_preset}"
         found.append(_failed("promotion.data_preset", sentence))
-    if record.candidate.effective_mode not in PROMOTABLE:
-        sentence = f"computed under {record.candidate.effective_mode}, which is never promoted"
+    if stored.effective_mode not in PROMOTABLE:
+        sentence = f"computed under {stored.effective_mode}, which is never promoted"
         found.append(_failed("promotion.effective_mode", sentence))
-    if record.candidate.terms != terms_id(spec):
+    if stored.terms != terms_id(spec):
         found.append(_failed("promotion.terms", "the world's execution model or calendar has changed; submit again"))
-    gross, limit = record.candidate.risk.max_gross, spec.sizing_rule.gross_limit
+    gross, limit = stored.risk.max_gross, spec.sizing_rule.gross_limit
     if gross > limit * (1.0 + ROUNDING):
         message = f"promotion.gross_limit: risk.max_gross = {gross:g}, the world allows {limit:g}"
         found.append(RuleOutcome("promotion.gross_limit", False, gross, limit, message))
-    hits = record.candidate.dataset.cross_context_hits
+    hits = stored.dataset.cross_context_hits
     if hits:
-        message = f"promotion.cross_context_hits: {hits} cached results belong to another context, needs 0"
-        found.append(RuleOutcome("promotion.cross_context_hits", False, float(hits), 0.0, message))
+        message = f"{CROSS_CONTEXT_RULE}: {hits} cached results belong to another context, needs 0"
+        found.append(RuleOutcome(CROSS_CONTEXT_RULE, False, float(hits), 0.0, message))
     return tuple(found)
 
 

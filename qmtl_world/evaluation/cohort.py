@@ -5,19 +5,20 @@ Run inside a transaction that has locked the world: after each evaluation, and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply import store as apply_store
 from qmtl_world.apply.model import Activation, ActivationSet
-from qmtl_world.evaluation import store
-from qmtl_world.evaluation.candidates import PROMOTABLE, Present, contenders, to_candidate
+from qmtl_world.evaluation import store, trials
+from qmtl_world.evaluation.candidates import Present, contenders
 from qmtl_world.evaluation.model import RoundState, StrategyDecision
 from qmtl_world.evaluation.processes import EvaluationProcesses
-from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, RoundRecord, Standing
 from qmtl_world.evaluation.round import AssessedAlone, RoundTask, as_applied, decide_round
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import PolicyVersion, World, switched_mode
@@ -36,10 +37,9 @@ class Settled:
     def standing_of(self, record: EvaluationRecord) -> Standing:
         """Return how an evaluated version stands: as the round left it, or by itself when another stands for it."""
         for each in self.standings:
-            if each.evaluation.id == record.id:
+            if each.evaluation_id == record.id:
                 return each
-        found = next(each for each in self.alone if each.strategy_id == record.strategy_id)
-        return Standing(record, found.status, False, found.side, 0.0, found.score, None, found.rules)
+        return standing_alone(next(each for each in self.alone if each.strategy_id == record.strategy_id), record.id)
 
 
 async def decide_world(
@@ -49,7 +49,7 @@ async def decide_world(
     policy: PolicyVersion,
     now: datetime,
     snapshot: datetime | None,
-    evaluated: EvaluationRecord | None = None,
+    evaluated: ContenderRecord | None = None,
 ) -> Settled:
     """Decide the round of a snapshot (None: the one that stands), and switch as far as the policy lets it.
 
@@ -58,34 +58,27 @@ async def decide_world(
     """
     name = world.spec.name
     in_force = await apply_store.read_set(connection, name)
-    promotable = sorted(PROMOTABLE)
-    newest = await store.contending_evaluations(connection, name, promotable, world.spec.data_preset)
+    newest = await store.contending_evaluations(connection, name, world.spec.data_preset)
     if not newest:
         return Settled((), (), in_force)
     versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
-    standing = await store.evaluations_in_force(connection, name, promotable, world.spec.data_preset, versions)
-    present = Present(
-        now,
-        world.spec,
-        await store.count_trials(connection, name),
-        await world_store.newest_snapshots(connection, name),
-    )
+    standing = await store.evaluations_in_force(connection, name, world.spec.data_preset, versions)
+    trials_seen = await trials.count_trials(connection, name)
     previous = await store.read_round(connection, name)
     before = RoundState() if previous is None else previous.state
-    guest = evaluated if evaluated and newest[evaluated.strategy_id].id != evaluated.id else None
     task = RoundTask(
         as_of=snapshot or before.as_of or NO_SNAPSHOT,
-        periods_per_year=world.spec.bars_per_year,
-        contenders=contenders(newest, standing, present),
-        guest=None if guest is None else to_candidate(guest, present),
+        present=Present(now, world.spec, trials_seen, await world_store.newest_snapshots(connection, name)),
+        contenders=contenders(newest, standing),
+        guest=evaluated if evaluated and newest[evaluated.strategy_id].id != evaluated.id else None,
         policy=policy.yaml.encode(),
         previous=before,
     )
-    result = await processes.run(decide_round, task)
+    result = await processes.run_on_series(decide_round, task, partial(trials.load_series, connection, name))
     represented = {name: standing[name] if name in result.held_off else row for name, row in newest.items()}
     standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
-    wanted = _activations(standings, world)
-    if not result.applies or any(row.candidate.dataset.cross_context_hits for row in newest.values()):
+    wanted = _activations(represented, standings, world)
+    if not result.applies:
         stays = {each.strategy_id for each in wanted}
         wanted = [each for each in in_force.activations if each.strategy_id in stays]
     record = RoundRecord(
@@ -102,9 +95,17 @@ async def decide_world(
     return Settled(standings, result.alone, switched)
 
 
-def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:
+def standing_alone(found: AssessedAlone, evaluation_id: int) -> Standing:
+    """Return how a version stands that no round has chosen: judged, without a place or a weight."""
     return Standing(
-        evaluation=record,
+        found.strategy_id, evaluation_id, found.status, False, found.side, 0.0, found.score, None, found.rules
+    )
+
+
+def _standing(record: ContenderRecord, decision: StrategyDecision) -> Standing:
+    return Standing(
+        strategy_id=record.strategy_id,
+        evaluation_id=record.id,
         status=decision.status.value,
         active=decision.active,
         side=decision.side.value,
@@ -115,17 +116,19 @@ def _standing(record: EvaluationRecord, decision: StrategyDecision) -> Standing:
     )
 
 
-def _activations(standings: Sequence[Standing], world: World) -> Sequence[Activation]:
+def _activations(
+    represented: Mapping[str, ContenderRecord], standings: Sequence[Standing], world: World
+) -> Sequence[Activation]:
     """Return what may trade after a round."""
     mode = switched_mode(world.spec)
     return [
         Activation(
-            strategy_id=each.evaluation.strategy_id,
-            strategy_version=each.evaluation.strategy_version,
+            strategy_id=each.strategy_id,
+            strategy_version=represented[each.strategy_id].strategy_version,
             weight=each.weight,
             side=each.side,
             mode=mode,
-            dataset_fingerprint=each.evaluation.dataset_fingerprint,
+            dataset_fingerprint=represented[each.strategy_id].dataset_fingerprint,
         )
         for each in standings
         if each.active

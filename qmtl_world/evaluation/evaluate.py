@@ -2,9 +2,10 @@
 
 1. Check the terms against the binding: same version, snapshot, data and execution model (``check_terms``).
 2. Compute every metric in a worker process (``worker.py``); nothing is locked meanwhile.
-3. Lock the world and store the evaluation.
-4. Decide the round over the whole cohort, and switch what may trade (``cohort.py``).
-Steps 3 and 4 are one transaction with the answer: killed anywhere, a repetition does it once.
+3. One that may not be promoted, as the cell of a sweep, is judged by itself, also before anything is locked.
+4. Lock the world and store the evaluation.
+5. One that may be promoted: decide the round over the whole cohort, and switch what may trade (``cohort.py``).
+Steps 4 and 5 are one transaction with the answer: killed anywhere, a repetition does it once.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import EvaluationIdentity, eval_key
 from qmtl_foundation.postgres.pool import Connection
+from qmtl_world.apply import store as apply_store
 from qmtl_world.apply.model import ActivationSet
-from qmtl_world.evaluation import store
-from qmtl_world.evaluation.candidates import PROMOTABLE, terms_id
-from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset
-from qmtl_world.evaluation.cohort import decide_world
-from qmtl_world.evaluation.model import EvaluationMetrics, Proof
+from qmtl_world.evaluation import store, trials
+from qmtl_world.evaluation.candidates import PROMOTABLE, Present, terms_id
+from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset, encode_candidate, encode_metrics
+from qmtl_world.evaluation.cohort import decide_world, standing_alone
+from qmtl_world.evaluation.model import EvaluationMetrics, Proof, ReturnSeries
 from qmtl_world.evaluation.processes import EvaluationProcesses
-from qmtl_world.evaluation.records import EvaluationRecord, Standing
+from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, SeriesRecord, Standing
+from qmtl_world.evaluation.round import AssessedAlone, assess_alone
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import Binding, PolicyVersion, World
 
@@ -57,6 +60,14 @@ class Ground:
     world: World
     policy: PolicyVersion
     binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAlone:
+    """Hold what a version was found to be by itself, and the revision of the world that it was judged under."""
+
+    revision: int
+    found: AssessedAlone
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,27 +115,95 @@ def check_terms(terms: Terms, world: World, binding: Binding) -> None:
             )
 
 
+async def read_present(connection: Connection, ground: Ground, record: EvaluationRecord) -> Present:
+    """Return what an evaluation that is not stored yet is judged against."""
+    name = ground.world.spec.name
+    seen = await trials.count_trials_with(connection, name, record.strategy_id, record.strategy_version)
+    return Present(record.create_time, ground.world.spec, seen, await world_store.newest_snapshots(connection, name))
+
+
+async def judge_alone(
+    processes: EvaluationProcesses, ground: Ground, record: EvaluationRecord, returns: ReturnSeries, present: Present
+) -> JudgedAlone:
+    """Judge by itself an evaluation that may not be promoted: the cohort does not matter to it, nor it to them."""
+    policy = ground.policy.yaml.encode()
+    found = await processes.run(assess_alone, to_contender(record), returns, present, policy)
+    return JudgedAlone(ground.world.revision, found)
+
+
 async def settle(
     connection: Connection,
     processes: EvaluationProcesses,
     terms: Terms,
     measured: EvaluationMetrics,
+    judged: JudgedAlone | None,
     now: datetime,
 ) -> Evaluated:
-    """Store an evaluation, then decide the world's round and switch what may trade."""
+    """Store an evaluation. One that may be promoted makes a round; another is judged alone, and concerns no one else.
+
+    ``judged`` is what was found of it before the world was locked; it is judged again if the world has changed since.
+    """
     ground = await read_ground(connection, terms, lock=True)
     _check_window(ground, measured)
-    record = await _store_evaluation(connection, ground, terms, measured, now)
-    snapshot = _snapshot(ground)
-    settled = await decide_world(connection, processes, ground.world, ground.policy, now, snapshot, record)
+    record = new_record(ground, terms, measured, now)
+    await trials.add_series(connection, record, _to_series(measured))
+    if is_promotable(record):
+        return await _settle_round(connection, processes, ground, record)
+    if judged is None or judged.revision != ground.world.revision:
+        present = await read_present(connection, ground, record)
+        judged = await judge_alone(processes, ground, record, measured.returns, present)
+    return await _settle_alone(connection, ground, record, judged.found)
+
+
+async def _settle_round(
+    connection: Connection, processes: EvaluationProcesses, ground: Ground, new: EvaluationRecord
+) -> Evaluated:
+    record = replace(new, id=await store.add_evaluation(connection, new, promotable=True) or 0)
+    contender = to_contender(record)
+    settled = await decide_world(
+        connection, processes, ground.world, ground.policy, new.create_time, _snapshot(ground), contender
+    )
     own = settled.standing_of(record)
-    await store.judge_evaluation(connection, record, own)
+    await store.judge_evaluation(connection, own)
+    await trials.note_trial(connection, record, own.status)
     return Evaluated(record, own, ground, settled.activation_set)
 
 
-async def _store_evaluation(
-    connection: Connection, ground: Ground, terms: Terms, measured: EvaluationMetrics, now: datetime
-) -> EvaluationRecord:
+async def _settle_alone(
+    connection: Connection, ground: Ground, new: EvaluationRecord, found: AssessedAlone
+) -> Evaluated:
+    judged = replace(new, status=found.status, score=found.score, rules=found.rules)
+    row = await store.add_evaluation(connection, judged, promotable=False)
+    own = standing_alone(found, row or 0)
+    if row is not None:
+        judged = replace(judged, id=row)
+        await store.stand_alone(connection, judged, own)
+        await trials.note_trial(connection, judged, own.status)
+    return Evaluated(judged, own, ground, await apply_store.read_set(connection, new.world))
+
+
+def is_promotable(record: EvaluationRecord) -> bool:
+    """Tell whether an evaluation may take part in a world's rounds; a cell of a sweep may not."""
+    return record.candidate.effective_mode in PROMOTABLE
+
+
+def to_contender(record: EvaluationRecord) -> ContenderRecord:
+    """Return of an evaluation what it is judged on."""
+    return ContenderRecord(
+        id=record.id,
+        eval_key=record.eval_key,
+        strategy_id=record.strategy_id,
+        strategy_version=record.strategy_version,
+        as_of=record.as_of,
+        dataset_fingerprint=record.dataset_fingerprint,
+        series_id=record.series_id or "",
+        metrics=encode_metrics(record.metrics),
+        candidate=encode_candidate(record.candidate),
+    )
+
+
+def new_record(ground: Ground, terms: Terms, measured: EvaluationMetrics, now: datetime) -> EvaluationRecord:
+    """Return the evaluation of a measured submission, not judged yet."""
     dataset = ground.binding.dataset
     identity = EvaluationIdentity(
         strategy_version=terms.strategy_version,
@@ -137,7 +216,7 @@ async def _store_evaluation(
         code_version=terms.code_version,
         resource_policy=RESOURCE_POLICY,
     )
-    record = EvaluationRecord(
+    return EvaluationRecord(
         eval_key=eval_key(identity),
         world=terms.world,
         strategy_id=terms.strategy_id,
@@ -166,11 +245,14 @@ async def _store_evaluation(
             has_target=measured.has_target,
         ),
         equity_curve=measured.equity_curve,
-        series_ts=measured.returns.ts.astype("<i8").tobytes(),
-        series_ret=measured.returns.ret.astype("<f8").tobytes(),
+        series_id=measured.returns_hash,
         create_time=now,
     )
-    return replace(record, id=await store.add_evaluation(connection, record, sorted(PROMOTABLE)))
+
+
+def _to_series(measured: EvaluationMetrics) -> SeriesRecord:
+    returns = measured.returns
+    return SeriesRecord(measured.returns_hash, returns.ts.astype("<i8").tobytes(), returns.ret.astype("<f8").tobytes())
 
 
 def _snapshot(ground: Ground) -> datetime | None:

@@ -13,7 +13,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation.model import FINDINGS, Proof, ProofState, RuleOutcome
-from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, SeriesRecord, Standing
 
 MAX_FINDING: Final = 500
 
@@ -37,12 +37,12 @@ def to_evaluation(record: EvaluationRecord, standing: Standing | None = None) ->
     )
 
 
-def to_returns(record: EvaluationRecord) -> evaluation_pb2.ReturnSeries:
+def to_returns(series: SeriesRecord) -> evaluation_pb2.ReturnSeries:
     """Return the message of the returns that an evaluation was computed from."""
-    bars = len(record.series_ts) // 8
+    bars = len(series.ts) // 8
     return evaluation_pb2.ReturnSeries(
-        bar_times_ns=struct.unpack(f"<{bars}q", record.series_ts),
-        returns=struct.unpack(f"<{bars}d", record.series_ret),
+        bar_times_ns=struct.unpack(f"<{bars}q", series.ts),
+        returns=struct.unpack(f"<{bars}d", series.ret),
     )
 
 
@@ -62,7 +62,7 @@ def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
 
 def to_status(
     world: world_pb2.World,
-    standings: Sequence[Standing],
+    standings: Sequence[tuple[EvaluationRecord, Standing]],
     activation_set: ActivationSet,
     latest: RoundRecord | None,
     trials: int,
@@ -70,7 +70,7 @@ def to_status(
     """Return the message of a world's status."""
     return world_service_pb2.GetWorldStatusResponse(
         world=world,
-        strategies=[_to_strategy(each, activation_set) for each in standings],
+        strategies=[_to_strategy(*each, activation_set) for each in standings],
         epoch=activation_set.epoch,
         sequence=activation_set.sequence,
         trials=trials,
@@ -94,8 +94,9 @@ def from_proofs(report: evaluation_pb2.ProofReport) -> Proof:
     return Proof(ProofState.MISSING)
 
 
-def _to_strategy(standing: Standing, activation_set: ActivationSet) -> world_pb2.StrategyStatus:
-    record = standing.evaluation
+def _to_strategy(
+    record: EvaluationRecord, standing: Standing, activation_set: ActivationSet
+) -> world_pb2.StrategyStatus:
     activation = activation_set.find(record.strategy_id)
     return world_pb2.StrategyStatus(
         strategy_id=record.strategy_id,

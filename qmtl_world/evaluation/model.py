@@ -230,7 +230,7 @@ class EvaluationTask:
     """Hold what one strategy submitted, as Arrow IPC streams (empty: none), and what its world has seen before.
 
     ``trials`` counts every strategy tried in the world, this one included. ``trial_sharpes`` are the annualised Sharpe
-    ratios of the others, ``trial_returns`` their series, as far as the world has them.
+    ratios of the others, ``trial_series`` name the returns of the newest of them, as far as the world has them.
     """
 
     returns: bytes
@@ -239,14 +239,15 @@ class EvaluationTask:
     periods_per_year: float
     trials: int = 1
     trial_sharpes: tuple[float, ...] = ()
-    trial_returns: tuple[ReturnSeries, ...] = ()
+    trial_series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationMetrics:
     """Hold what the world computed from a submission: all metrics of the catalog by name, NaN where undefined.
 
-    ``equity_curve`` starts at 1 and has at most 64 points on an even grid of bars.
+    ``returns_hash`` is of the returns, ``series_hash`` of all that was submitted. ``equity_curve`` starts at 1 and has
+    at most 64 points on an even grid of bars.
     """
 
     metrics: Mapping[str, float]
@@ -255,6 +256,7 @@ class EvaluationMetrics:
     side: Side
     has_target: bool
     returns: ReturnSeries
+    returns_hash: str
     series_hash: str
     equity_curve: tuple[float, ...]
 

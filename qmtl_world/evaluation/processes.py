@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
@@ -16,12 +16,15 @@ from typing import ParamSpec, TypeVar
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
+from qmtl_world.evaluation.shelf import Missing, Series, shelf
 
 WORKERS = 2
 WARM_AFTER_SECONDS = 0.3
 
 Arguments = ParamSpec("Arguments")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
+Load = Callable[[Sequence[str]], Awaitable[Series]]
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +52,25 @@ class EvaluationProcesses:
                 metadata={"dependency": "evaluation worker"},
             ) from error
 
+    async def run_on_series(self, work: Callable[[Task, Series], Result | Missing], task: Task, load: Load) -> Result:
+        """Return what ``work`` returns on a task and the series that it takes; a worker is sent those that it lacks."""
+        sent: Series = {}
+        while True:
+            result = await self.run(work, task, sent)
+            if not isinstance(result, Missing):
+                return result
+            loaded = await load(result.series_ids)
+            if not loaded.keys() >= set(result.series_ids):
+                raise QmtlError(Reason.INTERNAL, f"{len(result.series_ids) - len(loaded)} return series are gone")
+            sent = {**sent, **loaded}
+
     async def check_policy(self, text: bytes) -> str:
         """Return the content id of a well-formed policy; raise INVALID_POLICY with every fault."""
         return await self.run(_check_policy, text)
 
-    async def measure(self, task: EvaluationTask) -> EvaluationMetrics:
+    async def measure(self, task: EvaluationTask, load: Load) -> EvaluationMetrics:
         """Return every metric of what a strategy submitted; raise INVALID_SERIES, INVALID_FIELD."""
-        return await self.run(_measure, task)
+        return await self.run_on_series(_measure, task, load)
 
     async def warm(self) -> None:
         """Let the workers load their libraries, a moment after the start: it would be slower beside them."""
@@ -106,10 +121,11 @@ def _load_own() -> None:
     import numpy as np  # noqa: F401  # results of the workers are arrays; off the event loop, which must not wait for it
 
 
-def _measure(task: EvaluationTask) -> EvaluationMetrics:
+def _measure(task: EvaluationTask, sent: Series) -> EvaluationMetrics | Missing:
     from qmtl_world.evaluation.worker import evaluate_series
 
-    return evaluate_series(task)
+    trials = shelf().take(task.trial_series, sent)
+    return trials if isinstance(trials, Missing) else evaluate_series(task, tuple(trials.values()))
 
 
 def _check_policy(text: bytes) -> str:

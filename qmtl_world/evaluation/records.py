@@ -11,8 +11,17 @@ from qmtl_world.evaluation.model import RoundState, RuleOutcome
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRecord:
+    """Hold simple returns per bar as two little-endian columns: ``ts`` int64 ns UTC, ``ret`` float64."""
+
+    series_id: str
+    ts: bytes
+    ret: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationRecord:
-    """Hold one strategy version's evaluation. ``returns`` are two little-endian columns: int64 ns UTC, and float64."""
+    """Hold one strategy version's evaluation. ``series_id`` names its returns, None once they have aged out."""
 
     eval_key: str
     world: str
@@ -27,17 +36,40 @@ class EvaluationRecord:
     rules: tuple[RuleOutcome, ...]
     candidate: StoredCandidate
     equity_curve: tuple[float, ...]
-    series_ts: bytes
-    series_ret: bytes
+    series_id: str | None
     create_time: datetime
     id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Hold where a strategy stands after the newest round, beside the evaluation that it stands on."""
+class ContenderRecord:
+    """Hold of an evaluation what a round asks for. ``metrics`` and ``candidate`` stay JSON: a worker reads them."""
 
-    evaluation: EvaluationRecord
+    id: int
+    eval_key: str
+    strategy_id: str
+    strategy_version: str
+    as_of: str
+    dataset_fingerprint: str
+    series_id: str
+    metrics: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Hold a strategy's newest version that may be promoted, and the one in force where it is another."""
+
+    newest: ContenderRecord
+    incumbent: ContenderRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Hold where a strategy stands, by the newest round or by itself, and the evaluation that it stands on."""
+
+    strategy_id: str
+    evaluation_id: int
     status: str
     active: bool
     side: str

@@ -11,31 +11,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qmtl_world.evaluation.model import Apply, Candidate, Cohort, RoundDecision, RoundState, RuleOutcome, StrategyState
+from qmtl_world.evaluation.candidates import CROSS_CONTEXT_RULE, Present, to_candidate
+from qmtl_world.evaluation.model import (
+    Apply,
+    Candidate,
+    Cohort,
+    ReturnSeries,
+    RoundDecision,
+    RoundState,
+    RuleOutcome,
+    StrategyState,
+)
+from qmtl_world.evaluation.records import Contender, ContenderRecord
+from qmtl_world.evaluation.shelf import Missing, Series, shelf
 
 if TYPE_CHECKING:
     from qmtl_world.evaluation.assessment import Assessment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contender:
-    """Hold a strategy's newest version that may be promoted, and the one in force where it is another."""
-
-    newest: Candidate
-    incumbent: Candidate | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class RoundTask:
-    """Hold all that a round is decided on; ``policy`` is YAML, ``as_of`` in UTC.
+    """Hold all that a round is decided on but the returns; ``policy`` is YAML, ``as_of`` in UTC.
 
-    ``guest`` is a version that does not compete (of a sweep, or downgraded) and is judged by itself.
+    ``guest`` is a version that another one stands for in the cohort, as of a newer snapshot, and is judged by itself.
     """
 
     as_of: datetime
-    periods_per_year: float
+    present: Present
     contenders: tuple[Contender, ...]
-    guest: Candidate | None
+    guest: ContenderRecord | None
     policy: bytes
     previous: RoundState
 
@@ -53,7 +57,10 @@ class AssessedAlone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundResult:
-    """Hold a round's decision. ``held_off`` names the strategies for which the version in force still stands."""
+    """Hold a round's decision. ``held_off`` names the strategies for which the version in force still stands.
+
+    ``applies`` is False where the policy waits for an operator, or a cached result of another context was reported.
+    """
 
     decision: RoundDecision
     alone: tuple[AssessedAlone, ...]
@@ -61,29 +68,54 @@ class RoundResult:
     applies: bool
 
 
-def decide_round(task: RoundTask) -> RoundResult:
+def decide_round(task: RoundTask, sent: Series) -> RoundResult | Missing:
     """Decide a round; run in a worker process, which loads what it takes."""
     from qmtl_world.evaluation.assessment import assess
     from qmtl_world.evaluation.policy import compile_policy
     from qmtl_world.evaluation.selection import decide
 
+    series = shelf().take((record.series_id for record in _records(task)), sent)
+    if isinstance(series, Missing):
+        return series
     policy = compile_policy(task.policy)
+
+    def candidate(record: ContenderRecord) -> Candidate:
+        return to_candidate(record, task.present, series[record.series_id])
+
     standing: list[Candidate] = []
-    alone: list[AssessedAlone] = []
+    alone: list[AssessedAlone] = [] if task.guest is None else [_alone(assess(candidate(task.guest), policy))]
     held_off: set[str] = set()
-    if task.guest is not None:
-        alone.append(_alone(assess(task.guest, policy)))
+    hits = False
     for contender in task.contenders:
-        newest = assess(contender.newest, policy)
-        if contender.incumbent is None or newest.selectable:
-            standing.append(contender.newest)
+        newest = candidate(contender.newest)
+        hits = hits or any(blocker.rule == CROSS_CONTEXT_RULE for blocker in newest.blockers)
+        if contender.incumbent is None or (found := assess(newest, policy)).selectable:
+            standing.append(newest)
         else:
-            standing.append(contender.incumbent)
-            held_off.add(contender.newest.strategy_id)
-            alone.append(_alone(newest))
-    cohort = Cohort(task.as_of, task.periods_per_year, tuple(standing))
+            standing.append(candidate(contender.incumbent))
+            held_off.add(newest.strategy_id)
+            alone.append(_alone(found))
+    cohort = Cohort(task.as_of, task.present.spec.bars_per_year, tuple(standing))
     decision = decide(cohort, policy, task.previous)
-    return RoundResult(decision, tuple(alone), frozenset(held_off), policy.policy.apply is Apply.AUTO)
+    applies = policy.policy.apply is Apply.AUTO and not hits
+    return RoundResult(decision, tuple(alone), frozenset(held_off), applies)
+
+
+def assess_alone(record: ContenderRecord, returns: ReturnSeries, present: Present, policy: bytes) -> AssessedAlone:
+    """Assess a version by itself; run in a worker process."""
+    from qmtl_world.evaluation.assessment import assess
+    from qmtl_world.evaluation.policy import compile_policy
+
+    return _alone(assess(to_candidate(record, present, returns), compile_policy(policy)))
+
+
+def _records(task: RoundTask) -> Iterator[ContenderRecord]:
+    if task.guest is not None:
+        yield task.guest
+    for contender in task.contenders:
+        yield contender.newest
+        if contender.incumbent is not None:
+            yield contender.incumbent
 
 
 def as_applied(decided: RoundState, before: RoundState, active: frozenset[str]) -> RoundState:

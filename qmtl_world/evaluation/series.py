@@ -67,6 +67,7 @@ class Submission:
     returns: ReturnSeries
     targets: NDArray[np.float64] | None
     trades: RoundTrips | None
+    returns_hash: str
     series_hash: str
 
 
@@ -82,11 +83,13 @@ def decode_submission(returns: bytes, targets: bytes, trades: bytes) -> Submissi
     if trades:
         frames["trades"] = _read("trades", trades, _TRADES, MAX_TRADE_ROWS)
     series = _check_returns(frames["returns"])
+    hashes: dict[str, Json] = {name: _frame_hash(frame) for name, frame in frames.items()}
     return Submission(
         returns=series,
         targets=_check_targets(frames["targets"], series.ts) if targets else None,
         trades=_check_trades(frames["trades"], series.ts) if trades else None,
-        series_hash=content_id(SERIES_CONTEXT, {name: _frame_hash(frame) for name, frame in frames.items()}),
+        returns_hash=str(hashes["returns"]),
+        series_hash=content_id(SERIES_CONTEXT, hashes),
     )
 
 

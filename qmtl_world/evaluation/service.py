@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.metrics import Counter
@@ -30,11 +31,22 @@ from qmtl_foundation.rpc.modes import from_domain, mode_text
 from qmtl_world.allocation.messages import to_allocations
 from qmtl_world.allocation.model import allocate
 from qmtl_world.apply.messages import to_activation
-from qmtl_world.evaluation import store
-from qmtl_world.evaluation.evaluate import Evaluated, Terms, read_ground, settle
+from qmtl_world.evaluation import store, trials
+from qmtl_world.evaluation.evaluate import (
+    Evaluated,
+    JudgedAlone,
+    Terms,
+    is_promotable,
+    judge_alone,
+    new_record,
+    read_ground,
+    read_present,
+    settle,
+)
 from qmtl_world.evaluation.messages import from_proofs, to_evaluation, to_returns
-from qmtl_world.evaluation.model import EvaluationTask
+from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
 from qmtl_world.evaluation.processes import EvaluationProcesses
+from qmtl_world.evaluation.shelf import Series
 from qmtl_world.idempotency import Request, once, stored_answer
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import from_execution_model, to_decision
@@ -71,10 +83,12 @@ class EvaluationService(EvaluationServiceServicer):
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, world)
             record = await store.read_evaluation(connection, world, key)
+            wanted = [record.series_id] if record and record.series_id and request.include_returns else []
+            series = await trials.read_series(connection, world, wanted) if wanted else []
         if record is None:
             mend = f"`qmtl world status {world}` shows the keys there are"
             raise not_found(Reason.STRATEGY_NOT_FOUND, "evaluation", key, mend, world=world, eval_key=key)
-        returns = to_returns(record) if request.include_returns else None
+        returns = to_returns(series[0]) if series else None
         return pb.GetEvaluationResponse(evaluation=to_evaluation(record), returns=returns)
 
     async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Any) -> pb.ListEvaluationsResponse:
@@ -91,31 +105,42 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
     async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
-        measured = await self._processes.measure(await self._task(terms, request))
+        measured, judged = await self._measure(terms, request)
 
         async def work(connection: Connection) -> bytes:
-            evaluated = await settle(connection, self._processes, terms, measured, self._clock())
+            evaluated = await settle(connection, self._processes, terms, measured, judged, self._clock())
             self._cross_context_hits.add(terms.cross_context_hits)
             return self._answer(evaluated).SerializeToString()
 
         async with self._settling:
             return await once(self._pool, named, work)
 
-    async def _task(self, terms: Terms, request: pb.EvaluateRequest) -> EvaluationTask:
+    async def _measure(self, terms: Terms, request: pb.EvaluateRequest) -> tuple[EvaluationMetrics, JudgedAlone | None]:
+        """Measure a submission, and judge one that may not be promoted; no lock is held."""
         async with transaction(self._pool) as connection:
             ground = await read_ground(connection, terms)
-            others_tried = await store.count_other_trials(connection, terms.world, terms.strategy_version)
-            sharpes = await store.trial_sharpes(connection, terms.world, terms.strategy_version)
-            others = await store.trial_series(connection, terms.world, terms.strategy_version)
-        return EvaluationTask(
+            others = await trials.other_trials(connection, terms.world, terms.strategy_version)
+        task = EvaluationTask(
             returns=request.returns,
             targets=request.targets,
             trades=request.trades,
             periods_per_year=ground.world.spec.bars_per_year,
-            trials=others_tried + 1,
-            trial_sharpes=tuple(sharpes),
-            trial_returns=tuple(others),
+            trials=others.count + 1,
+            trial_sharpes=others.sharpes,
+            trial_series=others.series,
         )
+
+        async def load(series_ids: Sequence[str]) -> Series:
+            async with acquire(self._pool) as connection:
+                return await trials.load_series(connection, terms.world, series_ids)
+
+        measured = await self._processes.measure(task, load)
+        record = new_record(ground, terms, measured, self._clock())
+        if is_promotable(record):
+            return measured, None
+        async with acquire(self._pool) as connection:
+            present = await read_present(connection, ground, record)
+        return measured, await judge_alone(self._processes, ground, record, measured.returns, present)
 
     def _answer(self, evaluated: Evaluated) -> pb.EvaluateResponse:
         ground, activation_set = evaluated.ground, evaluated.activation_set

@@ -16,87 +16,83 @@ from qmtl_world.evaluation.codec import (
     encode_rules,
     encode_state,
 )
-from qmtl_world.evaluation.model import ReturnSeries
-from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, Standing
+from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, RoundRecord, Standing
 
-MAX_TRIAL_SERIES = 100
-
-# The same evaluation again takes its place as the newest one. Two strategies of equal code share a key, not a row.
+# The same evaluation again takes its place as the newest one; one that may be promoted is not replaced by one that may
+# not. Two strategies of equal code share a key, not a row.
 _ADD = """
 INSERT INTO evaluation (eval_key, world, strategy_id, strategy_version, policy_version, as_of, dataset_fingerprint,
-                        effective_mode, preset, status, score, metrics, rules, candidate, equity_curve, series_ts,
-                        series_ret, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                        promotable, preset, status, score, metrics, rules, candidate, equity_curve, series_id,
+                        create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT (eval_key, world, strategy_id) DO UPDATE SET id = DEFAULT,
-    effective_mode = excluded.effective_mode, preset = excluded.preset,
-    status = excluded.status, score = excluded.score,
+    promotable = excluded.promotable, preset = excluded.preset, status = excluded.status, score = excluded.score,
     metrics = excluded.metrics, rules = excluded.rules, candidate = excluded.candidate, as_of = excluded.as_of,
-    create_time = excluded.create_time
-WHERE excluded.effective_mode = ANY($19::text[]) OR evaluation.effective_mode <> ALL($19::text[])
+    series_id = excluded.series_id, create_time = excluded.create_time
+WHERE excluded.promotable OR NOT evaluation.promotable
 RETURNING id
 """
-# Without the series, which are large: what lists and the status show.
-_SUMMARY = """
-e.id, e.eval_key, e.world, e.strategy_id, e.strategy_version, e.policy_version, e.as_of, e.dataset_fingerprint,
-e.status, e.score, e.metrics, e.rules, e.candidate, e.equity_curve, e.create_time,
-''::bytea AS series_ts, ''::bytea AS series_ret
-"""
-_GET_ROW = "SELECT id FROM evaluation WHERE eval_key = $1 AND world = $2 AND strategy_id = $3"
 _GET = "SELECT * FROM evaluation WHERE world = $1 AND eval_key = $2 ORDER BY id DESC LIMIT 1"
-_LIST = (
-    f"SELECT {_SUMMARY}"
-    """
-FROM evaluation e WHERE e.world = $1 AND ($2 = '' OR e.strategy_id = $2) AND e.id < $3 ORDER BY e.id DESC LIMIT $4
+_LIST = """
+SELECT * FROM evaluation WHERE world = $1 AND ($2 = '' OR strategy_id = $2) AND id < $3 ORDER BY id DESC LIMIT $4
 """
-)
 # Of each strategy the evaluation that stands for it: one that may be promoted on the world's own data before all
-# others, then of the newest snapshot, then the newest; and the same of the version in force.
-_FOREMOST = "strategy_id, (effective_mode = ANY($2::text[]) AND preset = $3) DESC, as_of DESC, id DESC"
-_CONTENDING = f"SELECT DISTINCT ON (strategy_id) * FROM evaluation WHERE world = $1 ORDER BY {_FOREMOST}"
+# others, then of the newest snapshot, then the newest; and the same of the version in force. One that was never
+# promotable stands for its strategy only where nothing else does (_STAND_ALONE).
+_CONTENDER = """
+SELECT DISTINCT ON (strategy_id) id, eval_key, strategy_id, strategy_version, as_of, dataset_fingerprint, series_id,
+                                 metrics, candidate
+"""
+_FOREMOST = "strategy_id, (promotable AND preset = $2) DESC, as_of DESC, id DESC"
+_CONTENDING = f"""
+{_CONTENDER} FROM (
+    SELECT * FROM evaluation WHERE world = $1 AND promotable
+    UNION ALL
+    SELECT e.* FROM standing s JOIN evaluation e ON e.id = s.evaluation_id WHERE s.world = $1 AND NOT e.promotable
+) AS standing_for WHERE series_id IS NOT NULL ORDER BY {_FOREMOST}
+"""
 _IN_FORCE = f"""
-SELECT DISTINCT ON (strategy_id) * FROM evaluation
-WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($4::text[], $5::text[]))
+{_CONTENDER} FROM evaluation
+WHERE world = $1 AND (strategy_id, strategy_version) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+      AND series_id IS NOT NULL
 ORDER BY {_FOREMOST}
 """
-_COUNT_TRIALS = """
-SELECT count(*) FROM (SELECT DISTINCT strategy_id, strategy_version FROM evaluation WHERE world = $1) AS trials
-"""
-# One per version tried: its newest evaluation; what a proof refused is no result to compare with. Series are read of
-# the newest trials only: their matrix is dense.
-_OTHER_TRIALS = """
-WITH trials AS (
-    SELECT DISTINCT ON (strategy_id, strategy_version) * FROM evaluation
-    WHERE world = $1 AND strategy_version <> $2 AND status <> 'rejected'
-    ORDER BY strategy_id, strategy_version, id DESC
-)
-"""
-_COUNT_OTHER_TRIALS = _OTHER_TRIALS + "SELECT count(*) FROM trials"
-_TRIAL_SHARPES = _OTHER_TRIALS + "SELECT (metrics->>'sharpe')::float8 AS sharpe FROM trials WHERE metrics ? 'sharpe'"
-_TRIAL_SERIES = _OTHER_TRIALS + "SELECT series_ts, series_ret FROM trials ORDER BY id DESC LIMIT $3"
 _JUDGE = "UPDATE evaluation SET status = $2, score = $3, rules = $4 WHERE id = $1"
 _NEWEST_ROUND = "SELECT * FROM round WHERE world = $1 ORDER BY id DESC LIMIT 1"
 _ADD_ROUND = """
 INSERT INTO round (world, as_of, policy_version, world_score, cohort, state, create_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
-_CLEAR_STANDINGS = "DELETE FROM standing WHERE world = $1"
-_ADD_STANDING = """
-INSERT INTO standing (world, strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+_STANDING = "strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules"
+_REPLACE = f"""
+ON CONFLICT (world, strategy_id) DO UPDATE SET ({_STANDING}) =
+    ROW (excluded.strategy_id, excluded.evaluation_id, excluded.status, excluded.active, excluded.side,
+         excluded.weight, excluded.score, excluded.contribution, excluded.rules)
 """
-_LIST_STANDINGS = (
-    f"SELECT {_SUMMARY}"
-    """
-, s.status AS now_status, s.active, s.side, s.weight, s.score AS now_score, s.contribution,
+# What a round does not change is not written again.
+_SET_STANDINGS = f"""
+INSERT INTO standing (world, {_STANDING})
+SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::text[], $7::float8[], $8::float8[],
+                         $9::float8[], $10::jsonb[])
+{_REPLACE} WHERE standing IS DISTINCT FROM excluded
+"""
+_CLEAR_OTHERS = "DELETE FROM standing WHERE world = $1 AND strategy_id <> ALL($2::text[])"
+_STAND_ALONE = f"""
+INSERT INTO standing (world, {_STANDING})
+SELECT $1, $2, $3, $4, false, $5, 0, $6, NULL, $7
+WHERE NOT EXISTS (SELECT FROM evaluation WHERE world = $1 AND strategy_id = $2 AND promotable)
+{_REPLACE} WHERE (SELECT as_of FROM evaluation WHERE id = standing.evaluation_id) <= $8
+"""
+_LIST_STANDINGS = """
+SELECT e.*, s.status AS now_status, s.active, s.side, s.weight, s.score AS now_score, s.contribution,
        s.rules AS now_rules
 FROM standing s JOIN evaluation e ON e.id = s.evaluation_id
 WHERE s.world = $1 ORDER BY s.active DESC, s.score DESC NULLS LAST, s.strategy_id
 """
-)
 
 
-async def add_evaluation(connection: Connection, record: EvaluationRecord, promotable: Sequence[str]) -> int:
-    """Store an evaluation and return its row; one that may be promoted is not replaced by one that may not."""
+async def add_evaluation(connection: Connection, record: EvaluationRecord, *, promotable: bool) -> int | None:
+    """Store an evaluation and return its row; None where the same one stands there already and may be promoted."""
     row: int | None = await connection.fetchval(
         _ADD,
         record.eval_key,
@@ -106,7 +102,7 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord, promo
         record.policy_version,
         record.as_of,
         record.dataset_fingerprint,
-        record.candidate.effective_mode,
+        promotable,
         record.candidate.dataset.preset,
         record.status,
         record.score,
@@ -114,14 +110,10 @@ async def add_evaluation(connection: Connection, record: EvaluationRecord, promo
         encode_rules(record.rules),
         encode_candidate(record.candidate),
         list(record.equity_curve),
-        record.series_ts,
-        record.series_ret,
+        record.series_id,
         record.create_time,
-        promotable,
     )
-    if row is None:
-        row = await connection.fetchval(_GET_ROW, record.eval_key, record.world, record.strategy_id)
-    return int(row)
+    return row
 
 
 async def read_evaluation(connection: Connection, world: str, eval_key: str) -> EvaluationRecord | None:
@@ -137,51 +129,24 @@ async def list_evaluations(
     return [_to_record(row) for row in await connection.fetch(_LIST, world, strategy_id, below, limit)]
 
 
-async def contending_evaluations(
-    connection: Connection, world: str, promotable: Sequence[str], preset: str
-) -> dict[str, EvaluationRecord]:
+async def contending_evaluations(connection: Connection, world: str, preset: str) -> dict[str, ContenderRecord]:
     """Return of each strategy the evaluation that stands for it (``_FOREMOST``)."""
-    rows = await connection.fetch(_CONTENDING, world, promotable, preset)
-    return {row["strategy_id"]: _to_record(row) for row in rows}
+    rows = await connection.fetch(_CONTENDING, world, preset)
+    return {row["strategy_id"]: ContenderRecord(*row) for row in rows}
 
 
 async def evaluations_in_force(
-    connection: Connection, world: str, promotable: Sequence[str], preset: str, versions: Mapping[str, str]
-) -> dict[str, EvaluationRecord]:
+    connection: Connection, world: str, preset: str, versions: Mapping[str, str]
+) -> dict[str, ContenderRecord]:
     """Return of each strategy the evaluation that stands for its version in force."""
-    rows = await connection.fetch(_IN_FORCE, world, promotable, preset, list(versions), list(versions.values()))
-    return {row["strategy_id"]: _to_record(row) for row in rows}
+    rows = await connection.fetch(_IN_FORCE, world, preset, list(versions), list(versions.values()))
+    return {row["strategy_id"]: ContenderRecord(*row) for row in rows}
 
 
-async def count_trials(connection: Connection, world: str) -> int:
-    """Return how many versions a world has evaluated: every version and every cell of a sweep is a trial."""
-    return int(await connection.fetchval(_COUNT_TRIALS, world))
-
-
-async def count_other_trials(connection: Connection, world: str, strategy_version: str) -> int:
-    """Return how many other versions a world has evaluated; what a proof refused is no trial."""
-    return int(await connection.fetchval(_COUNT_OTHER_TRIALS, world, strategy_version))
-
-
-async def trial_sharpes(connection: Connection, world: str, strategy_version: str) -> list[float]:
-    """Return the annualised Sharpe ratios of the world's other trials that have one."""
-    return [row["sharpe"] for row in await connection.fetch(_TRIAL_SHARPES, world, strategy_version)]
-
-
-async def trial_series(connection: Connection, world: str, strategy_version: str) -> list[ReturnSeries]:
-    """Return the returns of the world's other trials, the newest up to ``MAX_TRIAL_SERIES``."""
-    import numpy as np  # not at import: the service starts without it
-
-    rows = await connection.fetch(_TRIAL_SERIES, world, strategy_version, MAX_TRIAL_SERIES)
-    return [
-        ReturnSeries(np.frombuffer(row["series_ts"], dtype="<i8"), np.frombuffer(row["series_ret"], dtype="<f8"))
-        for row in rows
-    ]
-
-
-async def judge_evaluation(connection: Connection, record: EvaluationRecord, standing: Standing) -> None:
+async def judge_evaluation(connection: Connection, standing: Standing) -> None:
     """Keep with an evaluation how it was judged."""
-    await connection.execute(_JUDGE, record.id, standing.status, standing.score, encode_rules(standing.rules))
+    rules = encode_rules(standing.rules)
+    await connection.execute(_JUDGE, standing.evaluation_id, standing.status, standing.score, rules)
 
 
 async def read_round(connection: Connection, world: str) -> RoundRecord | None:
@@ -212,46 +177,66 @@ async def add_round(connection: Connection, record: RoundRecord, standings: Sequ
         encode_state(record.state),
         record.create_time,
     )
-    await connection.execute(_CLEAR_STANDINGS, record.world)
-    rows = [
-        (
-            record.world,
-            each.evaluation.strategy_id,
-            each.evaluation.id,
-            each.status,
-            each.active,
-            each.side,
-            each.weight,
-            each.score,
-            each.contribution,
-            encode_rules(each.rules),
-        )
-        for each in standings
-    ]
-    await connection.executemany(_ADD_STANDING, rows)
+    columns = list(zip(*(_columns(each) for each in standings), strict=True))
+    await connection.execute(_CLEAR_OTHERS, record.world, list(columns[0]))
+    await connection.execute(_SET_STANDINGS, record.world, *map(list, columns))
 
 
-async def list_standings(connection: Connection, world: str) -> list[Standing]:
-    """Return where each strategy stands: active ones first, then by score, then by name."""
+async def stand_alone(connection: Connection, record: EvaluationRecord, standing: Standing) -> None:
+    """Let an evaluation that may not be promoted stand for its strategy, unless one that may or a newer one does."""
+    await connection.execute(
+        _STAND_ALONE,
+        record.world,
+        record.strategy_id,
+        standing.evaluation_id,
+        standing.status,
+        standing.side,
+        standing.score,
+        encode_rules(standing.rules),
+        record.as_of,
+    )
+
+
+async def list_standings(connection: Connection, world: str) -> list[tuple[EvaluationRecord, Standing]]:
+    """Return where each strategy stands, and on what: active ones first, then by score, then by name."""
     return [
-        Standing(
-            evaluation=_to_record(row),
-            status=row["now_status"],
-            active=row["active"],
-            side=row["side"],
-            weight=row["weight"],
-            score=row["now_score"],
-            contribution=row["contribution"],
-            rules=decode_rules(row["now_rules"]),
+        (
+            _to_record(row),
+            Standing(
+                strategy_id=row["strategy_id"],
+                evaluation_id=row["id"],
+                status=row["now_status"],
+                active=row["active"],
+                side=row["side"],
+                weight=row["weight"],
+                score=row["now_score"],
+                contribution=row["contribution"],
+                rules=decode_rules(row["now_rules"]),
+            ),
         )
         for row in await connection.fetch(_LIST_STANDINGS, world)
     ]
 
 
+def _columns(standing: Standing) -> tuple[Any, ...]:
+    """Return a standing's values in the order of ``_STANDING``."""
+    return (
+        standing.strategy_id,
+        standing.evaluation_id,
+        standing.status,
+        standing.active,
+        standing.side,
+        standing.weight,
+        standing.score,
+        standing.contribution,
+        encode_rules(standing.rules),
+    )
+
+
 def _to_record(row: Mapping[str, Any]) -> EvaluationRecord:
     names: tuple[str, ...] = (
         *("id", "eval_key", "world", "strategy_id", "strategy_version", "policy_version", "as_of"),
-        *("dataset_fingerprint", "status", "score", "series_ts", "series_ret", "create_time"),
+        *("dataset_fingerprint", "status", "score", "series_id", "create_time"),
     )
     return EvaluationRecord(
         metrics=json.loads(row["metrics"]),

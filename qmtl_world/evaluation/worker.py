@@ -25,8 +25,8 @@ NEUTRAL_SHARE: Final = 0.1  # of the average gross exposure, within which an ave
 _POSITION_METRICS: Final = ("turnover", "average_gross", "average_net", "exposure")
 
 
-def evaluate_series(task: EvaluationTask) -> EvaluationMetrics:
-    """Return all that the world computes from a submission.
+def evaluate_series(task: EvaluationTask, trials: Sequence[ReturnSeries] = ()) -> EvaluationMetrics:
+    """Return all that the world computes from a submission; ``trials`` are the returns that the task names.
 
     Raises QmtlError (INVALID_SERIES, INVALID_FIELD) naming what is bad.
     """
@@ -38,7 +38,7 @@ def evaluate_series(task: EvaluationTask) -> EvaluationMetrics:
         trades=submission.trades,
         trials=task.trials,
         trial_sharpe_variance=_trial_variance(series, task),
-        trial_returns=_trial_matrix(series, task.trial_returns),
+        trial_returns=_trial_matrix(series, trials),
     )
     positions = _positions(submission, task.periods_per_year)
     metrics |= {name: getattr(positions, name) for name in _POSITION_METRICS}
@@ -55,6 +55,7 @@ def evaluate_series(task: EvaluationTask) -> EvaluationMetrics:
         side=lean(positions.average_net, positions.average_gross),
         has_target=submission.targets is not None and bool(np.isfinite(submission.targets).any()),
         returns=series,
+        returns_hash=submission.returns_hash,
         series_hash=submission.series_hash,
         equity_curve=_equity_curve(series.ret),
     )

@@ -68,6 +68,27 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX binding_by_strategy ON binding (world, strategy_id, id DESC)",
+    # The newest snapshot of each preset that any binding of the world was told of.
+    """
+    CREATE TABLE newest_snapshot (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        preset text NOT NULL,
+        as_of text NOT NULL,
+        PRIMARY KEY (world, preset)
+    )
+    """,
+    # Named by content: equal returns are one row. They age out; what was computed from them stays.
+    """
+    CREATE TABLE return_series (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        series_id text NOT NULL,
+        ts bytea NOT NULL,
+        ret bytea NOT NULL,
+        use_time timestamptz NOT NULL,
+        PRIMARY KEY (world, series_id)
+    )
+    """,
+    "CREATE INDEX return_series_by_use ON return_series (use_time)",
     """
     CREATE TABLE evaluation (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -78,7 +99,7 @@ STATEMENTS = (
         policy_version integer NOT NULL,
         as_of text NOT NULL,
         dataset_fingerprint text NOT NULL,
-        effective_mode text NOT NULL,
+        promotable boolean NOT NULL,
         preset text NOT NULL,
         status text NOT NULL,
         score double precision,
@@ -86,14 +107,34 @@ STATEMENTS = (
         rules jsonb NOT NULL,
         candidate jsonb NOT NULL,
         equity_curve double precision[] NOT NULL,
-        series_ts bytea NOT NULL,
-        series_ret bytea NOT NULL,
+        series_id text,
         create_time timestamptz NOT NULL DEFAULT now(),
-        UNIQUE (eval_key, world, strategy_id)
+        UNIQUE (eval_key, world, strategy_id),
+        FOREIGN KEY (world, series_id) REFERENCES return_series ON DELETE SET NULL (series_id)
     )
     """,
+    "CREATE INDEX evaluation_by_series ON evaluation (world, series_id)",
+    # What rounds read: the cells of sweeps, which are many, are none of it.
+    "CREATE INDEX evaluation_promotable ON evaluation (world, strategy_id) WHERE promotable",
     "CREATE INDEX evaluation_by_strategy ON evaluation (world, strategy_id, id DESC)",
     "CREATE INDEX evaluation_by_version ON evaluation (world, strategy_id, strategy_version, id DESC)",
+    # Every version and every cell of a sweep is one; ``id`` is its newest evaluation that is a result, not refused by a
+    # proof. Narrow, so that what asks for all of a world's trials reads little.
+    """
+    CREATE TABLE trial (
+        world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        strategy_id text NOT NULL,
+        strategy_version text NOT NULL,
+        id bigint NOT NULL,
+        is_result boolean NOT NULL,
+        sharpe double precision,
+        series_id text,
+        PRIMARY KEY (world, strategy_id, strategy_version),
+        FOREIGN KEY (world, series_id) REFERENCES return_series ON DELETE SET NULL (series_id)
+    )
+    """,
+    "CREATE INDEX trial_newest ON trial (world, id DESC)",
+    "CREATE INDEX trial_by_series ON trial (world, series_id)",
     """
     CREATE TABLE round (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -122,6 +163,7 @@ STATEMENTS = (
         PRIMARY KEY (world, strategy_id)
     )
     """,
+    "CREATE INDEX standing_by_evaluation ON standing (evaluation_id)",
     # These outlive their world: epoch and sequence never go back, even when a world of the same name is made again.
     """
     CREATE TABLE activation_set (

@@ -27,6 +27,7 @@ from qmtl_foundation.requests import (
 )
 from qmtl_world.apply import store as apply_store
 from qmtl_world.evaluation import store as evaluation_store
+from qmtl_world.evaluation import trials as trials_store
 from qmtl_world.evaluation.cohort import decide_world
 from qmtl_world.evaluation.messages import to_status
 from qmtl_world.evaluation.processes import EvaluationProcesses
@@ -156,7 +157,7 @@ class WorldService(WorldServiceServicer):
             activation_set = await apply_store.read_set(connection, name)
             standings = await evaluation_store.list_standings(connection, name)
             latest = await evaluation_store.read_round(connection, name)
-            trials = await evaluation_store.count_trials(connection, name)
+            trials = await trials_store.count_trials(connection, name)
         return to_status(to_world(world), standings, activation_set, latest, trials)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:

@@ -53,9 +53,11 @@ INSERT INTO binding (world, strategy_id, strategy_version, submission_id, preset
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (submission_id) DO NOTHING
 """
-_NEWEST_SNAPSHOTS = """
-SELECT preset, max(newest_as_of) AS newest FROM binding WHERE world = $1 AND newest_as_of <> '' GROUP BY preset
+_NOTE_SNAPSHOT = """
+INSERT INTO newest_snapshot (world, preset, as_of) VALUES ($1, $2, $3)
+ON CONFLICT (world, preset) DO UPDATE SET as_of = excluded.as_of WHERE excluded.as_of > newest_snapshot.as_of
 """
+_NEWEST_SNAPSHOTS = "SELECT preset, as_of FROM newest_snapshot WHERE world = $1"
 _NEWEST_BINDING = """
 SELECT * FROM binding WHERE world = $1 AND strategy_id = $2 AND strategy_version = $3 ORDER BY id DESC LIMIT 1
 """
@@ -144,6 +146,8 @@ async def bind(connection: Connection, binding: Binding) -> None:
         dataset.gaps,
         binding.effective_mode.value,
     )
+    if dataset.newest_as_of:
+        await connection.execute(_NOTE_SNAPSHOT, binding.world, dataset.preset, dataset.newest_as_of)
 
 
 async def newest_binding(connection: Connection, world: str, strategy_id: str, strategy_version: str) -> Binding:
@@ -160,7 +164,7 @@ async def read_binding(connection: Connection, world: str, strategy_id: str, sub
 
 async def newest_snapshots(connection: Connection, world: str) -> dict[str, str]:
     """Return the newest snapshot that is known of each preset that a world's strategies read, RFC 3339 in UTC."""
-    return {row["preset"]: row["newest"] for row in await connection.fetch(_NEWEST_SNAPSHOTS, world)}
+    return {row["preset"]: row["as_of"] for row in await connection.fetch(_NEWEST_SNAPSHOTS, world)}
 
 
 def _columns(spec: WorldSpec) -> tuple[object, ...]:

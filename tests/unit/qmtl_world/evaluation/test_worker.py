@@ -106,9 +106,9 @@ def test_overfitting_needs_other_trials_on_the_same_bars() -> None:
     same = tuple(ReturnSeries(TS, rng.normal(0, 0.01, BARS)) for _ in range(4))
     short = ReturnSeries(TS[10:], RET[10:])
     assert np.isnan(evaluate_series(TASK).metrics["pbo"])
-    assert np.isnan(evaluate_series(replace(TASK, trial_returns=(short,))).metrics["pbo"])
-    probability = evaluate_series(replace(TASK, trial_returns=(*same, short))).metrics["pbo"]
-    assert probability == evaluate_series(replace(TASK, trial_returns=same)).metrics["pbo"]
+    assert np.isnan(evaluate_series(TASK, (short,)).metrics["pbo"])
+    probability = evaluate_series(TASK, (*same, short)).metrics["pbo"]
+    assert probability == evaluate_series(TASK, same).metrics["pbo"]
     assert 0.0 <= probability <= 1.0
 
 
