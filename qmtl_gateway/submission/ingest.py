@@ -5,7 +5,10 @@ A message names the submission; what it asks for is its row. The stream is a wor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import nats.errors
@@ -17,9 +20,12 @@ from qmtl_foundation.jetstream.bus import translated_errors
 STREAM: Final = "ingest"
 SUBJECT: Final = "ingest.submission"
 CONSUMER: Final = "gateway-workers"
-ACK_WAIT_SECONDS: Final = 10.0  # after which a killed gateway's messages go to another
+ACK_WAIT_SECONDS: Final = 3.0  # after which a killed gateway's messages go to another
+HOLD_SECONDS: Final = 1.0  # a living one says this often that it is still at work
 FETCH_SECONDS: Final = 5.0
 MAX_IN_FLIGHT: Final = 1_000
+
+_log = logging.getLogger(__name__)
 
 
 async def open_ingest(bus: Bus, replicas: int) -> None:
@@ -43,9 +49,36 @@ async def append(bus: Bus, submission_id: str) -> None:
 
 
 async def subscribe(bus: Bus) -> Any:
-    """Return a pull subscription to the shared consumer."""
+    """Return a pull subscription to the shared consumer; ``unsubscribe`` ends it."""
     with translated_errors():
         return await bus.jetstream.pull_subscribe_bind(CONSUMER, STREAM)
+
+
+async def unsubscribe(subscription: Any) -> None:
+    """End a subscription, and with it what it still asks for: a message sent to it would wait for nobody."""
+    try:
+        await subscription.unsubscribe()
+    except nats.errors.Error as error:
+        _log.warning("unsubscribe: %r; it ended with its connection", error)
+
+
+@asynccontextmanager
+async def held(message: Any, every_s: float = HOLD_SECONDS) -> AsyncIterator[None]:
+    """Keep a message from going to another gateway while this one works on it."""
+    holding = asyncio.create_task(_hold(message, every_s))
+    try:
+        yield
+    finally:
+        holding.cancel()
+
+
+async def _hold(message: Any, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await message.in_progress()
+        except (nats.errors.Error, OSError) as error:
+            _log.warning("holding submission %s: %r; another gateway may take it too", message.data, error)
 
 
 async def fetch(subscription: Any, batch: int) -> Sequence[Any]:

@@ -65,8 +65,11 @@ class Worker:
             try:
                 subscription = subscription or await self._subscribe()
                 fetched = await ingest.fetch(subscription, 1)
-            except QmtlError:
+            except Exception as error:  # also a fault of ours: reads and forwarded calls go on without a worker
                 slots.release()
+                _log.warning("taking submissions: %s", error, exc_info=not isinstance(error, QmtlError))
+                if subscription is not None:
+                    await ingest.unsubscribe(subscription)
                 subscription = None
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -89,7 +92,8 @@ class Worker:
     async def _handle(self, message: Any, slots: asyncio.Semaphore) -> None:
         submission_id = message.data.decode(errors="replace")
         try:
-            await self._work(submission_id, message.metadata.num_delivered)
+            async with ingest.held(message):
+                await self._work(submission_id, message.metadata.num_delivered)
             await _acknowledge(message)
         except asyncio.CancelledError:
             await _put_back(message, 0.0)  # this gateway drains: another takes the submission at once

@@ -1,0 +1,78 @@
+"""The ingest stream against a real nats-server: who holds a message, and what a subscription leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
+from qmtl_gateway.submission import ingest
+from qmtl_sdk.local.progress import ProcessStatus
+from tests.support.desk import CALL_SECONDS, Asked, Desk, ended, make_world
+from tests.support.waiting import wait_until
+
+SHORT_WAIT_SECONDS = 0.4
+
+
+@pytest.fixture
+async def bus(nats_url: str) -> AsyncIterator[Bus]:
+    """Give a connection to a server whose ingest stream is new, and whose consumer waits briefly."""
+    async with open_bus(nats_url, "test") as connected:
+        await ingest.open_ingest(connected, replicas=1)
+        config = ConsumerConfig(ingest.CONSUMER, ack_policy=AckPolicy.EXPLICIT, ack_wait=SHORT_WAIT_SECONDS)
+        await connected.jetstream.add_consumer(ingest.STREAM, config)
+        yield connected
+        await connected.jetstream.delete_stream(ingest.STREAM)
+
+
+async def waiting(bus: Bus) -> int:
+    """Return how many requests for messages the server keeps."""
+    return int((await bus.jetstream.consumer_info(ingest.STREAM, ingest.CONSUMER)).num_waiting or 0)
+
+
+async def becomes(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 2.0) -> None:
+    """Return as soon as a reading is the wanted one."""
+    async with asyncio.timeout(seconds):
+        while await read() != wanted:
+            pass
+
+
+async def test_a_message_that_is_held_goes_to_nobody_else_and_one_that_is_dropped_does(bus: Bus) -> None:
+    await ingest.append(bus, "one")
+    mine, other = await ingest.subscribe(bus), await ingest.subscribe(bus)
+    (message,) = await ingest.fetch(mine, 1)
+    async with ingest.held(message, SHORT_WAIT_SECONDS / 4):
+        with pytest.raises(TimeoutError):
+            await other.fetch(1, timeout=3 * SHORT_WAIT_SECONDS)
+    (again,) = await ingest.fetch(other, 1)
+    assert (again.data, again.metadata.num_delivered) == (b"one", 2)
+
+
+async def test_a_subscription_that_ends_asks_for_nothing_any_more(bus: Bus) -> None:
+    subscription = await ingest.subscribe(bus)
+    fetching = asyncio.create_task(ingest.fetch(subscription, 1))
+    await becomes(lambda: waiting(bus), 1)
+    fetching.cancel()
+    await ingest.unsubscribe(subscription)
+    await becomes(lambda: waiting(bus), 0)
+
+
+async def test_a_fault_while_taking_submissions_ends_no_gateway(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
+    world, log = make_world(desk), parts["gateway"].log
+    database = await asyncpg.connect(parts["postgres"].address)
+    async with open_bus(f"nats://{parts['nats'].address}", "test") as stacks:
+        await database.execute("ALTER TABLE gateway.submission RENAME TO submission_away")
+        try:
+            await stacks.jetstream.delete_stream(ingest.STREAM)  # the worker makes it again, and reads what is pending
+            await asyncio.to_thread(wait_until, lambda: "UndefinedTableError" in log.read_text(), 15.0)
+        finally:
+            await database.execute("ALTER TABLE gateway.submission_away RENAME TO submission")
+            await database.close()
+    accepted = desk.submissions.Submit(Asked(world).request(), timeout=CALL_SECONDS).submission
+    assert ended(desk, accepted.submission_id).state == submission_pb2.SUBMISSION_STATE_READY
