@@ -192,7 +192,7 @@ def limits() -> str:
     return table(
         ("what", "limit"),
         [
-            ("one gRPC message", f"{server.MAX_MESSAGE_BYTES // mib} MiB"),
+            ("one gRPC message", f"{requests.MAX_MESSAGE_BYTES // mib} MiB"),
             ("metadata of one call", f"{server.MAX_METADATA_BYTES // 1024} KiB"),
             ("a submitted DAG", f"{dag.MAX_DAG_BYTES // mib} MiB, {dag.MAX_NODES:,} nodes"),
             ("parameters of a strategy, or of a node", f"{dag.MAX_PARAMS_BYTES // 1024} KiB"),

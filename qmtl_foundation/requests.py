@@ -11,6 +11,7 @@ from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.identity import is_content_id
 
+MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1000
 MAX_DIGITS: Final = 19  # of a 64-bit number

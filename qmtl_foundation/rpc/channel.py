@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from qmtl_foundation.rpc.server import MAX_MESSAGE_BYTES
+from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.settings import Address
 
 CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (

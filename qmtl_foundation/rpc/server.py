@@ -14,11 +14,11 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.health import HealthFollower, Probe
 from qmtl_foundation.rpc.interceptor import DomainErrors
 from qmtl_foundation.settings import Address
 
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 DRAIN_SECONDS = 10.0
 SERVER_OPTIONS: Sequence[tuple[str, int]] = (

@@ -19,6 +19,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.settings import Address
+from qmtl_sdk.client.codec import BoundedCodec
 from qmtl_sdk.client.errors import StatusDetailsCodec, to_domain_error
 from qmtl_sdk.settings import GATEWAY_VARIABLE
 
@@ -185,5 +186,7 @@ class Gateway:
 async def connect(address: Address, patience_s: float = PATIENCE_SECONDS) -> AsyncIterator[Gateway]:
     """Yield a gateway client; the connection is made at the first call."""
     config = Configuration(http2_connection_window_size=FLOW_WINDOW_BYTES, http2_stream_window_size=FLOW_WINDOW_BYTES)
-    async with Channel(address.host, address.port, status_details_codec=StatusDetailsCodec(), config=config) as channel:
+    codec, details = BoundedCodec(), StatusDetailsCodec()
+    channel = Channel(address.host, address.port, codec=codec, status_details_codec=details, config=config)
+    async with channel:
         yield Gateway(channel, address, patience_s)
