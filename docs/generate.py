@@ -69,6 +69,8 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "dagmgr_address": "the DAG manager, `host:port`",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
+    "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",
+    "keep_series_days": "days until returns that nothing asks for any more are forgotten",
 }
 # Operators that are not written as a method of their own name, and what they give.
 SIGNS: Final[Mapping[str, tuple[str, str]]] = {

@@ -21,11 +21,13 @@ from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2, submission_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres import open_pool, ping
+from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
+from qmtl_gateway.retention import aged
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.ends import EndWatch
@@ -87,7 +89,11 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
             worker = Worker(pool, bus, upstreams, decisions, outcomes, settings.nats_replicas)
             async with (
-                _in_background(watchers.listen(settings.postgres_dsn), worker.run()),
+                _in_background(
+                    watchers.listen(settings.postgres_dsn),
+                    worker.run(),
+                    sweeping(pool, aged(settings.keep_days), utc_now),
+                ),
                 serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder]) as port,
             ):
                 yield port

@@ -19,3 +19,4 @@ class GatewaySettings:
     dagmgr_address: Address
     log_level: str = "info"
     nats_replicas: int = 1
+    keep_days: int = 7

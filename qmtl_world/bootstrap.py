@@ -14,6 +14,7 @@ from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2, apply_service_pb
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
+from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
@@ -22,6 +23,7 @@ from qmtl_world.apply.relay import Relay
 from qmtl_world.apply.service import ApplyService
 from qmtl_world.evaluation.processes import open_processes
 from qmtl_world.evaluation.service import EvaluationService
+from qmtl_world.retention import aged
 from qmtl_world.settings import WorldSettings
 from qmtl_world.worlds.service import WorldService
 
@@ -73,7 +75,8 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 asyncio.TaskGroup() as group,
                 serving(settings.listen, rooms, probes) as port,
             ):
-                beside = [group.create_task(relay.run()), group.create_task(processes.warm())]
+                forgetting = sweeping(pool, aged(settings.keep_days, settings.keep_series_days), utc_now)
+                beside = [group.create_task(each) for each in (relay.run(), processes.warm(), forgetting)]
                 try:
                     yield port
                 finally:

@@ -17,3 +17,5 @@ class WorldSettings:
     metrics_listen: Address
     log_level: str = "info"
     nats_replicas: int = 1
+    keep_days: int = 7
+    keep_series_days: int = 90

@@ -62,21 +62,27 @@ def _splits(blocks: int) -> Array:
 
 
 def _relative_ranks(cut: Array, splits: Array) -> Array:
-    trials, blocks, width = cut.shape
+    _, blocks, width = cut.shape
     centre = cut.mean(axis=(1, 2))
     centred = cut - centre[:, None, None]
     sums, squares = centred.sum(axis=2).T, (centred**2).sum(axis=2).T
     count = blocks // 2 * width
     ranks = np.empty(len(splits))
-    for start in range(0, len(splits), SPLITS_AT_ONCE):
-        inside = splits[start : start + SPLITS_AT_ONCE]
-        best = _sharpes(inside @ sums, inside @ squares, centre, count).argmax(axis=1)
-        outside = 1.0 - inside
-        scores = _sharpes(outside @ sums, outside @ squares, centre, count)
-        of_best = np.take_along_axis(scores, best[:, None], axis=1)
-        below, equal = (scores < of_best).sum(axis=1), (scores == of_best).sum(axis=1)
-        ranks[start : start + SPLITS_AT_ONCE] = (below + (equal + 1) / 2.0) / (trials + 1)
+    # The complement of a split stands at its mirror image (itertools.combinations), so each half serves both.
+    for start in range(0, len(splits) // 2, SPLITS_AT_ONCE):
+        first = np.arange(start, min(start + SPLITS_AT_ONCE, len(splits) // 2))
+        mirrored = len(splits) - 1 - first
+        one, other = (_sharpes(splits[at] @ sums, splits[at] @ squares, centre, count) for at in (first, mirrored))
+        ranks[first] = _ranks_of_best(one, other)
+        ranks[mirrored] = _ranks_of_best(other, one)
     return ranks
+
+
+def _ranks_of_best(inside: Array, outside: Array) -> Array:
+    """Return, per split, the relative rank outside of the trial that is best inside."""
+    of_best = np.take_along_axis(outside, inside.argmax(axis=1)[:, None], axis=1)
+    below, equal = (outside < of_best).sum(axis=1), (outside == of_best).sum(axis=1)
+    return (below + (equal + 1) / 2.0) / (inside.shape[1] + 1)
 
 
 def _sharpes(sums: Array, squares: Array, centre: Array, count: int) -> Array:

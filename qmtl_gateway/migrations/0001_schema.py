@@ -30,6 +30,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX submission_pending ON submission (accept_time) WHERE state = 'pending'",
+    "CREATE INDEX submission_by_end ON submission (end_time)",
 )
 
 

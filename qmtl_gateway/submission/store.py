@@ -28,8 +28,10 @@ _GET_BY_REQUEST = f"SELECT {_STATED} FROM submission WHERE request_id = $1"
 _GET = f"SELECT {_STATED} FROM submission WHERE submission_id = $1"
 _GET_ORDER = "SELECT * FROM submission WHERE submission_id = $1"
 _LIST_PENDING = "SELECT submission_id FROM submission WHERE state = 'pending' ORDER BY accept_time"
+# Nobody asks for the document of a submission that has ended.
 _END = """
-UPDATE submission SET state = $2, outcome = $3, end_time = now() WHERE submission_id = $1 AND state = 'pending'
+UPDATE submission SET state = $2, outcome = $3, end_time = now(), document = ''
+WHERE submission_id = $1 AND state = 'pending'
 RETURNING submission_id
 """
 _NOTIFY = f"SELECT pg_notify('{ENDED_CHANNEL}', $1)"

@@ -20,6 +20,7 @@ from qmtl_world.evaluation.shelf import Missing, Series, shelf
 
 WORKERS = 2
 WARM_AFTER_SECONDS = 0.3
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 
 Arguments = ParamSpec("Arguments")
 Task = TypeVar("Task")
@@ -97,11 +98,16 @@ async def open_processes() -> AsyncIterator[EvaluationProcesses]:
 
 def _start() -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_begin)
 
 
-def _end_with_parent() -> None:
-    """End this worker when the service is gone, even by SIGKILL: nobody would collect its result."""
+def _begin() -> None:
+    """Use one thread, and end when the service is gone, even by SIGKILL: nobody would collect the result.
+
+    The libraries' own threads wait for each other spinning: where workers share cores, a product of small matrices took
+    20 times as long with them. The variables are read when a library is loaded, which the first work does.
+    """
+    os.environ.update(ONE_THREAD)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_await_end, args=(parent.sentinel,), daemon=True).start()

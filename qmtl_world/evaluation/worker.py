@@ -89,6 +89,9 @@ def _trial_matrix(series: ReturnSeries, others: Sequence[ReturnSeries]) -> NDArr
     """Return the returns [trials, bars] of this strategy and of the trials that have all of its bars."""
     rows = [series.ret]
     for other in others:
+        if np.array_equal(other.ts, series.ts):
+            rows.append(other.ret)
+            continue
         at = np.minimum(np.searchsorted(other.ts, series.ts), other.ts.size - 1)
         if np.array_equal(other.ts[at], series.ts):
             rows.append(other.ret[at])

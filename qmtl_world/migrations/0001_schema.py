@@ -21,6 +21,7 @@ STATEMENTS = (
         create_time timestamptz NOT NULL DEFAULT now()
     )
     """,
+    "CREATE INDEX request_by_time ON request (create_time)",
     """
     CREATE TABLE world (
         name text PRIMARY KEY,
@@ -148,6 +149,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX round_by_world ON round (world, id DESC)",
+    "CREATE INDEX round_by_snapshot ON round (world, as_of, id)",
+    "CREATE INDEX round_by_time ON round (create_time)",
     """
     CREATE TABLE standing (
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
@@ -199,6 +202,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE publish_time IS NULL",
+    "CREATE INDEX outbox_by_publication ON outbox (publish_time)",
 )
 
 

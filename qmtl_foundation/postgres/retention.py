@@ -1,0 +1,67 @@
+"""Deletes what has aged out of a service's schema: batch by batch, beside the service, on any number of replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from qmtl_foundation.clock import Clock
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.postgres.pool import Pool, acquire
+
+SWEEP_SECONDS: Final = 600.0
+BATCH_ROWS: Final = 500  # a statement is short, and nobody waits for its locks
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """Say what ages out and when.
+
+    ``delete`` takes the moment before which rows are old, and how many it may delete at most; it skips rows that
+    another replica has locked.
+    """
+
+    what: str
+    keep: timedelta
+    delete: str
+
+    def __post_init__(self) -> None:
+        """Refuse to forget what a repetition within the day may still ask for."""
+        if self.keep < timedelta(days=1):
+            raise QmtlError(
+                Reason.NOT_CONFIGURED, f"{self.what} are kept for {self.keep.days} days; at least 1 is needed"
+            )
+
+
+async def sweep(pool: Pool, aged: Sequence[Aged], now: datetime) -> dict[str, int]:
+    """Delete all that has aged out, and return how many rows of each kind; each batch commits by itself."""
+    return {each.what: await _sweep(pool, each, now - each.keep) for each in aged}
+
+
+async def sweeping(pool: Pool, aged: Sequence[Aged], clock: Clock) -> None:
+    """Sweep from time to time until cancelled; one that fails is made up for by the next."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            deleted = await sweep(pool, aged, clock())
+        except QmtlError as error:
+            _log.warning("retention waits: %s", error)
+        except Exception:  # a fault of ours must not end the service
+            _log.exception("retention waits")
+        else:
+            _log.info("aged out: %s", ", ".join(f"{rows} {what}" for what, rows in deleted.items()))
+
+
+async def _sweep(pool: Pool, aged: Aged, before: datetime) -> int:
+    total, rows = 0, BATCH_ROWS
+    while rows == BATCH_ROWS:
+        async with acquire(pool) as connection:
+            rows = int((await connection.execute(aged.delete, before, BATCH_ROWS)).removeprefix("DELETE "))
+        total += rows
+    return total

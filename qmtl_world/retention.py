@@ -1,0 +1,78 @@
+"""What the world service forgets, and when.
+
+Kept for good: worlds, policies, bindings, evaluations with their metrics and rules, trials, the newest decision of each
+snapshot, and every activation set. Answers under a request id, events that stand in the control stream, and decisions
+that a later one of the same snapshot replaced, are kept for days. Return series are kept as long as a round, a trial's
+statistics or a view of the world may ask for them, and some time beyond.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from qmtl_foundation.postgres.retention import Aged
+from qmtl_world.evaluation.trials import MAX_TRIAL_SERIES
+
+_ANSWERS = """
+DELETE FROM request WHERE request_id IN (
+    SELECT request_id FROM request WHERE create_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+# The relay and the next event refer to a world's last one.
+_EVENTS = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox e WHERE publish_time < $1 AND EXISTS (
+        SELECT FROM outbox later
+        WHERE later.world = e.world AND later.sequence > e.sequence AND later.publish_time IS NOT NULL
+    ) LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_DECISIONS = """
+DELETE FROM round WHERE id IN (
+    SELECT id FROM round r WHERE create_time < $1 AND EXISTS (
+        SELECT FROM round later WHERE later.world = r.world AND later.as_of = r.as_of AND later.id > r.id
+    ) LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+# Asked for still: what stands, what is in force, each strategy's newest promotable evaluation on each preset (another
+# one may become the world's), and the newest trials.
+_SERIES = f"""
+DELETE FROM return_series WHERE (world, series_id) IN (
+    SELECT world, series_id FROM return_series r
+    WHERE use_time < $1
+      AND NOT EXISTS (
+          SELECT FROM evaluation e
+          WHERE e.world = r.world AND e.series_id = r.series_id AND (
+              EXISTS (SELECT FROM standing s WHERE s.evaluation_id = e.id)
+              OR EXISTS (
+                  SELECT FROM activation_set a, jsonb_array_elements(a.activations) each
+                  WHERE a.world = e.world AND each->>'strategy_id' = e.strategy_id
+                    AND each->>'strategy_version' = e.strategy_version
+              )
+              OR e.promotable AND NOT EXISTS (
+                  SELECT FROM evaluation later
+                  WHERE later.world = e.world AND later.strategy_id = e.strategy_id AND later.promotable
+                    AND later.preset = e.preset AND (later.as_of, later.id) > (e.as_of, e.id)
+              )
+          )
+      )
+      AND NOT EXISTS (
+          SELECT FROM trial t WHERE t.world = r.world AND t.series_id = r.series_id AND t.id >= coalesce((
+              SELECT id FROM trial newest WHERE newest.world = r.world ORDER BY id DESC
+              OFFSET {MAX_TRIAL_SERIES} LIMIT 1
+          ), 0)
+      )
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""  # noqa: S608  # the number is a constant of ours
+
+
+def aged(keep_days: int, keep_series_days: int) -> tuple[Aged, ...]:
+    """Return what ages out of the world service's schema."""
+    days = timedelta(days=keep_days)
+    return (
+        Aged("answers", days, _ANSWERS),
+        Aged("relayed events", days, _EVENTS),
+        Aged("replaced decisions", days, _DECISIONS),
+        Aged("return series", timedelta(days=keep_series_days), _SERIES),
+    )
