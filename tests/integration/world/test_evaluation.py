@@ -257,6 +257,42 @@ def test_a_cell_of_a_sweep_does_not_stand_for_its_strategy(desk: Desk) -> None:
     assert [(each.strategy_version, each.active) for each in status.strategies] == [(version_of(), True)]
 
 
+def test_the_cells_of_a_sweep_decide_no_round_and_stand_where_nothing_else_does(desk: Desk) -> None:
+    world = make_world(desk)
+    for period, mean in ((5, 0.002), (6, -0.002)):
+        evaluate(desk, Asked(world, "Swept", period=period, mode="compute-only"), returns(mean))
+    status = world_status(desk, world)
+    assert (status.trials, status.as_of, status.sequence) == (2, "", 0)
+    assert [(each.strategy_version, each.status) for each in status.strategies] == [(version_of(6), "invalid")]
+    evaluate(desk, Asked(world, "Other"))
+    assert {each.strategy_id: each.active for each in world_status(desk, world).strategies} == {
+        "ann/Other": True,
+        "ann/Swept": False,
+    }
+    evaluate(desk, Asked(world, "Swept", period=7))
+    evaluate(desk, Asked(world, "Swept", period=8, mode="compute-only"))
+    standing = {each.strategy_id: each for each in world_status(desk, world).strategies}
+    assert (standing["ann/Swept"].strategy_version, standing["ann/Swept"].active) == (version_of(7), True)
+
+
+def test_a_cell_is_judged_by_the_rules_and_trials_of_its_world(desk: Desk) -> None:
+    gate = 'gates: [{name: few, rule: "sample.trials <= 2"}]\nselect: {top_k: 3}\n'
+    world = make_world(desk, gate)
+    judged = [
+        evaluate(desk, Asked(world, period=period, mode="compute-only"), returns(seed=period)).evaluation
+        for period in (5, 6, 6, 7)
+    ]
+    assert [each.status for each in judged] == ["valid", "valid", "valid", "invalid"]
+    stored = {each.eval_key: (each.status, list(each.rules)) for each in evaluations(desk, world)}
+    assert [stored[each.eval_key] for each in judged] == [(each.status, list(each.rules)) for each in judged]
+
+
+def test_a_cross_context_hit_of_a_cell_holds_the_world_too(desk: Desk) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world, "Swept", mode="compute-only"), cross_context_cache_hits=1)
+    assert not evaluate(desk, Asked(world, "Other")).HasField("activation")
+
+
 def test_a_runner_cannot_raise_the_mode_that_was_bound(desk: Desk) -> None:
     world = make_world(desk)
     raised = evaluate(desk, Asked(world, mode="compute-only"), effective_mode=execution_pb2.EFFECTIVE_MODE_LIVE)
