@@ -328,7 +328,7 @@ class GetEvaluationResponse(betterproto2.Message):
 
     returns: "ReturnSeries | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The returns that it was computed from; absent unless asked for.
+    The returns that it was computed from; absent unless asked for, and once they have aged out.
     """
 
 
