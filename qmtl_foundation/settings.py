@@ -69,6 +69,15 @@ def read_settings(settings: type[SettingsType], environ: Mapping[str, str] = os.
     return settings(**values)
 
 
+def check_at_least(field: str, value: int, least: int) -> None:
+    """Raise QmtlError(NOT_CONFIGURED) naming the variable of a setting that is below its least value."""
+    if value < least:
+        name = PREFIX + field.upper()
+        raise QmtlError(
+            Reason.NOT_CONFIGURED, f"{name} is {value}, must be at least {least}", metadata={"setting": name}
+        )
+
+
 def _parse_switch(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(f"{text!r} is neither true nor false")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qmtl_foundation.settings import Address, Secret
+from qmtl_foundation.settings import Address, Secret, check_at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,7 @@ class GatewaySettings:
     log_level: str = "info"
     nats_replicas: int = 1
     keep_days: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse to forget what a repetition within the day may still ask for."""
+        check_at_least("keep_days", self.keep_days, 1)

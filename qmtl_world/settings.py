@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qmtl_foundation.settings import Address, Secret
+from qmtl_foundation.settings import Address, Secret, check_at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,8 @@ class WorldSettings:
     nats_replicas: int = 1
     keep_days: int = 7
     keep_series_days: int = 90
+
+    def __post_init__(self) -> None:
+        """Refuse to forget what a repetition within the day may still ask for."""
+        check_at_least("keep_days", self.keep_days, 1)
+        check_at_least("keep_series_days", self.keep_series_days, 1)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from qmtl_foundation.clock import Clock
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.postgres.pool import Pool, acquire
 
 SWEEP_SECONDS: Final = 600.0
@@ -30,13 +30,6 @@ class Aged:
     what: str
     keep: timedelta
     delete: str
-
-    def __post_init__(self) -> None:
-        """Refuse to forget what a repetition within the day may still ask for."""
-        if self.keep < timedelta(days=1):
-            raise QmtlError(
-                Reason.NOT_CONFIGURED, f"{self.what} are kept for {self.keep.days} days; at least 1 is needed"
-            )
 
 
 async def sweep(pool: Pool, aged: Sequence[Aged], now: datetime) -> dict[str, int]:

@@ -82,7 +82,8 @@ def _ranks_of_best(inside: Array, outside: Array) -> Array:
     """Return, per split, the relative rank outside of the trial that is best inside."""
     of_best = np.take_along_axis(outside, inside.argmax(axis=1)[:, None], axis=1)
     below, equal = (outside < of_best).sum(axis=1), (outside == of_best).sum(axis=1)
-    return (below + (equal + 1) / 2.0) / (inside.shape[1] + 1)
+    ranks: Array = (below + (equal + 1) / 2.0) / (inside.shape[1] + 1)
+    return ranks
 
 
 def _sharpes(sums: Array, squares: Array, centre: Array, count: int) -> Array:

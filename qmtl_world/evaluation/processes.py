@@ -105,7 +105,7 @@ def _begin() -> None:
     """Use one thread, and end when the service is gone, even by SIGKILL: nobody would collect the result.
 
     The libraries' own threads wait for each other spinning: where workers share cores, a product of small matrices took
-    20 times as long with them. The variables are read when a library is loaded, which the first work does.
+    up to 20 times as long with them. The variables are read when a library is loaded, which the first work does.
     """
     os.environ.update(ONE_THREAD)
     parent = multiprocessing.parent_process()

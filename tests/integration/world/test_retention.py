@@ -15,11 +15,12 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.postgres import open_pool
 from qmtl_foundation.postgres.retention import sweep
-from qmtl_foundation.settings import Secret
+from qmtl_foundation.settings import Secret, read_settings
 from qmtl_gateway import retention as gateway
 from qmtl_sdk.local.progress import ProcessStatus
 from qmtl_world import retention as world_service
 from qmtl_world.evaluation.trials import MAX_TRIAL_SERIES
+from qmtl_world.settings import WorldSettings
 from tests.support.desk import (
     LATER,
     STRICT_POLICY,
@@ -150,7 +151,10 @@ async def test_an_ended_submission_ages_out_and_a_pending_one_never_does(
     await database.execute("DELETE FROM gateway.submission WHERE submission_id = $1", pending)
 
 
-def test_nothing_is_forgotten_within_a_day() -> None:
-    with pytest.raises(QmtlError) as caught:
-        gateway.aged(0)
-    assert caught.value.reason is Reason.NOT_CONFIGURED
+@pytest.mark.parametrize("variable", ["QMTL_KEEP_DAYS", "QMTL_KEEP_SERIES_DAYS"])
+def test_nothing_is_forgotten_within_a_day(variable: str) -> None:
+    required = {"POSTGRES_DSN": "postgresql://", "NATS_URL": "nats://", "LISTEN": "a:1", "METRICS_LISTEN": "a:2"}
+    environ = {f"QMTL_{name}": value for name, value in required.items()} | {variable: "0"}
+    with pytest.raises(QmtlError, match=f"{variable} is 0, must be at least 1") as caught:
+        read_settings(WorldSettings, environ)
+    assert (caught.value.reason, caught.value.metadata) == (Reason.NOT_CONFIGURED, {"setting": variable})
