@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.panel import Panel
@@ -22,6 +23,8 @@ from qmtl_sdk.strategy.state import FoldState
 from qmtl_sdk.strategy.values import Axis, Value, floats
 from qmtl_sdk.strategy.view import InputView, View
 
+MEMO_BYTES: Final = 2**30
+
 OnStep = Callable[[str, int, int], None]
 """Take what goes on (a node's name) and how far: steps done of how many. What it raises ends the work."""
 
@@ -33,11 +36,35 @@ def unwatched(_node: str, _done: int, _total: int) -> None:
     """Take a step and tell nobody."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Memo:
-    """Keep values for other evaluations over the very same panels; the cells of a sweep share one."""
+    """Keep values for other evaluations over the very same panels; the cells of a sweep share one.
 
-    values: dict[str, tuple[Value, Axis]] = field(default_factory=dict)
+    Beyond ``most_bytes`` the values that were used longest ago are dropped, and computed again where they are needed.
+    """
+
+    def __init__(self, most_bytes: int = MEMO_BYTES) -> None:
+        self._most = most_bytes
+        self._size = 0
+        self._kept: dict[str, tuple[Value, Axis]] = {}  # in the order of their last use
+
+    def __contains__(self, node_id: str) -> bool:
+        """Tell whether a node's value is there."""
+        return node_id in self._kept
+
+    def get(self, node_id: str) -> tuple[Value, Axis] | None:
+        """Return a node's value and where it lies, or None."""
+        found = self._kept.pop(node_id, None)
+        if found is not None:
+            self._kept[node_id] = found
+        return found
+
+    def put(self, node_id: str, value: Value, axis: Axis) -> None:
+        """Keep a value that is not there yet."""
+        self._kept[node_id] = (value, axis)
+        self._size += value.data.nbytes
+        while self._size > self._most and len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            self._size -= self._kept.pop(oldest)[0].data.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +114,7 @@ def evaluate(
     Raises QmtlError: DATA_UNAVAILABLE naming a stream without a panel, INVALID_STRATEGY naming the node at fault.
     """
     ordered = topological(nodes)
-    run = _Run(ordered, inputs, memo.values if memo is not None and folds is None else {}, folds)
+    run = _Run(ordered, inputs, memo if memo is not None and folds is None else Memo(), folds)
     values: dict[str, Value] = {}
     for done, node in enumerate(ordered):
         on_step(node.name, done, len(ordered))
@@ -106,7 +133,7 @@ class _Run:
         self,
         ordered: Sequence[Node],
         inputs: Mapping[str, Panel],
-        shared: dict[str, tuple[Value, Axis]],
+        shared: Memo,
         folds: FoldStates | None,
     ) -> None:
         self.ordered = ordered
@@ -134,7 +161,8 @@ class _Run:
             return self._value(node)
         found = self.shared.get(node.node_id)
         if found is None:
-            found = self.shared[node.node_id] = self._value(node)
+            found = self._value(node)
+            self.shared.put(node.node_id, *found)
         return found
 
     def _stream(self, node: Node) -> InputView:

@@ -65,13 +65,18 @@ def evaluate_program(
 ) -> Evaluation:
     """Return the values of a program's nodes; those of an author's code are kept, and taken, by ComputeKey."""
     memo = memo or Memo()
-    kept = [node for node in program.nodes if node.kind in (NodeKind.FUNCTION, NodeKind.FOLD)]
-    found = {node.node_id: value for node in kept if (value := _recall(cache, node, context)) is not None}
-    memo.values.update({node_id: value for node_id, value in found.items() if node_id not in memo.values})
+    computed = []
+    for node in program.nodes:
+        if node.kind not in (NodeKind.FUNCTION, NodeKind.FOLD) or node.node_id in memo:
+            continue
+        found = _recall(cache, node, context)
+        if found is None:
+            computed.append(node)
+        else:
+            memo.put(node.node_id, *found)
     evaluation = evaluate(program.nodes, stream_inputs(program, streams), memo, on_step=on_step)
-    for node in kept:
-        if node.node_id not in found:
-            cache.put(node.node_id, context, _arrays(evaluation[node.node_id], evaluation.axis(node)))
+    for node in computed:
+        cache.put(node.node_id, context, _arrays(evaluation[node.node_id], evaluation.axis(node)))
     return evaluation
 
 

@@ -56,6 +56,14 @@ def test_sweep_over_a_memo_equals_cell_by_cell(make_panel: Any) -> None:
         np.testing.assert_array_equal(shared[output].data, alone[output].data)
 
 
+def test_memo_drops_what_was_used_longest_ago(make_panel: Any) -> None:
+    inputs, close = {BARS.node_id: make_panel({"close": WALK})}, BARS["close"]
+    memo = Memo(most_bytes=3 * WALK.nbytes)
+    evaluate([close + 1, close + 2], inputs, memo)  # the close itself is the third
+    evaluate([close + 1, close + 3], inputs, memo)
+    assert [each.node_id in memo for each in (close, close + 1, close + 2, close + 3)] == [True, True, False, True]
+
+
 def test_stream_without_data_is_named() -> None:
     with pytest.raises(QmtlError, match="stream 'sentiment' has no data") as refused:
         evaluate([StreamInput("sentiment")["score"]], {})
