@@ -23,6 +23,7 @@ from qmtl_world.apply.relay import Relay
 from qmtl_world.apply.service import ApplyService
 from qmtl_world.evaluation.processes import open_processes
 from qmtl_world.evaluation.service import EvaluationService
+from qmtl_world.evaluation.trading import EvaluatedTrading
 from qmtl_world.retention import aged
 from qmtl_world.settings import WorldSettings
 from qmtl_world.worlds.service import WorldService
@@ -54,7 +55,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 ServedService.of(
                     worlds,
                     world_service_pb2_grpc.add_WorldServiceServicer_to_server,
-                    WorldService(pool, processes, utc_now),
+                    WorldService(pool, EvaluatedTrading(processes), utc_now),
                 ),
                 ServedService.of(
                     evaluations,

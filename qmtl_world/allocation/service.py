@@ -22,9 +22,9 @@ class AllocationService(AllocationServiceServicer):
         self._pool = pool
 
     async def GetAllocations(self, request: pb.GetAllocationsRequest, context: Any) -> pb.GetAllocationsResponse:
-        """Read a world's allocations."""
+        """Read a world's allocations, at the last relayed sequence as its activation set."""
         name = check_resource_name("world", request.world)
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
-            activation_set = await apply_store.read_set(connection, name)
-        return pb.GetAllocationsResponse(allocations=to_allocations(allocate(activation_set)))
+            relayed = await apply_store.read_relayed_set(connection, name)
+        return pb.GetAllocationsResponse(allocations=to_allocations(allocate(relayed)))

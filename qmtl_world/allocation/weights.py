@@ -9,8 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from qmtl_world.evaluation.model import Weighting, WeightRules
+
+class Weighting(StrEnum):
+    """Name how the active strategies share the world."""
+
+    EQUAL = "equal"
+    SCORE = "score"
+    INVERSE_VOLATILITY = "inverse_volatility"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRules:
+    """Say how the active strategies share the world, and the most that one of them gets, as a fraction."""
+
+    method: Weighting = Weighting.EQUAL
+    max_weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

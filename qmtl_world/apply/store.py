@@ -50,9 +50,18 @@ async def read_relayed_set(connection: Connection, world: str) -> ActivationSet:
     return ActivationSet(world) if row is None else _to_set(row)
 
 
-async def read_activation(connection: Connection, world: str, strategy_id: str) -> Activation | None:
-    """Return a strategy's place in the activation set, or None."""
-    return (await read_set(connection, world)).find(strategy_id)
+async def read_in_force(connection: Connection, world: str, strategy_id: str) -> Activation | None:
+    """Return a strategy's place in the activation set, or None.
+
+    It counts as far as it was announced and still stands: who asks is never ahead of the control stream, and what the
+    newest switch took away is gone at once.
+    """
+    relayed = (await read_relayed_set(connection, world)).find(strategy_id)
+    newest = (await read_set(connection, world)).find(strategy_id)
+    if relayed is None or newest is None:
+        return None
+    agree = (relayed.strategy_version, relayed.mode) == (newest.strategy_version, newest.mode)
+    return newest if agree else None
 
 
 async def switch(connection: Connection, world: str, activations: Sequence[Activation], now: datetime) -> ActivationSet:

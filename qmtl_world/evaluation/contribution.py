@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qmtl_world.allocation.weights import Share, weigh
+from qmtl_world.allocation.weights import Share, WeightRules, weigh
 from qmtl_world.evaluation.assessment import Assessment
-from qmtl_world.evaluation.model import WeightRules
 
 
 class ScoredSet:

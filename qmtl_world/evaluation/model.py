@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from qmtl_world.allocation.weights import WeightRules
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -25,14 +27,6 @@ class Apply(StrEnum):
 
     AUTO = "auto"
     MANUAL = "manual"
-
-
-class Weighting(StrEnum):
-    """Name how the active strategies share the world."""
-
-    EQUAL = "equal"
-    SCORE = "score"
-    INVERSE_VOLATILITY = "inverse_volatility"
 
 
 class Side(StrEnum):
@@ -129,14 +123,6 @@ class HysteresisRules:
 
 
 @dataclass(frozen=True, slots=True)
-class WeightRules:
-    """Say how the active strategies share the world, and the most that one of them gets, as a fraction."""
-
-    method: Weighting = Weighting.EQUAL
-    max_weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """Hold one version of a world's policy, as docs/policies.md describes it."""
 
@@ -148,7 +134,7 @@ class Policy:
     sample: SampleRules = SampleRules()
     constraints: ConstraintRules = ConstraintRules()
     hysteresis: HysteresisRules = HysteresisRules()
-    weights: WeightRules = WeightRules()
+    weights: WeightRules = field(default_factory=WeightRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_foundation.identity import content_id
+from qmtl_world.allocation.weights import Weighting, WeightRules
 from qmtl_world.evaluation.document import Document, DocumentError, Fault, Path, Position, field_name, read_document
 from qmtl_world.evaluation.gates import Gate, RuleError, Score, compile_gate, compile_score
 from qmtl_world.evaluation.model import (
@@ -29,8 +30,6 @@ from qmtl_world.evaluation.model import (
     ProofState,
     SampleRules,
     SelectRules,
-    Weighting,
-    WeightRules,
 )
 
 POLICY_CONTEXT: Final = "qmtl 2026-11 policy-content v1"

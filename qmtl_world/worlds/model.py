@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, DecisionTerms, EffectiveMode, derive_context
 from qmtl_foundation.execution_model import ExecutionModel, SizingRule
 from qmtl_foundation.identity import content_id
 from qmtl_foundation.requests import check_resource_name
-from qmtl_world.apply.model import Activation
 
 MAX_DESCRIPTION: Final = 200
 MAX_BARS_PER_YEAR: Final = 10_000_000.0
@@ -139,10 +138,22 @@ class Decision:
         return etag_of(*stated, self.allow_live)
 
 
-def decide(world: World, binding: Binding, in_force: Activation | None, now: datetime) -> Decision:
+class InForce(Protocol):
+    """Name the version of a strategy that may trade, and its mode there."""
+
+    @property
+    def strategy_version(self) -> str:
+        """Return the version, a content id."""
+
+    @property
+    def mode(self) -> EffectiveMode:
+        """Return the mode that its switch gave."""
+
+
+def decide(world: World, binding: Binding, in_force: InForce | None, now: datetime) -> Decision:
     """Decide what a bound strategy version may do.
 
-    ``in_force`` is its strategy's place in the activation set, None when it has none. Only the very version that stands
+    ``in_force`` is the version of its strategy that may trade, None when none may. Only the very version that stands
     there may do what the world is set to; a new one is validated first, and without a policy nothing is. Venue orders
     need the owner's ``allow_live`` and a version that an apply run has put live.
     """
@@ -151,7 +162,8 @@ def decide(world: World, binding: Binding, in_force: Activation | None, now: dat
     if world.active_policy_version == 0:
         mode, reason = EffectiveMode.COMPUTE_ONLY, "the world has no active policy"
     elif in_force is None:
-        mode, reason = EffectiveMode.VALIDATE, "not in force: it may be evaluated, and traded once a round activates it"
+        mode = EffectiveMode.VALIDATE
+        reason = "not in force: it may be evaluated, and traded once a round has activated it and is announced"
     elif in_force.strategy_version != binding.strategy_version:
         mode, reason = (
             EffectiveMode.VALIDATE,

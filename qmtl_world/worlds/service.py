@@ -25,16 +25,11 @@ from qmtl_foundation.requests import (
     decode_page_token,
     encode_page_token,
 )
-from qmtl_world.apply import store as apply_store
-from qmtl_world.evaluation import store as evaluation_store
-from qmtl_world.evaluation import trials as trials_store
-from qmtl_world.evaluation.cohort import decide_world
-from qmtl_world.evaluation.messages import to_status
-from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.idempotency import Request, once
 from qmtl_world.worlds import store
 from qmtl_world.worlds.messages import from_dataset, from_world, to_decision, to_policy, to_world
-from qmtl_world.worlds.model import Binding, PolicyVersion, WorldSpec, bound_mode, check_etag, decide, switched_mode
+from qmtl_world.worlds.model import Binding, PolicyVersion, bound_mode, check_etag, decide
+from qmtl_world.worlds.trading import Trading
 
 MAX_POLICY_BYTES: Final = 64 * 1024
 NEWEST: Final = 2**31 - 1
@@ -43,9 +38,9 @@ NEWEST: Final = 2**31 - 1
 class WorldService(WorldServiceServicer):
     """Answer for worlds, policies and decisions."""
 
-    def __init__(self, pool: Pool, processes: EvaluationProcesses, clock: Clock) -> None:
+    def __init__(self, pool: Pool, trading: Trading, clock: Clock) -> None:
         self._pool = pool
-        self._processes = processes
+        self._trading = trading
         self._clock = clock
 
     async def CreateWorld(self, request: pb.CreateWorldRequest, context: Any) -> pb.CreateWorldResponse:
@@ -81,7 +76,7 @@ class WorldService(WorldServiceServicer):
             current = await store.read_world(connection, spec.name, lock=True)
             check_etag(request.world.etag, current.etag)
             world = await store.change_world(connection, spec)
-            await self._keep_to(connection, spec)
+            await self._trading.follow_world(connection, world, self._clock())
             return pb.UpdateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.UpdateWorldResponse.FromString(await self._mutate("UpdateWorld", request, work))
@@ -93,12 +88,12 @@ class WorldService(WorldServiceServicer):
         async def work(connection: Connection) -> bytes:
             world = await store.read_world(connection, name, lock=True)
             check_etag(request.etag, world.etag)
-            active = (await apply_store.read_set(connection, name)).activations
+            active = await self._trading.count_active(connection, name)
             if active:
                 raise QmtlError(
                     Reason.WORLD_NOT_EMPTY,
-                    f"world {name!r} has {len(active)} active strategies; demote them by a stricter policy first",
-                    metadata={"world": name, "active": str(len(active))},
+                    f"world {name!r} has {active} active strategies; demote them by a stricter policy first",
+                    metadata={"world": name, "active": str(active)},
                 )
             await store.delete_world(connection, name)
             return b""
@@ -112,7 +107,7 @@ class WorldService(WorldServiceServicer):
         text = request.yaml.encode()
         if len(text) > MAX_POLICY_BYTES:
             raise too_large("yaml", len(text), MAX_POLICY_BYTES)
-        content_id = await self._processes.check_policy(text)
+        content_id = await self._trading.check_policy(text)
 
         async def work(connection: Connection) -> bytes:
             await store.read_world(connection, name, lock=True)
@@ -154,11 +149,7 @@ class WorldService(WorldServiceServicer):
         name = check_resource_name("world", request.world)
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
-            activation_set = await apply_store.read_set(connection, name)
-            standings = await evaluation_store.list_standings(connection, name)
-            latest = await evaluation_store.read_round(connection, name)
-            trials = await trials_store.count_trials(connection, name)
-        return to_status(to_world(world), standings, activation_set, latest, trials)
+            return await self._trading.status(connection, world)
 
     async def BindStrategy(self, request: pb.BindStrategyRequest, context: Any) -> pb.BindStrategyResponse:
         """Bind a strategy version and decide."""
@@ -172,7 +163,7 @@ class WorldService(WorldServiceServicer):
         now = self._clock()
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, binding.world)
-            in_force = await apply_store.read_activation(connection, binding.world, binding.strategy_id)
+            in_force = await self._trading.in_force(connection, binding.world, binding.strategy_id)
             decision = decide(world, binding, in_force, now)
             bound = replace(binding, effective_mode=bound_mode(decision, binding, request.mode, now))
             await store.bind(connection, bound)
@@ -185,21 +176,15 @@ class WorldService(WorldServiceServicer):
         async with transaction(self._pool) as connection:
             world = await store.read_world(connection, name)
             binding = await store.newest_binding(connection, name, strategy_id, version)
-            in_force = await apply_store.read_activation(connection, name, strategy_id)
+            in_force = await self._trading.in_force(connection, name, strategy_id)
         return pb.GetDecisionResponse(decision=to_decision(decide(world, binding, in_force, self._clock())))
 
     async def _put_in_force(self, connection: Connection, name: str, version: int) -> PolicyVersion:
         """Put a policy version in force, and decide the world's round under it: what it refuses leaves at once."""
         policy = await store.activate_policy(connection, name, version)
         world = await store.read_world(connection, name)
-        await decide_world(connection, self._processes, world, policy, self._clock(), None)
+        await self._trading.follow_policy(connection, world, policy, self._clock())
         return policy
-
-    async def _keep_to(self, connection: Connection, spec: WorldSpec) -> None:
-        """Let what is in force keep to a world's changed mode at once."""
-        in_force = await apply_store.read_set(connection, spec.name)
-        kept = [replace(each, mode=switched_mode(spec)) for each in in_force.activations]
-        await apply_store.switch(connection, spec.name, kept, self._clock())
 
     async def _mutate(self, method: str, request: Any, work: Any) -> bytes:
         """Do a mutation once, or rehearse it (``validate_only``): the answer is as if, and nothing is stored."""

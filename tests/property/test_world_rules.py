@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_world.allocation.weights import Share, weigh
+from qmtl_world.allocation.weights import Share, Weighting, WeightRules, weigh
 from qmtl_world.evaluation.correlation import correlate
 from qmtl_world.evaluation.model import (
     Candidate,
@@ -25,8 +25,6 @@ from qmtl_world.evaluation.model import (
     RoundState,
     Side,
     Status,
-    Weighting,
-    WeightRules,
 )
 from qmtl_world.evaluation.policy import CompiledPolicy, parse_policy
 from qmtl_world.evaluation.selection import decide

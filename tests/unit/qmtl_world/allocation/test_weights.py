@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmtl_world.allocation.weights import Share, weigh
-from qmtl_world.evaluation.model import Weighting, WeightRules
+from qmtl_world.allocation.weights import Share, Weighting, WeightRules, weigh
 
 NAN = float("nan")
 

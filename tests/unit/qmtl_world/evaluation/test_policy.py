@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_world.allocation.weights import Weighting, WeightRules
 from qmtl_world.evaluation.model import (
     Apply,
     ConstraintRules,
@@ -17,8 +18,6 @@ from qmtl_world.evaluation.model import (
     Policy,
     SampleRules,
     SelectRules,
-    Weighting,
-    WeightRules,
 )
 from qmtl_world.evaluation.policy import parse_policy
 
