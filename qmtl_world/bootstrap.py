@@ -43,7 +43,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
         open_bus(settings.nats_url, "qmtl-world") as bus,
         open_processes() as processes,
     ):
-        relay = Relay(pool, bus, settings.nats_replicas)
+        relay = Relay(pool, bus, settings.nats_replicas, utc_now)
         await relay.open()
         with exposing_metrics(settings.metrics_listen) as meter:
             hits = zeroed_counter(
@@ -51,6 +51,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 "cross_context_cache_hit_total",
                 "Cached results that runners found under another compute context, and did not use.",
             )
+            relay.expose(meter)
             rooms = [
                 ServedService.of(
                     worlds,
@@ -63,7 +64,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                     EvaluationService(pool, processes, utc_now, hits),
                 ),
                 ServedService.of(
-                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)
+                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool, relay)
                 ),
                 ServedService.of(
                     allocations,

@@ -2,21 +2,24 @@
 
 Before an event is published, the last message of its subject is read. This event or a later one of the world: it is
 there already. Its predecessor (or nothing, for the first): published, on condition that nothing came in between.
-Anything else: the stream and the database disagree; that world's events stop, and the log says so, until an operator
-has looked.
+Anything else: the stream and the database disagree; that world is held: its events stop until an operator has looked
+and started the service again. Log, metrics and ``GetActivation`` say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import nats.js.errors
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus, StreamSpec
 from qmtl_foundation.jetstream.bus import translated_errors
@@ -28,9 +31,13 @@ EVENT_ID: Final = "Qmtl-Event-Id"
 BATCH: Final = 200
 POLL_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
+ASTRAY_HOLD: Final = "control_stream_astray"
 
-# One relay at a time: whoever holds the lock. The oldest unpublished event of each world that is not stopped.
-_LOCK = "SELECT pg_try_advisory_xact_lock(7309940231)"
+# One relay at a time: whoever holds the lock. How long events have been waiting, every replica knows.
+_BEGIN = """
+SELECT pg_try_advisory_xact_lock(7309940231) AS locked,
+       (SELECT min(create_time) FROM outbox WHERE publish_time IS NULL) AS oldest
+"""
 _NEXT = """
 SELECT id, event_id, world, sequence, subject, payload
 FROM outbox WHERE publish_time IS NULL AND NOT world = ANY($1::text[]) ORDER BY id LIMIT $2
@@ -70,15 +77,32 @@ def place(sequence: int, last: int | None) -> Place:
 class Relay:
     """Publish what the outbox holds."""
 
-    def __init__(self, pool: Pool, bus: Bus, replicas: int) -> None:
+    def __init__(self, pool: Pool, bus: Bus, replicas: int, clock: Clock) -> None:
         self._pool = pool
         self._bus = bus
         self._replicas = replicas
-        self._stopped: set[str] = set()
+        self._clock = clock
+        self._held: set[str] = set()
+        self._oldest: datetime | None = None
 
     async def open(self) -> None:
         """Make the control stream, or leave it when it stands."""
         await self._bus.ensure_stream(StreamSpec(STREAM, (f"{STREAM}.>",), replicas=self._replicas))
+
+    def holds(self, world: str) -> Sequence[str]:
+        """Return the reasons for which a world's events stopped; none while they are relayed."""
+        return (ASTRAY_HOLD,) if world in self._held else ()
+
+    def expose(self, meter: Meter) -> None:
+        """Feed ``outbox_lag_seconds`` and ``world_held``."""
+        meter.create_observable_gauge(
+            "outbox_lag_seconds",
+            [self._lag],
+            description="Age of the oldest event not relayed; 0 when all are.",
+        )
+        meter.create_observable_gauge(
+            "world_held", [self._holds], description="1 for each reason for which a world is held."
+        )
 
     async def run(self) -> None:
         """Relay until cancelled."""
@@ -99,12 +123,14 @@ class Relay:
     async def relay(self) -> int:
         """Publish one batch; return how many events it settled."""
         async with transaction(self._pool) as connection:
-            if not await connection.fetchval(_LOCK):
+            begun = await connection.fetchrow(_BEGIN)
+            self._oldest = begun["oldest"]
+            if not begun["locked"]:
                 return 0
-            rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(self._stopped), BATCH)
+            rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(self._held), BATCH)
             settled = 0
             for row in rows:
-                if row["world"] not in self._stopped and await self._publish(connection, row):
+                if row["world"] not in self._held and await self._publish(connection, row):
                     await connection.execute(_PUBLISHED, row["id"])
                     settled += 1
             return settled
@@ -114,10 +140,10 @@ class Relay:
         last_sequence = await connection.fetchval(_SEQUENCE, row["world"], last.event_id) if last.event_id else 0
         where = place(row["sequence"], last_sequence)
         if where is Place.ASTRAY:
-            self._stopped.add(row["world"])
+            self._held.add(row["world"])
             _log.error(
                 "the control stream of world %s ends with event %r (sequence %s), so %s (sequence %d) cannot follow: "
-                "stopped",
+                "held",
                 row["world"], last.event_id, last_sequence, row["event_id"], row["sequence"],
             )  # fmt: skip
             return False
@@ -125,6 +151,14 @@ class Relay:
             condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.stream_sequence)}
             await self._bus.publish(row["subject"], row["payload"], condition)
         return True
+
+    def _lag(self, _options: CallbackOptions) -> Iterator[Observation]:
+        age = 0.0 if self._oldest is None else (self._clock() - self._oldest).total_seconds()
+        yield Observation(max(0.0, age))
+
+    def _holds(self, _options: CallbackOptions) -> Iterator[Observation]:
+        for world in sorted(self._held):
+            yield Observation(1, {"world": world, "reason": ASTRAY_HOLD})
 
     async def _last(self, subject: str) -> Last:
         with translated_errors():

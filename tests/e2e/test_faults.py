@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.stack import up
 from tests.support.desk import (
     AS_OF,
+    CALL_SECONDS,
     FINGERPRINT,
     Asked,
     Desk,
@@ -54,6 +57,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 REPEATED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 REDELIVERY_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 WORLD_KILLS = 3
 
 
@@ -112,7 +116,8 @@ def stopped(stack: StackStatus, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        send(stack, name, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it was killed meanwhile
+            send(stack, name, signal.SIGCONT)
 
 
 def resolve(client: Desk, world: str) -> execution_pb2.ComputeContext:
@@ -127,37 +132,40 @@ def resolve(client: Desk, world: str) -> execution_pb2.ComputeContext:
 
 def persistently(call: Any, request: Any, done: threading.Event) -> Any:
     """Repeat a call under its one request id until it is answered, as the SDK's client does."""
-    while not done.is_set():
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not done.is_set() and time.monotonic() < deadline:
         try:
             return call(request, timeout=5.0)
         except grpc.RpcError as error:
             if read_refusal(error).code not in REPEATED:
                 raise
             done.wait(0.05)
-    raise AssertionError("the test ended first")
+    raise AssertionError(f"no answer within {ANSWER_SECONDS:g} s, or the test ended first")
 
 
 async def rows(stack: StackStatus, query: str, *arguments: str) -> int:
-    connection = await asyncpg.connect(part(stack, "postgres").address)
-    try:
-        return int(await connection.fetchval(query, *arguments))
-    finally:
-        await connection.close()
+    async with asyncio.timeout(CALL_SECONDS):
+        connection = await asyncpg.connect(part(stack, "postgres").address)
+        try:
+            return int(await connection.fetchval(query, *arguments))
+        finally:
+            await connection.close()
 
 
 async def messages_in(stack: StackStatus, stream: str) -> int:
-    client = await nats.connect(f"nats://{part(stack, 'nats').address}")
-    try:
-        return int((await client.jetstream().stream_info(stream)).state.messages)
-    finally:
-        await client.close()
+    async with asyncio.timeout(CALL_SECONDS):
+        client = await nats.connect(f"nats://{part(stack, 'nats').address}")
+        try:
+            return int((await client.jetstream().stream_info(stream)).state.messages)
+        finally:
+            await client.close()
 
 
 async def await_empty_ingest(stack: StackStatus) -> None:
-    for _ in range(200):
-        if await messages_in(stack, "ingest") == 0:
-            return
-    raise AssertionError("messages stayed in the ingest stream")
+    """Wait until every message is acknowledged: what a killed gateway had ended is delivered to its successor first."""
+    deadline = time.monotonic() + REDELIVERY_SECONDS
+    while left := await messages_in(stack, "ingest"):
+        assert time.monotonic() < deadline, f"{left} messages stayed in ingest for {REDELIVERY_SECONDS:g} s"
 
 
 async def test_a_gateway_killed_after_its_answers_ends_each_submission_once(stack: StackStatus) -> None:
@@ -184,6 +192,7 @@ def test_without_the_world_service_submissions_wait_and_the_last_decision_holds_
     lasting, brief = make_world(desk), make_world(desk, decision_ttl_s=1)
     for world in (lasting, brief):
         assert evaluate(desk, Asked(world)).activation.active
+        relayed_set(desk, world, 1)
         assert not resolve(desk, world).downgraded
     kill(stack, "world")
     waiting = desk.submissions.Submit(Asked(lasting, "Later").request()).submission
@@ -216,7 +225,7 @@ def test_a_world_service_killed_while_it_evaluates_evaluates_once(stack: StackSt
                 done.wait(chance.uniform(0.0, 0.5))
                 kill(healed, "world")
                 heal(stack.state_dir)
-                first = answer.result(60.0)
+                first = answer.result(ANSWER_SECONDS)
                 assert desk.evaluations.Evaluate(request) == first
                 assert (first.activation.epoch, first.activation.sequence) == (1, 1)
         finally:
@@ -233,11 +242,11 @@ def test_workers_that_are_killed_are_replaced_and_the_evaluation_is_one(stack: S
     service = psutil.Process(part(stack, "world").pid)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(persistently, desk.evaluations.Evaluate, request, done)
-        for _ in range(3):
-            for worker in service.children():
-                worker.kill()
         try:
-            assert answer.result(60.0).activation.sequence == 1
+            for _ in range(3):
+                for worker in service.children():
+                    worker.kill()
+            assert answer.result(ANSWER_SECONDS).activation.sequence == 1
         finally:
             done.set()
     assert world_status(desk, world).trials == 1

@@ -35,7 +35,10 @@ def another_gateway(stack: StackStatus) -> Iterator[Endpoint]:
             yield own
         finally:
             process.terminate()
-            process.wait(STOP_SECONDS)
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
 
 
 def free_port() -> int:

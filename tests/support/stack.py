@@ -27,6 +27,7 @@ from qmtl_sdk.local.state import Layout
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = Path(__file__).with_name("guard.py")
 TEMPLATE_DATABASE = "migrated"
+DOWN_SECONDS = 120.0  # each process has its grace before SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ def guarded_directory() -> Iterator[Path]:
         try:
             yield directory
         finally:
-            guard.communicate()
+            try:
+                guard.communicate(timeout=DOWN_SECONDS)
+            finally:
+                guard.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
 
 
 def migrate(dsn: str, *packages: str) -> None:

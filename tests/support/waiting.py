@@ -12,5 +12,5 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Return as soon as the condition holds; fail the test when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
+        assert time.monotonic() < deadline, f"the condition did not come true within {seconds:g} s"
         time.sleep(POLL_SECONDS)

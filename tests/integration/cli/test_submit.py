@@ -17,6 +17,7 @@ from qmtl_sdk.cli.loading import load_strategy as loaded
 from qmtl_sdk.data.preset import builtin_preset
 from qmtl_sdk.submission.result import SubmitResult
 from tests.support.command_line import POLICY, STRATEGY, STRICT_POLICY, Qmtl
+from tests.support.waiting import wait_until
 
 Written = Callable[[str, str], str]
 
@@ -66,8 +67,12 @@ def test_valid_strategy_is_active_and_the_status_agrees(
     assert strategy["eval_key"] == result["eval_key"]
     assert (strategy["active"], strategy["weight"]) == (True, result["activation"]["weight"])
     assert status["epoch"] == result["activation"]["epoch"]
-    allocations = qmtl_json("world", "allocations", world_name).document
-    assert {each["strategy_id"]: each["weight"] for each in allocations["strategies"]} == result["allocations"]
+
+    def allocations() -> dict[str, float]:
+        found = qmtl_json("world", "allocations", world_name).document["strategies"]
+        return {each["strategy_id"]: each["weight"] for each in found}
+
+    wait_until(lambda: allocations() == result["allocations"])  # they follow the control stream
 
 
 def test_invalid_strategy_ends_with_its_reasons(qmtl: Qmtl, world_name: str, written: Written) -> None:

@@ -34,6 +34,7 @@ from tests.support.desk import (
     metrics,
     refusal,
     register_preset,
+    relayed_set,
     request_id,
     submit,
     version_of,
@@ -238,6 +239,7 @@ class TestDowngrades:
         """Make a world in which ann/Trend is active."""
         world = make_world(desk, **fields)
         assert evaluate(desk, Asked(world)).activation.active
+        relayed_set(desk, world, 1)
         return world
 
     @pytest.mark.parametrize(

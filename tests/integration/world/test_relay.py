@@ -1,4 +1,4 @@
-"""The control stream: each switch once, in order, chained by hash; also after a lost commit or a wiped stream."""
+"""The control stream: each switch once, in order, chained by hash; a wiped one holds its world; readers follow it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ import nats
 import nats.js.errors
 
 from qmtl_foundation.identity import bytes_id
+from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2, allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
+from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus
-from qmtl_world.apply.relay import EVENT_ID, STREAM, Place, place
+from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Place, place
 from qmtl_world.apply.store import EVENT_CONTEXT
-from tests.support.desk import Asked, Desk, evaluate, make_world, relayed_set, returns, world_status
+from tests.support.desk import (
+    Asked,
+    Desk,
+    evaluate,
+    make_world,
+    metrics,
+    relayed_set,
+    returns,
+    version_of,
+    world_status,
+)
 from tests.support.waiting import wait_until
 
 NAMES = ("A", "B", "C")
@@ -93,9 +106,7 @@ async def test_events_whose_commit_was_lost_are_found_in_the_stream_and_not_sent
     assert relayed_set(desk, world, 4).sequence == 4
 
 
-async def test_over_a_stream_that_was_wiped_nothing_is_published_and_the_log_says_so(
-    desk: Desk, parts: dict[str, ProcessStatus]
-) -> None:
+async def test_a_world_whose_stream_was_wiped_is_held_and_says_so(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
     world, other = switched_world(desk), make_world(desk)
     async with truths(parts) as (stream, _):
         await stream.purge_stream(STREAM, subject=f"control.activation.{world}")
@@ -105,5 +116,37 @@ async def test_over_a_stream_that_was_wiped_nothing_is_published_and_the_log_say
         evaluate(desk, Asked(other))
         relayed_set(desk, other, 1)
         assert await stored(stream, world) == []
-    request = apply_service_pb2.GetActivationRequest(world=world)
-    assert desk.applies.GetActivation(request).activation_set.sequence == 3
+    read = desk.applies.GetActivation(apply_service_pb2.GetActivationRequest(world=world))
+    assert (read.activation_set.sequence, list(read.holds)) == (3, [ASTRAY_HOLD])
+    healthy = desk.applies.GetActivation(apply_service_pb2.GetActivationRequest(world=other))
+    assert list(healthy.holds) == []
+    exposed = metrics(parts["world"].metrics_address)
+    assert exposed[f"world_held/{ASTRAY_HOLD}"] == 1.0
+    assert exposed["outbox_lag_seconds"] > 0.0
+
+
+async def test_what_is_allowed_was_announced_and_still_stands(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
+    world = switched_world(desk)
+    announced = allocations(desk, world)
+    assert mode(desk, world, "A", 5) == execution_pb2.EFFECTIVE_MODE_PAPER
+    async with truths(parts) as (stream, _):
+        await stream.purge_stream(STREAM, subject=f"control.activation.{world}")
+    evaluate(desk, Asked(world, "A", period=9), returns(0.003, seed=9))
+    assert world_status(desk, world).sequence == 4
+    assert mode(desk, world, "A", 9) == execution_pb2.EFFECTIVE_MODE_VALIDATE  # switched to, not announced
+    assert mode(desk, world, "A", 5) == execution_pb2.EFFECTIVE_MODE_VALIDATE  # announced, no longer in force
+    assert mode(desk, world, "B", 5) == execution_pb2.EFFECTIVE_MODE_PAPER
+    assert allocations(desk, world) == announced
+
+
+def mode(desk: Desk, world: str, name: str, period: int) -> int:
+    """Return the mode that the world decides for a version."""
+    request = world_service_pb2.GetDecisionRequest(
+        world=world, strategy_id=f"ann/{name}", strategy_version=version_of(period)
+    )
+    return int(desk.worlds.GetDecision(request).decision.effective_mode)
+
+
+def allocations(desk: Desk, world: str) -> allocation_pb2.AllocationSnapshot:
+    """Return a world's allocations."""
+    return desk.allocations.GetAllocations(allocation_service_pb2.GetAllocationsRequest(world=world)).allocations

@@ -26,7 +26,7 @@ from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as qmtl_dot_apply_do
 from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/apply/v1/apply_service.proto\x12\rqmtl.apply.v1\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1dqmtl/common/v1/exposure.proto\"%\n\x14GetActivationRequest\x12\r\n\x05world\x18\x01 \x01(\t\"M\n\x15GetActivationResponse\x12\x34\n\x0e\x61\x63tivation_set\x18\x01 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet2p\n\x0c\x41pplyService\x12`\n\rGetActivation\x12#.qmtl.apply.v1.GetActivationRequest\x1a$.qmtl.apply.v1.GetActivationResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/apply/v1/apply_service.proto\x12\rqmtl.apply.v1\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1dqmtl/common/v1/exposure.proto\"%\n\x14GetActivationRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\\\n\x15GetActivationResponse\x12\x34\n\x0e\x61\x63tivation_set\x18\x01 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12\r\n\x05holds\x18\x02 \x03(\t2p\n\x0c\x41pplyService\x12`\n\rGetActivation\x12#.qmtl.apply.v1.GetActivationRequest\x1a$.qmtl.apply.v1.GetActivationResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACTIVATIONREQUEST']._serialized_start=115
   _globals['_GETACTIVATIONREQUEST']._serialized_end=152
   _globals['_GETACTIVATIONRESPONSE']._serialized_start=154
-  _globals['_GETACTIVATIONRESPONSE']._serialized_end=231
-  _globals['_APPLYSERVICE']._serialized_start=233
-  _globals['_APPLYSERVICE']._serialized_end=345
+  _globals['_GETACTIVATIONRESPONSE']._serialized_end=246
+  _globals['_APPLYSERVICE']._serialized_start=248
+  _globals['_APPLYSERVICE']._serialized_end=360
 # @@protoc_insertion_point(module_scope)

@@ -294,6 +294,12 @@ class GetActivationResponse(betterproto2.Message):
     The set; empty with epoch 0 when the world was never activated.
     """
 
+    holds: "list[str]" = betterproto2.field(2, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Reasons for which the world is held, empty when it is not. `control_stream_astray`: the control stream and the
+    database disagree, so that no newer set is announced until an operator has looked.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "GetActivationResponse", GetActivationResponse)
 
