@@ -9,6 +9,9 @@ from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import DOWNGRADE_METRIC, DowngradeReason
@@ -27,6 +30,7 @@ from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
+from qmtl_gateway.forwarding.reflection import public_pool
 from qmtl_gateway.retention import aged
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_gateway.submission.decisions import Decisions
@@ -43,8 +47,12 @@ def _services(*files: Any) -> list[ServiceDescriptor]:
     return [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 
 
-WORLD_SERVICES = _services(world_service_pb2, evaluation_service_pb2, apply_service_pb2, allocation_service_pb2)
-DAGMGR_SERVICES = _services(graph_service_pb2, dataset_service_pb2)
+WORLD_FILES = (world_service_pb2, evaluation_service_pb2, apply_service_pb2, allocation_service_pb2)
+DAGMGR_FILES = (graph_service_pb2, dataset_service_pb2)
+# What operators' tools read: the methods, their own protocols, and the details of refusals.
+SHOWN_FILES = (*WORLD_FILES, *DAGMGR_FILES, submission_service_pb2, health_pb2, reflection_pb2, error_details_pb2)
+WORLD_SERVICES = _services(*WORLD_FILES)
+DAGMGR_SERVICES = _services(*DAGMGR_FILES)
 (SUBMISSION_SERVICE,) = _services(submission_service_pb2)
 
 
@@ -85,6 +93,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     Upstream("DAG manager", dagmgr, DAGMGR_SERVICES),
                 ]
             )
+            shown = public_pool(each.DESCRIPTOR for each in SHOWN_FILES)
             forwarded = [service.full_name for service in (*WORLD_SERVICES, *DAGMGR_SERVICES)]
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
             worker = Worker(pool, bus, upstreams, decisions, outcomes, settings.nats_replicas)
@@ -94,7 +103,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     worker.run(),
                     sweeping(pool, aged(settings.keep_days), utc_now),
                 ),
-                serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder]) as port,
+                serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder], shown=shown) as port,
             ):
                 yield port
 

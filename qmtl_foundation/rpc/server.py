@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -55,11 +56,12 @@ async def serving(
     *,
     forwarded: Sequence[str] = (),
     handlers: Sequence[grpc.GenericRpcHandler] = (),
+    shown: DescriptorPool | None = None,
 ) -> AsyncIterator[int]:
     """Yield the port of a running server; drain at the end.
 
     ``probes`` are what readiness follows. ``forwarded`` names services that ``handlers`` answer for, so that reflection
-    shows them. Raises OSError when the address is taken.
+    lists them; it describes them from ``shown``, or from all that is loaded. Raises OSError when the address is taken.
     """
     server = grpc.aio.server(interceptors=[DomainErrors()], options=SERVER_OPTIONS)
     for room in rooms:
@@ -68,7 +70,7 @@ async def serving(
     health = HealthFollower(names, probes)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     own = (reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-    reflection.enable_server_reflection([*names, *own], server)
+    reflection.enable_server_reflection([*names, *own], server, shown)
     if handlers:  # last: they may answer for everything that nobody else does
         server.add_generic_rpc_handlers(handlers)
     try:

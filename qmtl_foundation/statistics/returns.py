@@ -6,7 +6,6 @@ Rows are taken in blocks that fit a processor's cache. A series that is too shor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,16 +18,6 @@ Array = NDArray[np.float64]
 BLOCK_BYTES: Final = 512 * 1024
 TAIL: Final = 0.05  # of the value at risk
 ROUNDING: Final = 1e-12  # a spread below this part of the mean is rounding: the series stands still
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RiskRatios:
-    """Hold the four ratios by which strategies are compared, each [...]; names and formulas as in ``catalog``."""
-
-    sharpe: Array
-    sortino: Array
-    max_drawdown: Array
-    calmar: Array
 
 
 def checked_returns(returns: ArrayLike, field: str = "returns") -> Array:
@@ -84,18 +73,6 @@ def calmar(returns: ArrayLike, annual_factor: float) -> Array:
     """Return the compound annual growth rate over the largest drawdown."""
     factor = checked_annual_factor(annual_factor)
     return _by_blocks(lambda r: _ratio(_cagr(r, factor), _max_drawdown(r)), returns)
-
-
-def risk_ratios(returns: ArrayLike, annual_factor: float) -> RiskRatios:
-    """Return Sharpe, Sortino, maximum drawdown and Calmar of many strategies; the drawdown is computed once."""
-    values = checked_returns(returns)
-    fall = max_drawdown(values)
-    return RiskRatios(
-        sharpe=sharpe(values, annual_factor),
-        sortino=sortino(values, annual_factor),
-        max_drawdown=fall,
-        calmar=_ratio(cagr(values, annual_factor), fall),
-    )
 
 
 def max_drawdown(returns: ArrayLike) -> Array:

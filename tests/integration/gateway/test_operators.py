@@ -69,6 +69,8 @@ def test_reflection_lists_every_service_and_describes_every_method(desk: Desk) -
     pool = DescriptorPool(database)
     for service in SERVICES:
         assert pool.FindServiceByName(service).methods
+    for kind in ("ErrorInfo", "BadRequest", "RetryInfo"):
+        assert pool.FindMessageTypeByName(f"google.rpc.{kind}").fields
 
 
 def test_every_service_is_healthy_by_name_and_an_unknown_one_is_not_found(desk: Desk) -> None:
@@ -82,6 +84,7 @@ def test_buf_curl_lists_describes_and_asks_for_health(stack: StackStatus) -> Non
     assert set(listed.stdout.split()) >= SERVICES, listed.stderr
     methods = curl(stack, "--list-methods", "")
     assert "qmtl.world.v1.WorldService/GetWorld" in methods.stdout
+    assert "BindStrategy" not in methods.stdout  # only services may call it
     health = curl(stack, "--data", "{}", "/grpc.health.v1.Health/Check")
     assert json.loads(health.stdout) == {"status": "SERVING"}, health.stderr
 
