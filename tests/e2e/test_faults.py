@@ -28,7 +28,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
-from qmtl_sdk.local.stack import up
+from qmtl_sdk.local.stack import status, up
 from tests.support.desk import (
     AS_OF,
     CALL_SECONDS,
@@ -75,7 +75,10 @@ def desk(stack: StackStatus) -> Iterator[Desk]:
 
 
 def heal(state_dir: Path) -> StackStatus:
-    """Start what is dead, and return when the gateway has found everybody again."""
+    """Let go on what stands still, start what is dead, and return when the gateway has found everybody again."""
+    for process in status(state_dir).processes:
+        if process.pid is not None:
+            os.kill(process.pid, signal.SIGCONT)
     stack = up(state_dir)
     with dial(stack.gateway_address) as client:
         wait_until(lambda: answers(client))
