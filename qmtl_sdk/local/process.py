@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -35,6 +36,14 @@ _ANNOUNCE: Final = (
 _KEEP: Final = '/bin/sh -c "$0" sh "$@"; printf "%s\\n" "$?" >&0'
 # An asynchronous command gets /dev/null as its input, so the record travels on another descriptor.
 _DETACH: Final = 'exec 3<&0; keep=$1; shift; /bin/sh -c "$keep" "$@" <&3 3<&- &'
+
+
+# Popen(user=...) would fork, and gRPC's handlers of fork() may wait for ever where a channel was opened before; without
+# it Popen starts the program by vfork(), which calls none (grpc/grpc issue 34442).
+_BECOME: Final = (
+    "import os, sys; uid, gid, *argv = sys.argv[1:]; "
+    "os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid)); os.execv(argv[0], argv)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,13 @@ class _Stat:
     state: str
     parent_pid: int
     start_ticks: int
+
+
+def by(account: Account | None, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that runs a program, named by its path, with no more than an account's rights."""
+    if account is None:
+        return argv
+    return (sys.executable, "-I", "-S", "-c", _BECOME, str(account.uid), str(account.gid), *argv)
 
 
 def launch(command: Command, record: Path) -> Child:
@@ -184,18 +200,14 @@ def _holds(pid: int, record: Path) -> bool:
 
 
 def _detach(command: Command, record: IO[str], log: IO[bytes]) -> None:
-    account = command.account
     launcher = subprocess.Popen(
-        ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv),
+        by(command.account, ("/bin/sh", "-c", _DETACH, "sh", _KEEP, _ANNOUNCE, *command.argv)),
         env=command.env,
         cwd=command.directory,
         stdin=record,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        user=None if account is None else account.uid,
-        group=None if account is None else account.gid,
-        extra_groups=None if account is None else [],
         umask=0o077,
     )
     launcher.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +13,25 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.process import Child, Command, describe_end, launch, log_tail, recall, stop
+from qmtl_sdk.local.service import healthy
+from tests.support.gateways import free_port
+from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
 GRACE_SECONDS = 5.0
+HEALTH_SERVER = str(ROOT / "tests" / "support" / "health_server.py")
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+
+
+STARTS_BESIDE_CALLS = """
+import os, subprocess, sys
+from qmtl_sdk.local.process import Account, by
+from qmtl_sdk.local.service import healthy
+account = Account(os.geteuid(), os.getegid(), "self") if os.geteuid() == 0 else None
+for _ in range(300):
+    assert healthy(sys.argv[1])
+    subprocess.run(by(account, ("/bin/true",)), check=True)
+"""
 
 
 def start(folder: Path, *argv: str) -> Child:
@@ -133,3 +149,14 @@ def test_directory_that_is_gone_refuses_the_start(tmp_path: Path) -> None:
     with pytest.raises(QmtlError, match="gone") as refused:
         launch(command, tmp_path / "record")
     assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE
+
+
+def test_programs_start_between_calls_of_grpc_as_another_account_too(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    command = Command((sys.executable, HEALTH_SERVER), {"QMTL_LISTEN": address}, tmp_path, tmp_path / "log")
+    server = launch(command, tmp_path / "record")
+    try:
+        wait_until(lambda: healthy(address))
+        subprocess.run((sys.executable, "-c", STARTS_BESIDE_CALLS, address), cwd=ROOT, timeout=30, check=True)
+    finally:
+        stop(server, signal.SIGTERM, GRACE_SECONDS)
