@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +14,7 @@ from qmtl_foundation.identity import content_id
 from qmtl_foundation.requests import check_resource_name
 
 MAX_DESCRIPTION: Final = 200
+MIN_BARS_PER_YEAR: Final = 1.0
 MAX_BARS_PER_YEAR: Final = 10_000_000.0
 MAX_DECISION_TTL_SECONDS: Final = 86_400
 ETAG_CONTEXT: Final = "qmtl 2026-11 etag v1"
@@ -52,9 +52,11 @@ class WorldSpec:
         check_resource_name("world.data_preset", self.data_preset)
         if len(self.description) > MAX_DESCRIPTION or not self.description.isprintable():
             raise invalid_field("world.description", f"must be one line of at most {MAX_DESCRIPTION} characters")
-        if not (math.isfinite(self.bars_per_year) and 0 < self.bars_per_year <= MAX_BARS_PER_YEAR):
+        if not MIN_BARS_PER_YEAR <= self.bars_per_year <= MAX_BARS_PER_YEAR:
             raise invalid_field(
-                "world.bars_per_year", f"{self.bars_per_year} must be above 0, such as 252 for daily bars of NYSE"
+                "world.bars_per_year",
+                f"{self.bars_per_year} must be within [{MIN_BARS_PER_YEAR:.0f}, {MAX_BARS_PER_YEAR:.0f}], "
+                "such as 252 for daily bars of NYSE",
             )
         if self.mode not in WORLD_MODES:
             allowed = ", ".join(sorted(mode.value for mode in WORLD_MODES))

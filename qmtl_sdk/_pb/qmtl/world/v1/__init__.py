@@ -1052,7 +1052,7 @@ class World(betterproto2.Message):
 
     bars_per_year: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
     """
-    Bars per year of the preset's calendar and interval, (0, 10,000,000]; annualises every metric.
+    Bars per year of the preset's calendar and interval, [1, 10,000,000]; annualises every metric.
     """
 
     mode: "__common__v1__.EffectiveMode" = betterproto2.field(
