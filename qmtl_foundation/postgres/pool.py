@@ -80,6 +80,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection that only reads, and whose statements all see the database at one moment."""
+    async with acquire(pool) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        yield connection
+
+
+@asynccontextmanager
 async def rehearsal(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection inside a transaction that is rolled back at the end: everything is checked, nothing stays."""
     async with acquire(pool) as connection:

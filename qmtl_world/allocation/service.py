@@ -6,7 +6,7 @@ from typing import Any
 
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.allocation.v1.allocation_service_pb2_grpc import AllocationServiceServicer
-from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres import snapshot
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.requests import check_resource_name
 from qmtl_world.allocation.messages import to_allocations
@@ -24,7 +24,7 @@ class AllocationService(AllocationServiceServicer):
     async def GetAllocations(self, request: pb.GetAllocationsRequest, context: Any) -> pb.GetAllocationsResponse:
         """Read a world's allocations, at the last relayed sequence as its activation set."""
         name = check_resource_name("world", request.world)
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             await world_store.read_world(connection, name)
             relayed = await apply_store.read_relayed_set(connection, name)
         return pb.GetAllocationsResponse(allocations=to_allocations(allocate(relayed)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1.apply_service_pb2_grpc import ApplyServiceServicer
-from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres import snapshot
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.requests import check_resource_name
 from qmtl_world.apply import store
@@ -25,7 +25,7 @@ class ApplyService(ApplyServiceServicer):
     async def GetActivation(self, request: pb.GetActivationRequest, context: Any) -> pb.GetActivationResponse:
         """Read what may trade, at the last relayed sequence, and why it may be that nothing newer comes."""
         name = check_resource_name("world", request.world)
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             await world_store.read_world(connection, name)
             relayed = await store.read_relayed_set(connection, name)
         holds = self._relay.holds(name)

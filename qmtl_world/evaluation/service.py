@@ -13,7 +13,7 @@ from qmtl_foundation.errors import Reason, invalid_field
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.evaluation.v1.evaluation_service_pb2_grpc import EvaluationServiceServicer
-from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres import acquire, snapshot
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_foundation.requests import (
     check_content_id,
@@ -80,7 +80,7 @@ class EvaluationService(EvaluationServiceServicer):
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: Any) -> pb.GetEvaluationResponse:
         """Read an evaluation."""
         world, key = check_resource_name("world", request.world), check_content_id("eval_key", request.eval_key)
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             await world_store.read_world(connection, world)
             record = await store.read_evaluation(connection, world, key)
             wanted = [record.series_id] if record and record.series_id and request.include_returns else []
@@ -117,7 +117,7 @@ class EvaluationService(EvaluationServiceServicer):
 
     async def _measure(self, terms: Terms, request: pb.EvaluateRequest) -> tuple[EvaluationMetrics, JudgedAlone | None]:
         """Measure a submission, and judge one that may not be promoted; no lock is held."""
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             ground = await read_ground(connection, terms)
             others = await trials.other_trials(connection, terms.world, terms.strategy_version)
         task = EvaluationTask(

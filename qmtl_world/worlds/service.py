@@ -12,7 +12,7 @@ from qmtl_foundation.errors import QmtlError, Reason, invalid_field, too_large
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceServicer
-from qmtl_foundation.postgres import acquire, rehearsal, transaction
+from qmtl_foundation.postgres import acquire, rehearsal, snapshot, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_foundation.requests import (
     check_content_id,
@@ -147,7 +147,7 @@ class WorldService(WorldServiceServicer):
     async def GetWorldStatus(self, request: pb.GetWorldStatusRequest, context: Any) -> pb.GetWorldStatusResponse:
         """Read where every strategy stands."""
         name = check_resource_name("world", request.world)
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             world = await store.read_world(connection, name)
             return await self._trading.status(connection, world)
 
@@ -173,7 +173,7 @@ class WorldService(WorldServiceServicer):
         """Take a fresh decision."""
         name, strategy_id = check_resource_name("world", request.world), check_strategy_id(request.strategy_id)
         version = check_content_id("strategy_version", request.strategy_version)
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             world = await store.read_world(connection, name)
             binding = await store.newest_binding(connection, name, strategy_id, version)
             in_force = await self._trading.in_force(connection, name, strategy_id)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
+from qmtl_sdk.local.progress import ProcessStatus
 from tests.support.desk import (
     POLICY,
     STRICT_POLICY,
@@ -24,6 +27,8 @@ from tests.support.desk import (
     world_message,
     world_status,
 )
+
+WAITS_FOR_SETS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'world.activation_set'::regclass"
 
 
 def create(desk: Desk, world: world_pb2.World, **fields: Any) -> world_pb2.World:
@@ -119,6 +124,8 @@ def test_a_change_from_a_stale_etag_is_aborted_and_changes_nothing(desk: Desk) -
         ("world.description", {"description": "two\nlines"}),
         ("world.description", {"description": "nul\0"}),
         ("world.bars_per_year", {"bars_per_year": 0.0}),
+        ("world.bars_per_year", {"bars_per_year": 5e-324}),
+        ("world.bars_per_year", {"bars_per_year": 1e12}),
         ("world.bars_per_year", {"bars_per_year": float("nan")}),
         ("world.bars_per_year", {"bars_per_year": float("inf")}),
         ("world.mode", {"mode": execution_pb2.EFFECTIVE_MODE_SHADOW}),
@@ -236,3 +243,21 @@ def test_a_deletion_is_repeated_under_its_request_id(desk: Desk) -> None:
         desk.worlds.DeleteWorld(request)
     request.request_id = request_id()
     assert refusal(lambda: desk.worlds.DeleteWorld(request)).reason == "WORLD_NOT_FOUND"
+
+
+async def test_a_status_is_of_one_moment_though_the_world_switches_while_it_is_read(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    before = world_status(desk, world)
+    switching = await asyncpg.connect(parts["postgres"].address)
+    with ThreadPoolExecutor(1) as reader:
+        async with switching.transaction():
+            await switching.execute("LOCK TABLE world.activation_set")
+            reading = reader.submit(world_status, desk, world)
+            while not await switching.fetchval(WAITS_FOR_SETS):
+                assert not reading.done()
+            await switching.execute("UPDATE world.activation_set SET sequence = sequence + 1 WHERE world = $1", world)
+        assert reading.result() == before
+    await switching.close()
