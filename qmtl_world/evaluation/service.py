@@ -131,7 +131,8 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
         async def load(series_ids: Sequence[str]) -> Series:
-            async with acquire(self._pool) as connection:
+            async with snapshot(self._pool) as connection:
+                await world_store.read_world(connection, terms.world)  # its returns go with it
                 return await trials.load_series(connection, terms.world, series_ids)
 
         measured = await self._processes.measure(task, load)

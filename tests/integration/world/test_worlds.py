@@ -19,16 +19,19 @@ from tests.support.desk import (
     Asked,
     Desk,
     evaluate,
+    evaluation_request,
     fresh,
     make_world,
     put_policy,
     refusal,
     request_id,
+    returns,
+    submit,
     world_message,
     world_status,
 )
 
-WAITS_FOR_SETS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'world.activation_set'::regclass"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass($1)"
 
 
 def create(desk: Desk, world: world_pb2.World, **fields: Any) -> world_pb2.World:
@@ -256,8 +259,26 @@ async def test_a_status_is_of_one_moment_though_the_world_switches_while_it_is_r
         async with switching.transaction():
             await switching.execute("LOCK TABLE world.activation_set")
             reading = reader.submit(world_status, desk, world)
-            while not await switching.fetchval(WAITS_FOR_SETS):
+            while not await switching.fetchval(WAITING, "world.activation_set"):
                 assert not reading.done()
             await switching.execute("UPDATE world.activation_set SET sequence = sequence + 1 WHERE world = $1", world)
         assert reading.result() == before
     await switching.close()
+
+
+async def test_an_evaluation_whose_world_is_deleted_while_it_loads_returns_finds_no_world(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world, mode="compute-only"), returns(seed=41))
+    request = evaluation_request(submit(desk, Asked(world, period=6, mode="compute-only")), returns(seed=42))
+    deleting = await asyncpg.connect(parts["postgres"].address)
+    with ThreadPoolExecutor(1) as caller:
+        async with deleting.transaction():
+            await deleting.execute("LOCK TABLE world.return_series")
+            refused = caller.submit(refusal, lambda: desk.evaluations.Evaluate(request))
+            while not await deleting.fetchval(WAITING, "world.return_series"):
+                assert not refused.done()
+            await deleting.execute("DELETE FROM world.world WHERE name = $1", world)
+        assert refused.result().reason == "WORLD_NOT_FOUND"
+    await deleting.close()
