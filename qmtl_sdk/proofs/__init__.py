@@ -6,13 +6,12 @@ agreement.py says when two values agree), resume.py that of folds; cache.py keep
 
 from __future__ import annotations
 
-from qmtl_sdk.proofs.cache import FileProofCache, ProofCache
+from qmtl_sdk.proofs.cache import ProofCache
 from qmtl_sdk.proofs.model import Budget, Finding, FindingKind, Proof, ProofStatus
 from qmtl_sdk.proofs.prove import prove, prove_all
 
 __all__ = [
     "Budget",
-    "FileProofCache",
     "Finding",
     "FindingKind",
     "Proof",

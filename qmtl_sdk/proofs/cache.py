@@ -1,47 +1,46 @@
-"""Proofs on disk: one small JSON file for each, under the id of all that the proof depends on."""
+"""Proofs on disk, shared by processes: one small file for each, under the id of all that the proof depends on."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
-from qmtl_foundation.identity import canonical_json
+from qmtl_foundation.identity import bytes_id, canonical_json
+from qmtl_sdk.data.disk import DEFAULT_MAX_BYTES, BoundedFolder
 from qmtl_sdk.proofs.model import Proof
 
+STORED_CONTEXT: Final = "qmtl 2026-11 cached-proof v1"
 
-class ProofCache(Protocol):
-    """Keep proofs by key."""
-
-    def get(self, key: str) -> Proof | None:
-        """Return the proof under a key, None when there is none."""
-
-    def put(self, key: str, proof: Proof) -> None:
-        """Keep a proof under a key."""
+_DIGEST_BYTES: Final = len(bytes_id(STORED_CONTEXT, b""))
 
 
-class FileProofCache:
-    """Keep proofs in a folder that processes share; a file appears whole or not at all."""
+class ProofCache:
+    """Keep proofs by key below one folder, each with a digest of its content."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._folder = BoundedFolder(folder, max_bytes)
 
     def get(self, key: str) -> Proof | None:
-        """Return the proof under a key; a missing or unreadable file is no proof."""
-        try:
-            return Proof.parsed(json.loads(self._path(key).read_bytes()))
-        except (OSError, KeyError, TypeError, ValueError):
+        """Return the proof under a key; a missing or damaged file is no proof.
+
+        Raises QmtlError NOT_CONFIGURED when the folder cannot be read.
+        """
+        content = self._folder.read(_name(key))
+        if content is None:
             return None
+        body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+        return Proof.parsed(json.loads(body)) if digest == _digest(body) else None
 
     def put(self, key: str, proof: Proof) -> None:
-        """Keep a proof under a key; raise OSError where the folder cannot be written."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(dir=self._folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(canonical_json(proof.canonical()))
-        Path(written).replace(self._path(key))
+        """Keep a proof under a key; raise QmtlError NOT_CONFIGURED when the folder cannot be written."""
+        body = canonical_json(proof.canonical())
+        self._folder.write(_name(key), body + _digest(body))
 
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{key.partition(':')[2]}.json"
+
+def _name(key: str) -> str:
+    return key.removeprefix("blake3:")
+
+
+def _digest(body: bytes) -> bytes:
+    return bytes_id(STORED_CONTEXT, body).encode("ascii")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
-from importlib.metadata import version
 from typing import Final
 
 from qmtl_foundation.identity import Json, bytes_id, content_id
+from qmtl_sdk.libraries import library_versions
 from qmtl_sdk.proofs.cache import ProofCache
 from qmtl_sdk.proofs.model import Budget, Proof
 from qmtl_sdk.proofs.resume import prove_fold
@@ -20,7 +20,6 @@ from qmtl_sdk.strategy.view import View
 
 PROOF_CONTEXT: Final = "qmtl 2026-11 proof v3"
 _CHANGES_CONTEXT: Final = "qmtl 2026-11 proof target-changes v1"
-_LIBRARIES: Final = ("numpy", "polars")
 _PROVEN: Final = (NodeKind.FUNCTION, NodeKind.FOLD)
 
 
@@ -63,15 +62,19 @@ def prove_all(
     """
     budget = budget or Budget()
     proofs: list[Proof] = []
+    queried: set[str] = set()  # what needs a tag query: its NodeID does not cover the nodes that the query found
     for node in topological(nodes):
+        if node.kind is NodeKind.TAG_QUERY or any(entry.node.node_id in queried for entry in node.inputs):
+            queried.add(node.node_id)
         if node.kind not in _PROVEN:
             continue
+        kept = None if node.node_id in queried else cache
         key = _key(node, fingerprint, changed_at, budget)
-        proof = cache.get(key) if cache is not None and not _depends_on_query(node) else None
+        proof = kept.get(key) if kept is not None else None
         if proof is None:
             proof = prove(node, evaluation.view(node), evaluation[node.node_id], changed_at, budget, on_step)
-            if cache is not None and not _depends_on_query(node):
-                cache.put(key, proof)
+            if kept is not None:
+                kept.put(key, proof)
         proofs.append(proof)
     return tuple(proofs)
 
@@ -82,22 +85,9 @@ def _key(node: Node, fingerprint: str, changed_at: TimeArray | None, budget: Bud
         "budget": list(astuple(budget)),
         "changes": None if changed_at is None else bytes_id(_CHANGES_CONTEXT, changed_at.tobytes()),
         "dataset_fingerprint": fingerprint,
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": dict[str, Json](library_versions()),
         "name": node.name,
         "node_id": node.node_id,
         "tolerance": node.tolerance,
     }
     return content_id(PROOF_CONTEXT, document)
-
-
-def _depends_on_query(node: Node) -> bool:
-    """Tell whether a tag query is among what the node needs: its NodeID does not cover the nodes that it found."""
-    waiting, seen = [node], {id(node)}
-    while waiting:
-        found = waiting.pop()
-        if found.kind is NodeKind.TAG_QUERY:
-            return True
-        new = [entry.node for entry in found.inputs if id(entry.node) not in seen]
-        seen.update(id(entry) for entry in new)
-        waiting += new
-    return False

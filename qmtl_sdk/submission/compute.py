@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +30,6 @@ from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis, Value, ValueKind
 from qmtl_sdk.submission.inputs import stream_inputs
 
-COMPUTE_LIBRARIES: Final = ("exchange_calendars", "numba", "numpy", "polars", "qmtl")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computation:
@@ -42,17 +38,6 @@ class Computation:
     evaluation: Evaluation
     targets: NDArray[np.float64]
     result: BacktestResult
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions that a computed result depends on."""
-    versions = {}
-    for name in COMPUTE_LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "source"
-    return versions
 
 
 def evaluate_program(

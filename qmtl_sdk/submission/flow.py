@@ -22,6 +22,7 @@ from qmtl_foundation.identity import ComputeContext, Json, canonical_json
 from qmtl_sdk.client.gateway import Gateway, connect, gateway_address, new_request_id
 from qmtl_sdk.client.loop import in_thread
 from qmtl_sdk.data.results import ResultCache
+from qmtl_sdk.libraries import library_versions
 from qmtl_sdk.settings import cache_dir, default_author
 from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
@@ -296,7 +297,7 @@ def _work(
             times, values = encoding.checked_returns(wish.returns, bars.timestamps)
             sent = encoding.Series(encoding.encode_returns(times, values))
         return Work(sent, messages.unproven(values, terms.bars_per_year))
-    from qmtl_sdk.submission.compute import compute, library_versions
+    from qmtl_sdk.submission.compute import compute
     from qmtl_sdk.submission.proving import prove_program
 
     cache = ResultCache(cache_dir() / "results")

@@ -24,7 +24,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import Fill as FillMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Rebalance as RebalanceMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Sizing as SizingMessage
 from qmtl_sdk._pb.qmtl.world.v1 import World
-from qmtl_sdk.submission.compute import library_versions
+from qmtl_sdk.libraries import library_versions
 from qmtl_sdk.submission.result import Activation, Decision, Node, Precheck, SubmitResult, Violation
 from qmtl_sdk.submission.terms import WorldTerms
 

@@ -43,13 +43,13 @@ def prove_program(
     """
     if not program.functions:
         return Proofs(PASSED, (), 1.0)
-    from qmtl_sdk.proofs import FileProofCache, prove_all
+    from qmtl_sdk.proofs import ProofCache, prove_all
 
     proofs = prove_all(
         program.nodes,
         evaluation,
         fingerprint=fingerprint,
-        cache=FileProofCache(cache_dir / CACHE_FOLDER),
+        cache=ProofCache(cache_dir / CACHE_FOLDER),
         changed_at=_changes(timestamps, targets),
         on_step=on_step,
     )
