@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from qmtl_foundation.errors import invalid_field
 
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.parameters import Parameter
     from qmtl_sdk.strategy.strategy import Strategy
     from qmtl_sdk.submission.result import SubmitResult, SweepResult
-
-MAX_SWEEP_CELLS = 100_000
 
 
 class Runner:
@@ -86,13 +81,10 @@ class Runner:
         """Evaluate the product of a grid, in its order; equal nodes are computed once.
 
         Every cell counts as a trial of the world, and none is activated: submit the one that you choose. A cell that
-        cannot be computed says why in its ``error``.
+        cannot be computed says why in its ``error``. Raises QmtlError; SweepStoppedError, whose ``done`` has the cells
+        evaluated so far, for what ends a sweep on its way.
         """
         from qmtl_sdk.client import loop
         from qmtl_sdk.submission import flow
 
-        names = list(grid)
-        cells = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
-        if not 0 < len(cells) <= MAX_SWEEP_CELLS:
-            raise invalid_field("grid", f"makes {len(cells)} cells; give 1 to {MAX_SWEEP_CELLS}")
-        return loop.run(flow.sweep(strategy, cells, world=world, data_preset=data_preset, as_of=as_of))
+        return loop.run(flow.sweep(strategy, grid, world=world, data_preset=data_preset, as_of=as_of))

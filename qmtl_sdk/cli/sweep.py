@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Session, command, stderr_console
-from qmtl_sdk.settings import GATEWAY_VARIABLE
+
+if TYPE_CHECKING:
+    from qmtl_sdk.submission.result import SweepCell
 
 
 @command
@@ -29,27 +30,62 @@ def sweep(
     as_of: Annotated[
         str | None, typer.Option("--as-of", help="Dataset snapshot, RFC 3339. Default: the newest.")
     ] = None,
+    author: Annotated[
+        str | None,
+        typer.Option("--author", help="Whose strategies they are. Default: QMTL_AUTHOR, or the user's name."),
+    ] = None,
 ) -> int:
     """Evaluate a strategy over a grid of its parameters.
 
     Every cell is a trial of the world and none is activated: submit the one that you choose. Exit code 0 when at least
-    one is valid, else 3.
+    one is valid, else 3. A sweep that ends early, by an error or by Ctrl-C, answers with the cells done.
     """
     from qmtl_sdk.cli.loading import load_class, parse_grid
-    from qmtl_sdk.cli.tables import swept
-    from qmtl_sdk.runner import Runner
+    from qmtl_sdk.client.loop import run
+    from qmtl_sdk.submission import flow
 
-    if session.gateway:
-        os.environ[GATEWAY_VARIABLE] = session.gateway  # where the Runner looks for it
-    with ExitStack() as stack:
-        stack.enter_context(redirect_stdout(sys.stderr))  # what strategy code prints is no part of the answer
-        chosen = load_class(strategy)
-        values = parse_grid(chosen, grid)
-        if not session.json:
-            cells = math.prod(len(each) for each in values.values())
-            stack.enter_context(stderr_console().status(f"evaluate {cells:,} cells"))
-        result = Runner.sweep(chosen, grid=values, world=world, data_preset=data_preset, as_of=as_of)
-    document = asdict(result)
-    session.answer(document, swept(document["cells"]))
-    valid = any(cell.result is not None and cell.result.status == "valid" for cell in result)
+    done: list[SweepCell] = []
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(redirect_stdout(sys.stderr))  # what strategy code prints is no part of the answer
+            chosen = load_class(strategy)
+            values = parse_grid(chosen, grid)
+            told = _told(session, stack, math.prod(len(each) for each in values.values()))
+
+            def take(cell: SweepCell) -> None:
+                done.append(cell)
+                told(len(done))
+
+            run(
+                flow.sweep(
+                    chosen,
+                    values,
+                    world=world,
+                    data_preset=data_preset,
+                    as_of=as_of,
+                    author=author,
+                    gateway=session.gateway or None,
+                    on_cell=take,
+                )
+            )
+    finally:  # the cells that are done count as trials, whatever became of the others
+        if done:
+            _answer(session, done)
+    valid = any(cell.result is not None and cell.result.status == "valid" for cell in done)
     return ExitCode.OK if valid else ExitCode.NOT_VALID
+
+
+def _told(session: Session, stack: ExitStack, cells: int) -> Callable[[int], None]:
+    """Return what takes the number of cells done and shows it beside that of all, while ``stack`` is open."""
+    if session.json:
+        return lambda _done: None
+    status = stack.enter_context(stderr_console().status(f"evaluate {cells:,} cells"))
+    return lambda done: status.update(f"evaluate {cells:,} cells: {done:,} done")
+
+
+def _answer(session: Session, done: list[SweepCell]) -> None:
+    from qmtl_sdk.cli.tables import swept
+    from qmtl_sdk.submission.result import SweepResult
+
+    document = SweepResult(tuple(done)).document()
+    session.answer(document, swept(document["cells"]))

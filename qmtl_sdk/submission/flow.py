@@ -27,9 +27,10 @@ from qmtl_sdk.settings import cache_dir, default_author
 from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
+from qmtl_sdk.submission.grid import cells_of
 from qmtl_sdk.submission.inputs import check_streams
-from qmtl_sdk.submission.progress import OnProgress, Phase, Timings, silent
-from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult
+from qmtl_sdk.submission.progress import OnCell, OnProgress, Phase, Timings, silent, unobserved
+from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult, SweepStoppedError
 from qmtl_sdk.submission.terms import WorldTerms
 
 if TYPE_CHECKING:
@@ -104,34 +105,53 @@ async def submit(
 
 async def sweep(
     strategy: type[Strategy],
-    cells: Sequence[Mapping[str, Parameter]],
+    grid: Mapping[str, Sequence[Parameter]],
     *,
     world: str,
-    data_preset: str | None,
-    as_of: str | None,
+    data_preset: str | None = None,
+    as_of: str | None = None,
+    author: str | None = None,
+    gateway: str | None = None,
+    on_cell: OnCell = unobserved,
 ) -> SweepResult:
-    """Submit the cells of a sweep over the same bars, in their order; equal nodes are computed once.
+    """Submit the cells of a grid over the same bars, in their order; equal nodes are computed once.
 
     Cells are computed under compute-only: evaluated and counted as trials, never activated. A cell whose strategy
-    cannot be built or computed says why, and the others go on; what stops every cell is raised.
+    cannot be built or computed says why, and the others go on. ``on_cell`` takes each cell as soon as it is done.
+    Raises QmtlError for what stops every cell, SweepStoppedError with the cells done for what does so on the way.
     """
     from qmtl_sdk.strategy.evaluate import Memo
 
-    memo = Memo()
+    cells, memo = cells_of(grid), Memo()
     done: list[SweepCell] = []
-    async with connect(gateway_address()) as client:
+    async with connect(gateway_address(gateway)) as client:
         mode = EffectiveMode.COMPUTE_ONLY.value
-        ground = await read_ground(client, Wish(strategy, world, mode, data_preset, as_of=as_of))
+        wish = Wish(strategy, world, mode, data_preset, as_of=as_of, author=author)
+        ground = await read_ground(client, wish)
         for parameters in cells:
             try:
-                wish = Wish(strategy(**parameters), world, mode, data_preset, as_of=as_of)
-                result = await carry_out(client, wish, ground=ground, memo=memo)
-                done.append(SweepCell(parameters, replace(result, backtest=None)))  # of many cells, too much to keep
+                done.append(await _cell(client, strategy, parameters, wish, ground, memo))
             except QmtlError as error:
-                if error.reason not in OF_THE_CELL:
-                    raise
-                done.append(SweepCell(parameters, None, error.message))
+                raise SweepStoppedError(error, SweepResult(tuple(done))) from error
+            on_cell(done[-1])
     return SweepResult(tuple(done))
+
+
+async def _cell(
+    client: Gateway,
+    strategy: type[Strategy],
+    parameters: Mapping[str, Parameter],
+    wish: Wish,
+    ground: Ground,
+    memo: Memo,
+) -> SweepCell:
+    try:
+        result = await carry_out(client, replace(wish, strategy=strategy(**parameters)), ground=ground, memo=memo)
+    except QmtlError as error:
+        if error.reason not in OF_THE_CELL:
+            raise
+        return SweepCell(parameters, None, error.message)
+    return SweepCell(parameters, replace(result, backtest=None))  # of many cells, too much to keep
 
 
 async def carry_out(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.evaluate import OnStep
+    from qmtl_sdk.submission.result import SweepCell
 
 
 class Phase(StrEnum):
@@ -44,6 +45,13 @@ OnProgress = Callable[[Progress], None]
 
 def silent(_progress: Progress) -> None:
     """Take progress and tell nobody."""
+
+
+OnCell = Callable[["SweepCell"], None]
+
+
+def unobserved(_cell: SweepCell) -> None:
+    """Take a cell of a sweep and tell nobody."""
 
 
 class AbandonedError(Exception):

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from qmtl_foundation.errors import QmtlError
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -175,6 +177,11 @@ class SweepCell:
     result: SubmitResult | None
     error: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """Return the JSON form: the fields by their names, ``result`` as its own ``document``."""
+        result = self.result.document() if self.result is not None else None
+        return {"parameters": dict(self.parameters), "result": result, "error": self.error}
+
     def metric(self, name: str) -> float:
         """Return a metric of the cell, NaN where it has none."""
         return self.result.metrics.get(name, math.nan) if self.result is not None else math.nan
@@ -205,9 +212,22 @@ class SweepResult(Sequence[SweepCell]):
             raise ValueError(f"no cell has metric {metric!r}")
         return max(known, key=lambda cell: cell.metric(metric))
 
+    def document(self) -> dict[str, Any]:
+        """Return the JSON form: the cells in their order."""
+        return {"cells": [cell.document() for cell in self.cells]}
+
     def __str__(self) -> str:
         """Return a line per cell: parameters, verdict, figures."""
         return "\n".join(_line(cell) for cell in self.cells)
+
+
+class SweepStoppedError(QmtlError):
+    """End a sweep before its last cell, for the reason of what ended it; ``done`` has the cells evaluated before."""
+
+    def __init__(self, cause: QmtlError, done: SweepResult) -> None:
+        message = f"the sweep ended early: {cause.message}"
+        super().__init__(cause.reason, message, metadata=cause.metadata, violations=cause.violations)
+        self.done = done
 
 
 def _line(cell: SweepCell) -> str:

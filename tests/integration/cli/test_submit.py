@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from qmtl_foundation.errors import Reason
 from qmtl_sdk import Runner
+from qmtl_sdk.cli.loading import load_class
 from qmtl_sdk.cli.loading import load_strategy as loaded
 from qmtl_sdk.data.preset import builtin_preset
-from qmtl_sdk.submission.result import SubmitResult
+from qmtl_sdk.submission.result import SubmitResult, SweepStoppedError
 from tests.support.command_line import POLICY, STRATEGY, STRICT_POLICY, Qmtl
 from tests.support.waiting import wait_until
 
@@ -31,6 +35,23 @@ def crunch(view):
 class Endless(Strategy):
     def setup(self):
         self.target(Node(crunch, input=[self.bars()], period=2))
+"""
+SPOILT_BELOW_9 = STRATEGY.replace("self.bars()", "self.bars(interval='1h' if self.fast < 9 else None)")
+ENDLESS_BELOW_9 = """\
+from qmtl_sdk import Node, Strategy
+
+def crunch(view):
+    print("crunching")
+    while True:
+        pass
+
+class Trend(Strategy):
+    fast: int = 20
+
+    def setup(self):
+        bars = self.bars()
+        calm = (bars["close"] > 0).when(0.25, else_=0.0)
+        self.target(Node(crunch, input=[bars], period=2) if self.fast < 9 else calm)
 """
 RAISING = ENDLESS.replace("    while True:\n        pass", "    raise RuntimeError('no luck')")
 MOODY = """\
@@ -101,6 +122,61 @@ def test_sweep_evaluates_every_cell_and_activates_none(
     assert qmtl_json("world", "allocations", world_name).document["strategies"] == []
     failed = qmtl("sweep", file, "--world", world_name, "--grid", "fast=0")
     assert (failed.code, "window: 0" in failed.out) == (3, True)
+
+
+def test_sweep_gives_each_result_as_a_submission_does(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    file = written("trend_like_submit.py", STRATEGY)
+    swept = qmtl_json("sweep", file, "--world", world_name, "--grid", "fast=20", "--author", "bo")
+    [cell] = swept.document["cells"]
+    assert list(cell["result"]) == [
+        field.name for field in dataclasses.fields(SubmitResult) if field.name != "backtest"
+    ]
+    assert cell["result"]["strategy_id"] == "bo/Trend"
+
+
+def test_sweep_asks_the_stated_gateway_and_leaves_the_environment_alone(
+    qmtl_json: Qmtl, gateway: str, world_name: str, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    monkeypatch.setenv("QMTL_GATEWAY", "127.0.0.1:1")
+    file = written("trend_elsewhere.py", STRATEGY)
+    swept = qmtl_json("sweep", file, "--world", world_name, "--grid", "fast=20", "--gateway", gateway)
+    assert (swept.code, os.environ["QMTL_GATEWAY"]) == (0, "127.0.0.1:1")
+
+
+def test_sweep_that_ends_early_keeps_the_cells_done(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    file = written("trend_spoilt.py", SPOILT_BELOW_9)
+    swept = qmtl_json("sweep", file, "--world", world_name, "--grid", "fast=20,8,30")
+    assert (swept.code, [cell["parameters"]["fast"] for cell in swept.document["cells"]]) == (1, [20])
+    error = json.loads(swept.err)["error"]
+    assert (error["reason"], error["message"].partition(": ")[0]) == ("DATA_UNAVAILABLE", "the sweep ended early")
+    with pytest.raises(SweepStoppedError, match="the sweep ended early") as caught:
+        Runner.sweep(load_class(file), grid={"fast": [30, 20, 8]}, world=world_name)
+    assert [cell.parameters["fast"] for cell in caught.value.done] == [30, 20]
+    assert caught.value.reason is Reason.DATA_UNAVAILABLE
+
+
+def test_interrupted_sweep_answers_with_the_cells_done(
+    qmtl: Qmtl, world_name: str, written: Written, environment: dict[str, str]
+) -> None:
+    created(qmtl, world_name, written("policy.yaml", POLICY))
+    file = written("trend_endless.py", ENDLESS_BELOW_9)
+    asked = ("sweep", file, "--world", world_name, "--grid", "fast=20,8", "--output", "json")
+    with subprocess.Popen(
+        (sys.executable, "-c", QMTL, *asked), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        for line in process.stderr:
+            if line == "crunching\n":
+                break
+        process.send_signal(signal.SIGINT)
+        assert json.loads(process.stderr.read())["error"]["reason"] == "INTERRUPTED"
+        cells = json.loads(process.stdout.read())["cells"]
+        assert process.wait() == 130
+    assert [(cell["parameters"], cell["result"]["world"]) for cell in cells] == [({"fast": 20}, world_name)]
 
 
 def test_report_is_a_page_of_its_own(qmtl_json: Qmtl, world_name: str, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""A grid becomes cells one at a time, and says at once when they are too many."""
+
+from __future__ import annotations
+
+import pytest
+
+from qmtl_foundation.errors import QmtlError
+from qmtl_sdk.submission.grid import cells_of
+
+
+def test_cells_are_the_product_in_the_order_of_the_grid() -> None:
+    cells = cells_of({"fast": [1, 2], "slow": (3, 4)})
+    assert [tuple(cell.items()) for cell in cells] == [
+        (("fast", fast), ("slow", slow)) for fast in (1, 2) for slow in (3, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grid", "count"), [({"fast": range(10**6), "slow": range(10**6)}, 10**12), ({"fast": [], "slow": [1]}, 0)]
+)
+def test_grid_of_no_cells_or_too_many_is_refused_before_any_is_made(grid: dict[str, range], count: int) -> None:
+    with pytest.raises(QmtlError, match=f"grid: makes {count} cells; give 1 to 100000"):
+        cells_of(grid)
