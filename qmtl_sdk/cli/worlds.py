@@ -48,8 +48,8 @@ def create(session: Session, name: str, change: WorldChange, policy: str | None)
             return made
         try:
             await _put_in_force(gateway, name, policy)
-        except QmtlError:
-            await _delete(gateway, made)
+        except QmtlError as error:
+            await _undo(gateway, name, error)
             raise
         return await _read(gateway, name)
 
@@ -103,6 +103,20 @@ async def _read(gateway: Gateway, name: str) -> World:
 async def _delete(gateway: Gateway, world: World) -> None:
     request = DeleteWorldRequest(request_id=new_request_id(), world=world.name, etag=world.etag)
     await gateway.call(lambda: gateway.worlds.delete_world(request, timeout=CALL_SECONDS))
+
+
+async def _undo(gateway: Gateway, name: str, cause: QmtlError) -> None:
+    """Delete a world again, as it stands now; where that fails too, raise the cause with the world that remains."""
+    try:
+        await _delete(gateway, await _read(gateway, name))  # the policy may be in force, and its answer lost
+    except QmtlError as error:
+        raise QmtlError(
+            cause.reason,
+            f"{cause.message}; world {name!r} remains, deleting it failed too ({error.message}): "
+            f"`qmtl world delete {name}`",
+            metadata={**cause.metadata, "world": name},
+            violations=cause.violations,
+        ) from error
 
 
 async def _put_in_force(gateway: Gateway, name: str, policy: str) -> None:

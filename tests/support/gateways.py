@@ -1,11 +1,14 @@
-"""A second gateway beside a stack's own, on the same PostgreSQL, NATS and services."""
+"""Gateways beside a stack's own: another one on the same PostgreSQL, NATS and services, and one that loses answers."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+import grpc
 
 from qmtl_sdk.local import nats, service
 from qmtl_sdk.local.progress import StackStatus
@@ -39,6 +42,44 @@ def another_gateway(stack: StackStatus) -> Iterator[Endpoint]:
                 process.wait(STOP_SECONDS)
             finally:
                 process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
+
+
+@contextmanager
+def lossy_gateway(address: str, lost: str, refused: str = "") -> Iterator[str]:
+    """Pass calls on to the gateway at ``address``, and yield where: but INTERNAL for two methods, by their names.
+
+    ``lost`` is carried out and its answer lost, ``refused`` is not carried out.
+    """
+    with grpc.insecure_channel(address) as channel:
+        server = grpc.server(ThreadPoolExecutor(max_workers=2), handlers=[_Lossy(channel, lost, refused)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(grace=None).wait(STOP_SECONDS)
+
+
+class _Lossy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    def __init__(self, channel: grpc.Channel, lost: str, refused: str) -> None:
+        self._channel = channel
+        self._lost = lost
+        self._refused = refused
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        """Return what passes a method on."""
+        path: str = handler_call_details.method
+        method = path.rpartition("/")[2]
+
+        def passed_on(request: bytes, context: grpc.ServicerContext) -> bytes:
+            if method == self._refused:
+                context.abort(grpc.StatusCode.INTERNAL, "refused")
+            answer: bytes = self._channel.unary_unary(path)(request, timeout=STOP_SECONDS)
+            if method == self._lost:
+                context.abort(grpc.StatusCode.INTERNAL, "lost")
+            return answer
+
+        return grpc.unary_unary_rpc_method_handler(passed_on)
 
 
 def free_port() -> int:

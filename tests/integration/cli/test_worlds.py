@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.command_line import POLICY, Qmtl, on_terminal
+from tests.support.gateways import lossy_gateway
 
 Written = Callable[[str, str], str]
 
@@ -33,6 +34,29 @@ def test_refused_policy_leaves_no_world(qmtl_json: Qmtl, world_name: str, writte
     assert refused.code == 1
     assert refused.error["reason"] == "INVALID_POLICY"
     assert qmtl_json("world", "show", world_name).error["reason"] == "WORLD_NOT_FOUND"
+
+
+def test_policy_whose_answer_is_lost_leaves_no_world(
+    qmtl_json: Qmtl, gateway: str, world_name: str, written: Written
+) -> None:
+    with lossy_gateway(gateway, lost="UploadPolicy") as lossy:
+        stated = ("--policy", written("policy.yaml", POLICY), "--gateway", lossy)
+        lost = qmtl_json("world", "create", world_name, *stated)
+    assert (lost.error["reason"], "lost" in lost.error["message"]) == ("INTERNAL", True)
+    assert qmtl_json("world", "show", world_name).error["reason"] == "WORLD_NOT_FOUND"
+
+
+def test_world_that_cannot_be_deleted_again_is_named_beside_the_cause(
+    qmtl_json: Qmtl, gateway: str, world_name: str, written: Written
+) -> None:
+    with lossy_gateway(gateway, lost="UploadPolicy", refused="DeleteWorld") as lossy:
+        stated = ("--policy", written("policy.yaml", POLICY), "--gateway", lossy)
+        refused = qmtl_json("world", "create", world_name, *stated)
+    assert refused.error["message"].startswith("lost")
+    assert f"world '{world_name}' remains" in refused.error["message"]
+    assert f"`qmtl world delete {world_name}`" in refused.error["message"]
+    assert refused.error["metadata"]["world"] == world_name
+    assert qmtl_json("world", "show", world_name).code == 0
 
 
 def test_update_changes_what_is_stated_and_nothing_else(qmtl_json: Qmtl, world_name: str) -> None:
