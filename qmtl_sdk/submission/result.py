@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from qmtl_foundation.errors import QmtlError
+from qmtl_sdk.report.figures import metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +159,7 @@ class SubmitResult:
         standing = f"active with {place.weight:.1%} of the world" if place and place.active else "not active"
         lines = [f"{self.strategy_id} in {self.world}: {self.status}, {standing}"]
         lines += [f"  ✗ {violation.message}" for violation in self.violations]
-        shown = [f"{name} {self.metrics[name]:.4g}" for name in SHOWN_METRICS if name in self.metrics]
+        shown = [f"{name} {metric(name, self.metrics[name])}" for name in SHOWN_METRICS if name in self.metrics]
         lines += [f"  {', '.join(shown)}"] if shown else []
         if self.contribution is not None:
             lines.append(f"  contribution to the world's Sharpe ratio {self.contribution:+.3f}")
@@ -234,5 +235,5 @@ def _line(cell: SweepCell) -> str:
     stated = ", ".join(f"{name}={value}" for name, value in cell.parameters.items())
     if cell.result is None:
         return f"{stated}: {cell.error}"
-    shown = [f"{name} {cell.metric(name):.4g}" for name in SHOWN_METRICS if name in cell.result.metrics]
+    shown = [f"{name} {metric(name, cell.metric(name))}" for name in SHOWN_METRICS if name in cell.result.metrics]
     return f"{stated}: {cell.result.status}, {', '.join(shown)}"

@@ -12,7 +12,7 @@ import pytest
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_sdk.backtest.accounting import account
 from qmtl_sdk.data.panel import Panel
-from qmtl_sdk.submission.result import Backtest, SubmitResult
+from qmtl_sdk.submission.result import Backtest, SubmitResult, SweepCell, SweepResult
 
 DAY_NS = 86_400 * 10**9
 
@@ -52,3 +52,11 @@ def test_document_has_every_field_but_the_backtest(result: SubmitResult, backtes
     assert list(ran.document()) == [field.name for field in fields(SubmitResult) if field.name != "backtest"]
     assert json.loads(ran.json()) == json.loads(result.json())
     assert "Backtest" not in repr(ran)
+
+
+def test_printed_metrics_are_in_the_form_of_their_unit(result: SubmitResult) -> None:
+    judged = replace(result, metrics={"sharpe": 0.73456, "cagr": 0.0912, "max_drawdown": 0.5512, "trades": 12_345.0})
+    figures = "sharpe 0.73, cagr 9.1%, max_drawdown 55.1%, trades 12,345"
+    assert str(judged).splitlines()[1] == f"  {figures}"
+    swept = SweepResult((SweepCell({"fast": 5}, judged), SweepCell({"fast": 0}, None, "window: 0; give at least 1")))
+    assert str(swept).splitlines() == [f"fast=5: pending, {figures}", "fast=0: window: 0; give at least 1"]
