@@ -22,8 +22,9 @@ def on_bars(stream: PublishedStream, symbols: tuple[str, ...], rows: SourceRows,
     check_order(rows, symbols)
     _refuse_infinite(stream, symbols, rows)
     columns = {name: np.full((len(grid), len(symbols)), np.nan) for name in stream.columns}
-    for index in range(len(symbols)):
-        mine = np.flatnonzero(rows.symbols == index)
+    by_symbol = np.argsort(rows.symbols, kind="stable")  # keeps each symbol's rows in order of time
+    starts = np.searchsorted(rows.symbols[by_symbol], np.arange(1, len(symbols)))
+    for index, mine in enumerate(np.split(by_symbol, starts)):
         newest = np.searchsorted(rows.times[mine], grid.closes, side="right") - 1
         known = newest >= 0
         for name, column in columns.items():
