@@ -45,7 +45,7 @@ def query_matches(query: TagQueryNode, nodes: Sequence[Node]) -> list[Node]:
             Reason.INVALID_STRATEGY,
             f"no node of the strategy has {query.match_mode} of the tags {', '.join(query.query_tags)} on this "
             "interval; tag one with Node(…, tags=[…]) and add it with add_nodes",
-            metadata={"tags": ",".join(query.query_tags)},
+            metadata={"node": query.name, "tags": ",".join(query.query_tags)},
         )
     return sorted(found.values(), key=lambda node: (node.name, node.node_id))
 
@@ -74,5 +74,5 @@ def _refuse_cycle(path: Sequence[Node], again: Node) -> NoReturn:
     raise QmtlError(
         Reason.GRAPH_CYCLE,
         f"nodes need each other: {way}; take the tag off a node that depends on the query",
-        metadata={"path": way},
+        metadata={"node": again.node_id, "path": way},
     )

@@ -75,5 +75,5 @@ def _missing(stream: Node, streams: Streams, what: str) -> QmtlError:
     return QmtlError(
         Reason.DATA_UNAVAILABLE,
         f"stream {stream.name!r}: data preset {streams.preset!r} {what}",
-        metadata={"stream": stream.name, "preset": streams.preset},
+        metadata={"stream": stream.name, "data_preset": streams.preset},
     )

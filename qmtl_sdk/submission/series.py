@@ -121,5 +121,5 @@ def _stream(frame: pl.DataFrame) -> bytes:
 
 def _bad(row: int, what: str) -> QmtlError:
     return QmtlError(
-        Reason.INVALID_SERIES, f"returns, row {row}: {what}", metadata={"series": "returns", "row": str(row)}
+        Reason.INVALID_SERIES, f"returns, row {row}: {what}", metadata={"field": "returns", "row": str(row)}
     )

@@ -1,4 +1,4 @@
-"""What services say in the metadata of a refusal is what the comments of ``error_reason.proto`` promise."""
+"""What a refusal of a service or a submission has in its metadata is what ``error_reason.proto`` promises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qmtl_foundation.errors import Reason
 ROOT = Path(__file__).resolve().parents[3]
 PROTO = ROOT / "protos" / "qmtl" / "common" / "v1" / "error_reason.proto"
 ENTRY = re.compile(r"((?:^ *//.*\n)+) *ERROR_REASON_(\w+) = ", re.MULTILINE)
-SERVICES = ("qmtl_foundation", "qmtl_gateway", "qmtl_dagmgr", "qmtl_world")
+PLACES = ("qmtl_foundation", "qmtl_gateway", "qmtl_dagmgr", "qmtl_world", "qmtl_sdk/submission")
 
 
 def promised() -> dict[str, list[set[str]]]:
@@ -26,7 +26,7 @@ def promised() -> dict[str, list[set[str]]]:
 
 def refusals() -> Iterator[tuple[str, str, set[str]]]:
     """Yield place, reason and metadata keys of every refusal that states them where it is raised."""
-    for path in (each for package in SERVICES for each in sorted((ROOT / package).rglob("*.py"))):
+    for path in (each for place in PLACES for each in sorted((ROOT / place).rglob("*.py"))):
         if "pb" in path.parts or path.name == "migrate.py":  # what migrates answers no call
             continue
         for call in ast.walk(ast.parse(path.read_text())):

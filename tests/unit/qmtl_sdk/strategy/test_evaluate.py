@@ -118,6 +118,7 @@ def test_tag_query_that_finds_nothing_or_itself_is_refused() -> None:
         evaluate([Node(momentum, input=query, period=6, tags=["alpha"])], {})
     assert refused.value.reason is Reason.GRAPH_CYCLE
     assert "momentum" in refused.value.metadata["path"]
+    assert refused.value.metadata["node"].startswith("blake3:")
 
 
 def test_chain_longer_than_the_stack_is_evaluated(make_panel: Any) -> None:

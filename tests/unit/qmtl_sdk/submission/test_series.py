@@ -45,3 +45,10 @@ def test_pandas_is_refused_with_what_is_expected_and_how_to_make_it(returns: Any
 def test_what_holds_no_numbers_is_refused(returns: Any) -> None:
     with pytest.raises(QmtlError, match="that holds no numbers; give a Polars frame"):
         checked_returns(returns, TIMES)
+
+
+def test_bad_return_is_named_by_its_row() -> None:
+    with pytest.raises(QmtlError, match="returns, row 1: inf must be finite") as caught:
+        checked_returns([0.0, np.inf, 0.0], TIMES)
+    assert caught.value.reason is Reason.INVALID_SERIES
+    assert caught.value.metadata == {"field": "returns", "row": "1"}
