@@ -60,11 +60,6 @@ class Coverage:
         """Return what of ``within`` is not covered."""
         return Coverage((within,)) - self
 
-    @property
-    def total_ns(self) -> int:
-        """Return the length of all spans together, nanoseconds."""
-        return sum(span.end - span.start for span in self.intervals)
-
 
 def _merged(ordered: Iterable[Interval]) -> Iterator[Interval]:
     open_span: Interval | None = None

@@ -61,35 +61,15 @@ class Lookup:
     cross_context: CrossContextHit | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CacheCounts:
-    """Count lookups of one cache object; ``cross_context`` feeds `cross_context_cache_hit_total`."""
-
-    hits: int = 0
-    misses: int = 0
-    cross_context: int = 0
-    corrupted: int = 0
-
-
 class ResultCache:
-    """Keep arrays by (NodeID, ComputeContext) below one folder."""
+    """Keep arrays by (NodeID, ComputeContext) below one folder.
+
+    ``cross_context_hits`` counts those since this object was made; it feeds `cross_context_cache_hit_total`.
+    """
 
     def __init__(self, folder: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._folder = BoundedFolder(folder, max_bytes)
-        self._outcomes = dict.fromkeys(Outcome, 0)
-        self._corrupted = 0
-        self._reported: list[CrossContextHit] = []
-
-    @property
-    def counts(self) -> CacheCounts:
-        """Return the counts since this object was made."""
-        tally = self._outcomes
-        return CacheCounts(tally[Outcome.HIT], tally[Outcome.MISS], tally[Outcome.CROSS_CONTEXT], self._corrupted)
-
-    @property
-    def cross_context_hits(self) -> tuple[CrossContextHit, ...]:
-        """Return every cross-context hit since this object was made, in order."""
-        return tuple(self._reported)
+        self.cross_context_hits = 0
 
     def get(self, node_id: str, context: ComputeContext) -> Lookup:
         """Return the node's result in exactly this context; a corrupted entry is removed and counts as a miss."""
@@ -99,11 +79,8 @@ class ResultCache:
         block = None if content is None else _verified(content)
         if content is not None and block is None:
             self._folder.discard(name)
-            self._corrupted += 1
         lookup = Lookup(Outcome.MISS) if block is None else _judged(block, node_id, context, key)
-        self._outcomes[lookup.outcome] += 1
-        if lookup.cross_context is not None:
-            self._reported.append(lookup.cross_context)
+        self.cross_context_hits += lookup.outcome is Outcome.CROSS_CONTEXT
         return lookup
 
     def put(self, node_id: str, context: ComputeContext, arrays: Mapping[str, NDArray[Any]]) -> None:

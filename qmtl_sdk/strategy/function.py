@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from qmtl_sdk.strategy.node import Node
 
-MAX_WHOLE = 2.0**53  # integers beyond are not exact in float64
 MAX_TEXT = 300  # characters of an author's exception or value that an error shows
 
 

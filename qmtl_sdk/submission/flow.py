@@ -337,7 +337,7 @@ def _work(
         )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
-    return Work(sent, precheck, Backtest(computed.result), cache.counts.cross_context)
+    return Work(sent, precheck, Backtest(computed.result), cache.cross_context_hits)
 
 
 def _compute_context(

@@ -108,6 +108,11 @@ class Backtest:
         """Return the round trips, those still open marked at the last known price."""
         return self.result.trades().frame()
 
+    @property
+    def fills(self) -> pl.DataFrame:
+        """Return every fill: ``ts``, ``symbol``, ``size`` (shares, negative for a sell), ``price``, ``fee``."""
+        return self.result.fills_frame()
+
     def _of_bars(self, name: str, values: NDArray[np.float64]) -> pl.DataFrame:
         import polars as pl
 

@@ -42,6 +42,10 @@ def test_frames_are_of_the_bars_and_of_the_round_trips(backtest: Backtest) -> No
     assert backtest.returns["return"].round(12).to_list() == [0.0, 0.0, 0.1, round(1 / 11, 12), 0.0]
     start = backtest.result.initial_cash
     np.testing.assert_allclose(backtest.equity["equity"], start * (1 + backtest.returns["return"]).cum_prod())
+    fills = backtest.fills
+    assert fills.columns == ["ts", "symbol", "size", "price", "fee"]
+    assert fills.select("symbol", "price").rows() == [("A", 10.0), ("A", 12.0)]
+    assert fills["size"].sum() == 0.0
     trade = backtest.trades.row(0, named=True)
     assert (trade["symbol"], trade["entry_price"], trade["exit_price"], trade["open"]) == ("A", 10.0, 12.0, False)
 
