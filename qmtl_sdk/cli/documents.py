@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from qmtl_foundation.errors import invalid_field
 from qmtl_foundation.execution_domain import EffectiveMode as Mode
@@ -31,6 +31,7 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
 from qmtl_sdk.cli.world_options import UNSTATED, ShareChoice
 
 Document = dict[str, Any]
+Number = TypeVar("Number", bound=IntEnum)
 
 MODES: Final = {
     EffectiveMode.UNSPECIFIED: Mode.COMPUTE_ONLY.value,
@@ -68,7 +69,12 @@ def mode_of(text: str) -> EffectiveMode:
     mode = parse_mode(text)
     if mode is None:
         raise invalid_field("mode", f"{text!r} is none; write one of {', '.join(Mode)}")
-    return next(number for number, each in reversed(MODES.items()) if each == mode.value)
+    return number_of(MODES, mode.value)
+
+
+def number_of(texts: Mapping[Number, str], stated: str) -> Number:
+    """Return the number of a text that is stated; never 0, which has the text of what holds where nothing is."""
+    return next(number for number, text in texts.items() if number and text == stated)
 
 
 def text_of(texts: Mapping[Any, str], number: IntEnum | int) -> str:

@@ -46,13 +46,12 @@ def short_version(version: str) -> str:
 
 
 def reason(rule: Document) -> str:
-    """Return why a rule failed, with the value and the limit where there are any."""
-    name, value, limit = rule["rule"], rule["value"], rule["limit"]
-    message = rule["message"].removeprefix(f"{name}: ")
-    numbers = [f"{word} {judged(each)}" for word, each in (("value", value), ("limit", limit)) if each is not None]
-    if any(character.isdigit() for character in message):  # it states them itself
-        numbers = []
-    return ": ".join(filter(None, (name, message, ", ".join(numbers))))
+    """Return why a rule failed: the world's sentence, which states the numbers; without one, value and limit."""
+    name, message = rule["rule"], rule["message"]
+    if not message:
+        numbers = [f"{word} {judged(rule[word])}" for word in ("value", "limit") if rule[word] is not None]
+        message = ", ".join(numbers)
+    return ": ".join(filter(None, (name, message.removeprefix(f"{name}: "))))
 
 
 def key_values(document: Document) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
+from enum import IntEnum
 from typing import Final, TypeVar
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
@@ -19,7 +20,16 @@ from qmtl_sdk._pb.qmtl.world.v1 import (
     UploadPolicyRequest,
     World,
 )
-from qmtl_sdk.cli.documents import FILLS, REBALANCES, SHARE_POLICIES, SIZINGS, Document, mode_of, world_document
+from qmtl_sdk.cli.documents import (
+    FILLS,
+    REBALANCES,
+    SHARE_POLICIES,
+    SIZINGS,
+    Document,
+    mode_of,
+    number_of,
+    world_document,
+)
 from qmtl_sdk.cli.session import CALL_SECONDS, Session
 from qmtl_sdk.cli.world_options import DEFAULT_PRESET, WorldChange
 from qmtl_sdk.client.gateway import Gateway, new_request_id
@@ -29,7 +39,7 @@ from qmtl_sdk.data.preset import WorldDataPreset
 
 INT32_MAX: Final = 2**31 - 1
 
-Number = TypeVar("Number")
+Number = TypeVar("Number", bound=IntEnum)
 Stated = TypeVar("Stated")
 
 
@@ -188,5 +198,4 @@ def _or(stated: Stated | None, present: Stated) -> Stated:
 
 
 def _numbered(texts: Mapping[Number, str], stated: str | None, present: Number) -> Number:
-    """Return the enum member of a text; the last one, as the first means "not stated"."""
-    return present if stated is None else [number for number, text in texts.items() if text == stated][-1]
+    return present if stated is None else number_of(texts, stated)

@@ -85,3 +85,9 @@ def test_times_are_rfc_3339_in_utc() -> None:
 def test_numbers_that_json_does_not_have_are_null(capsys: pytest.CaptureFixture[str]) -> None:
     Session(OutputForm.JSON).answer({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": [2]}
+
+
+def test_text_that_is_stated_is_never_sent_as_unstated() -> None:
+    backwards = dict(reversed(documents.FILLS.items()))
+    for texts in (documents.FILLS, backwards):
+        assert documents.number_of(texts, FillText.NEXT_OPEN.value) is Fill.NEXT_OPEN

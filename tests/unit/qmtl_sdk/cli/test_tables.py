@@ -70,7 +70,8 @@ def test_long_curve_keeps_its_ends() -> None:
     [
         ({}, "sharpe: value 0.31, limit 0.5"),
         ({"message": "sharpe: metrics.sharpe = 0.31, needs >= 0.5"}, "sharpe: metrics.sharpe = 0.31, needs >= 0.5"),
-        ({"message": "too low"}, "sharpe: too low: value 0.31, limit 0.5"),
+        ({"message": "sharpe: below what the top-3 have"}, "sharpe: below what the top-3 have"),
+        ({"message": "is not held", "value": 0.0, "limit": 0.0}, "sharpe: is not held"),
         ({"value": None, "limit": None, "message": "sharpe: is missing"}, "sharpe: is missing"),
     ],
 )
