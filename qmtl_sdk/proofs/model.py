@@ -20,10 +20,11 @@ class FindingKind(StrEnum):
 
 
 class ProofStatus(StrEnum):
-    """Say how a proof ended."""
+    """Say how a proof ended; UNPROVEN where there is no code to prove, as of returns that an author states."""
 
     PASSED = "passed"
     FAILED = "failed"
+    UNPROVEN = "unproven"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,15 @@ from qmtl_foundation.execution_model import ExecutionModel, Fill, Rebalance, Siz
 from qmtl_foundation.statistics.summary import compute as compute_metrics
 from qmtl_sdk._pb.qmtl.common.v1 import ComputeContext, DowngradeReason, EffectiveMode, ExecutionDomain
 from qmtl_sdk._pb.qmtl.dataset.v1 import Snapshot
-from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluateRequest, ProofFinding, ProofReport, ProofStatus
+from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluateRequest, ProofFinding, ProofReport
+from qmtl_sdk._pb.qmtl.evaluation.v1 import ProofStatus as ProofStatusMessage
 from qmtl_sdk._pb.qmtl.world.v1 import ExecutionModel as ExecutionModelMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Fill as FillMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Rebalance as RebalanceMessage
 from qmtl_sdk._pb.qmtl.world.v1 import Sizing as SizingMessage
 from qmtl_sdk._pb.qmtl.world.v1 import World
 from qmtl_sdk.libraries import library_versions
+from qmtl_sdk.proofs.model import ProofStatus
 from qmtl_sdk.submission.result import Activation, Decision, Node, Precheck, SubmitResult, Violation
 from qmtl_sdk.submission.terms import WorldTerms
 
@@ -37,12 +39,13 @@ if TYPE_CHECKING:
     from qmtl_sdk.submission.proving import Proofs
     from qmtl_sdk.submission.series import Series
 
-PASSED: Final = "passed"
-FAILED: Final = "failed"
-UNPROVEN: Final = "unproven"
 MAX_FINDINGS: Final = 100
 
-_STATUSES: Final = {PASSED: ProofStatus.PASSED, FAILED: ProofStatus.FAILED, UNPROVEN: ProofStatus.UNPROVEN}
+_STATUSES: Final = {
+    ProofStatus.PASSED: ProofStatusMessage.PASSED,
+    ProofStatus.FAILED: ProofStatusMessage.FAILED,
+    ProofStatus.UNPROVEN: ProofStatusMessage.UNPROVEN,
+}
 
 
 def to_terms(world: World, data_preset: str, preset_document: bytes) -> WorldTerms:
@@ -81,7 +84,7 @@ def to_precheck(proofs: Proofs, returns: NDArray[np.float64], bars_per_year: flo
 
 def unproven(returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
     """Return the precheck of a submission that states returns only: there is no code to prove."""
-    return Precheck(UNPROVEN, _metrics(returns, bars_per_year), (), 0.0)
+    return Precheck(ProofStatus.UNPROVEN, _metrics(returns, bars_per_year), (), 0.0)
 
 
 def to_evaluate(submission: Submission, terms: WorldTerms, series: Series, precheck: Precheck) -> EvaluateRequest:

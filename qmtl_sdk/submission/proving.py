@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_sdk.strategy.evaluate import Evaluation, OnStep, unwatched
 from qmtl_sdk.strategy.program import Program
-from qmtl_sdk.submission.result import Finding
 
-PASSED: Final = "passed"
-FAILED: Final = "failed"
+if TYPE_CHECKING:
+    from qmtl_sdk.proofs import Finding, ProofStatus
+
 CACHE_FOLDER: Final = "proofs"
 
 
@@ -22,7 +22,7 @@ CACHE_FOLDER: Final = "proofs"
 class Proofs:
     """Hold what the proofs of a program found; ``coverage`` is bars checked over bars there are, [0, 1]."""
 
-    status: str
+    status: ProofStatus
     findings: tuple[Finding, ...]
     coverage: float
 
@@ -41,10 +41,10 @@ def prove_program(
     ``timestamps`` [T] and ``targets`` [T, S] say where the target changes: those bars are always checked. A proof that
     was made before of the same node on the same data is taken from the cache.
     """
-    if not program.functions:
-        return Proofs(PASSED, (), 1.0)
-    from qmtl_sdk.proofs import ProofCache, prove_all
+    from qmtl_sdk.proofs import ProofCache, ProofStatus, prove_all
 
+    if not program.functions:
+        return Proofs(ProofStatus.PASSED, (), 1.0)
     proofs = prove_all(
         program.nodes,
         evaluation,
@@ -53,14 +53,11 @@ def prove_program(
         changed_at=_changes(timestamps, targets),
         on_step=on_step,
     )
-    findings = tuple(
-        Finding(each.kind.value, each.node, each.node_id, each.bar, each.symbol, each.message)
-        for proof in proofs
-        for each in proof.findings
-    )
+    findings = tuple(each for proof in proofs for each in proof.findings)
+    status = ProofStatus.FAILED if findings else ProofStatus.PASSED
     total = sum(proof.bars_total for proof in proofs)
     checked = sum(proof.bars_checked for proof in proofs)
-    return Proofs(FAILED if findings else PASSED, findings, checked / total if total else 1.0)
+    return Proofs(status, findings, checked / total if total else 1.0)
 
 
 def _changes(timestamps: NDArray[np.int64], targets: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qmtl_sdk.backtest.model import BacktestResult
+    from qmtl_sdk.proofs import Finding, ProofStatus
 
 SHOWN_METRICS: Final = ("sharpe", "cagr", "max_drawdown", "turnover", "trades")
 
@@ -56,22 +57,10 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Name what a proof found: the node and the first bar (RFC 3339) at which it shows."""
-
-    kind: str
-    node: str
-    node_id: str
-    bar: str
-    symbol: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Precheck:
     """Hold what the runner found by itself: a hint. ``coverage`` is bars proven over bars there are, [0, 1]."""
 
-    status: str
+    status: ProofStatus
     metrics: Mapping[str, float]
     findings: tuple[Finding, ...]
     coverage: float

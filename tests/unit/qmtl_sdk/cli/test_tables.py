@@ -12,8 +12,9 @@ from rich.console import Console, RenderableType
 
 from qmtl_sdk.cli.phases import PhaseBoard, shown_phases
 from qmtl_sdk.cli.tables import reason, sparkline, submission, swept, world, world_status
+from qmtl_sdk.proofs import Finding, FindingKind, ProofStatus
 from qmtl_sdk.submission.progress import Phase, Progress
-from qmtl_sdk.submission.result import Activation, Decision, Finding, Precheck, SubmitResult, Violation
+from qmtl_sdk.submission.result import Activation, Decision, Precheck, SubmitResult, Violation
 
 
 def drawn(shown: RenderableType, width: int = 200) -> str:
@@ -135,7 +136,7 @@ def result(**stated: Any) -> SubmitResult:
 
 
 def finding(node: str, message: str) -> Finding:
-    return Finding("look_ahead", node, "blake3:0", "2010-01-04T21:00:00Z", "IBM", message)
+    return Finding(FindingKind.LOOK_AHEAD, node, "blake3:0", "2010-01-04T21:00:00Z", "IBM", "1.0", "2.0", message)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_world_says_what_it_lacks(stated: dict[str, Any], lacks: list[str]) -> N
 
 
 def test_submission_shows_verdict_reasons_and_findings() -> None:
-    precheck = Precheck("failed", {}, (finding("peek", "node 'peek' looks ahead"),), 1.0)
+    precheck = Precheck(ProofStatus.FAILED, {}, (finding("peek", "node 'peek' looks ahead"),), 1.0)
     text = drawn(submission(result(precheck=precheck).document()))
     for part in (
         "rejected",
@@ -171,7 +172,7 @@ def test_submission_shows_verdict_reasons_and_findings() -> None:
 def test_finding_that_the_world_repeats_as_a_violation_is_shown_once() -> None:
     findings = (finding("peek", "node 'peek' looks ahead"), finding("late", "node 'late' looks ahead"))
     repeated = Violation("look_ahead", None, None, f"look_ahead: {findings[0].message}")
-    stated = result(precheck=Precheck("failed", {}, findings, 1.0), violations=(repeated,))
+    stated = result(precheck=Precheck(ProofStatus.FAILED, {}, findings, 1.0), violations=(repeated,))
     text = drawn(submission(stated.document()))
     assert (text.count("node 'peek'"), text.count("node 'late'")) == (1, 1)
 
