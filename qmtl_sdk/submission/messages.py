@@ -79,7 +79,8 @@ def to_snapshot(report: DeliveryReport) -> Snapshot:
 
 def to_precheck(proofs: Proofs, returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
     """Return what the runner found by itself."""
-    return Precheck(proofs.status, _metrics(returns, bars_per_year), proofs.findings, proofs.coverage)
+    metrics = _metrics(returns, bars_per_year)
+    return Precheck(proofs.status, metrics, proofs.findings, proofs.coverage, proofs.bars_at_a_tie)
 
 
 def unproven(returns: NDArray[np.float64], bars_per_year: float) -> Precheck:

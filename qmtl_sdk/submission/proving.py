@@ -25,6 +25,7 @@ class Proofs:
     status: ProofStatus
     findings: tuple[Finding, ...]
     coverage: float
+    bars_at_a_tie: int = 0
 
 
 def prove_program(
@@ -56,8 +57,9 @@ def prove_program(
     findings = tuple(each for proof in proofs for each in proof.findings)
     status = ProofStatus.FAILED if findings else ProofStatus.PASSED
     total = sum(proof.bars_total for proof in proofs)
+    ties = sum(proof.bars_at_a_tie for proof in proofs)
     checked = sum(proof.bars_checked for proof in proofs)
-    return Proofs(status, findings, checked / total if total else 1.0)
+    return Proofs(status, findings, checked / total if total else 1.0, ties)
 
 
 def _changes(timestamps: NDArray[np.int64], targets: NDArray[np.float64]) -> NDArray[np.int64]:

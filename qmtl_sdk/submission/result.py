@@ -58,12 +58,16 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Precheck:
-    """Hold what the runner found by itself: a hint. ``coverage`` is bars proven over bars there are, [0, 1]."""
+    """Hold what the runner found by itself: a hint. ``coverage`` is bars proven over bars there are, [0, 1].
+
+    ``bars_at_a_tie`` counts the bars whose value hangs on the last bits of accumulated rounding, of all nodes together.
+    """
 
     status: ProofStatus
     metrics: Mapping[str, float]
     findings: tuple[Finding, ...]
     coverage: float
+    bars_at_a_tie: int = 0
 
 
 @dataclass(frozen=True, slots=True)
