@@ -63,12 +63,12 @@ async def decide_world(
         return Settled((), (), in_force)
     versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
     standing = await store.evaluations_in_force(connection, name, world.spec.data_preset, versions)
-    trials_seen = await trials.count_trials(connection, name)
+    seen = await _count_trials(connection, name, evaluated)
     previous = await store.read_round(connection, name)
     before = RoundState() if previous is None else previous.state
     task = RoundTask(
         as_of=snapshot or before.as_of or NO_SNAPSHOT,
-        present=Present(now, world.spec, trials_seen, await world_store.newest_snapshots(connection, name)),
+        present=Present(now, world.spec, seen, await world_store.newest_snapshots(connection, name)),
         contenders=contenders(newest, standing),
         guest=evaluated if evaluated and newest[evaluated.strategy_id].id != evaluated.id else None,
         policy=policy.yaml.encode(),
@@ -93,6 +93,13 @@ async def decide_world(
     await store.add_round(connection, record, standings)
     switched = await apply_store.switch(connection, name, wanted, now)
     return Settled(standings, result.alone, switched)
+
+
+async def _count_trials(connection: Connection, world: str, evaluated: ContenderRecord | None) -> int:
+    """Return how many versions a world has tried, the one just evaluated included: its trial is noted once judged."""
+    if evaluated is None:
+        return await trials.count_trials(connection, world)
+    return await trials.count_trials_with(connection, world, evaluated.strategy_id, evaluated.strategy_version)
 
 
 def standing_alone(found: AssessedAlone, evaluation_id: int) -> Standing:

@@ -287,6 +287,14 @@ def test_a_cell_is_judged_by_the_rules_and_trials_of_its_world(desk: Desk) -> No
     assert [stored[each.eval_key] for each in judged] == [(each.status, list(each.rules)) for each in judged]
 
 
+def test_a_version_that_may_be_promoted_is_a_trial_of_its_own_judgement_as_a_cell_is(desk: Desk) -> None:
+    world = make_world(desk, 'gates: [{name: few, rule: "sample.trials <= 2"}]\nselect: {top_k: 3}\n')
+    judged = [
+        evaluate(desk, Asked(world, period=period), returns(seed=period)).evaluation.status for period in (5, 6, 6, 7)
+    ]
+    assert judged == ["valid", "valid", "valid", "invalid"]
+
+
 def test_a_cross_context_hit_of_a_cell_holds_the_world_too(desk: Desk) -> None:
     world = make_world(desk)
     evaluate(desk, Asked(world, "Swept", mode="compute-only"), cross_context_cache_hits=1)
