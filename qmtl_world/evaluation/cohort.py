@@ -1,12 +1,13 @@
 """A world's round: decide over all its strategies, keep the decision, and switch what may trade.
 
-Run inside a transaction that has locked the world: after each evaluation, and when another policy comes into force.
+Run inside a transaction that has locked the world: after each evaluation, and when another policy comes into force or
+the world is stated anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -80,7 +81,8 @@ async def decide_world(
     wanted = _activations(represented, standings, world)
     if not result.applies:
         stays = {each.strategy_id for each in wanted}
-        wanted = [each for each in in_force.activations if each.strategy_id in stays]
+        mode = switched_mode(world.spec)
+        wanted = [replace(each, mode=mode) for each in in_force.activations if each.strategy_id in stays]
     record = RoundRecord(
         world=name,
         as_of=result.decision.as_of,

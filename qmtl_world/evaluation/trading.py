@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
@@ -13,8 +12,9 @@ from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.cohort import decide_world
 from qmtl_world.evaluation.messages import to_status
 from qmtl_world.evaluation.processes import EvaluationProcesses
+from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import to_world
-from qmtl_world.worlds.model import PolicyVersion, World, switched_mode
+from qmtl_world.worlds.model import PolicyVersion, World
 
 
 class EvaluatedTrading:
@@ -36,11 +36,10 @@ class EvaluatedTrading:
         return len((await apply_store.read_set(connection, world)).activations)
 
     async def follow_world(self, connection: Connection, world: World, now: datetime) -> None:
-        """Switch to the same set in the mode that the world's allows."""
-        name, mode = world.spec.name, switched_mode(world.spec)
-        in_force = await apply_store.read_set(connection, name)
-        kept = [replace(each, mode=mode) for each in in_force.activations]
-        await apply_store.switch(connection, name, kept, now)
+        """Decide the round of the snapshot that stands; without a policy nothing was ever activated."""
+        if world.active_policy_version:
+            policy = await world_store.read_policy(connection, world.spec.name, world.active_policy_version)
+            await self.follow_policy(connection, world, policy, now)
 
     async def follow_policy(self, connection: Connection, world: World, policy: PolicyVersion, now: datetime) -> None:
         """Decide the round of the snapshot that stands."""

@@ -23,7 +23,7 @@ class Trading(Protocol):
         """Return how many strategies may trade by the newest switch."""
 
     async def follow_world(self, connection: Connection, world: World, now: datetime) -> None:
-        """Let what is in force keep to a locked world as it is stated now."""
+        """Decide a locked world's round under what is stated of it now: what that refuses leaves at once."""
 
     async def follow_policy(self, connection: Connection, world: World, policy: PolicyVersion, now: datetime) -> None:
         """Decide a locked world's round under the policy that has come into force: what it refuses leaves at once."""

@@ -43,8 +43,16 @@ from tests.support.waiting import wait_until
 OTHER_ID = "blake3:" + "cd" * 32
 
 
-def failed_rules(evaluation: evaluation_pb2.Evaluation) -> list[str]:
-    return [each.rule for each in evaluation.rules if not each.passed]
+def failed_rules(judged: evaluation_pb2.Evaluation | world_pb2.StrategyStatus) -> list[str]:
+    return [each.rule for each in judged.rules if not each.passed]
+
+
+def update_world(desk: Desk, world: str, **change: Any) -> None:
+    stated = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
+    for name in change:
+        stated.ClearField(name)
+    stated.MergeFrom(world_pb2.World(**change))
+    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stated))
 
 
 def evaluations(desk: Desk, world: str) -> list[evaluation_pb2.Evaluation]:
@@ -220,12 +228,12 @@ def test_a_stricter_policy_ends_what_is_in_force_by_itself(desk: Desk) -> None:
     assert list(relayed_set(desk, world, 2).activations) == []
 
 
-def test_a_lowered_mode_reaches_what_is_in_force_at_once(desk: Desk) -> None:
+@pytest.mark.parametrize("apply", ["auto", "manual"])
+def test_a_lowered_mode_reaches_what_is_in_force_at_once(desk: Desk, apply: str) -> None:
     world = make_world(desk)
     evaluate(desk, Asked(world))
-    stored = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
-    stored.mode = execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
-    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stored))
+    put_policy(desk, world, POLICY + f"apply: {apply}\n")
+    update_world(desk, world, mode=execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY)
     (activation,) = relayed_set(desk, world, 2).activations
     assert activation.mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
 
@@ -307,16 +315,27 @@ def test_a_runner_cannot_raise_the_mode_that_was_bound(desk: Desk) -> None:
     assert failed_rules(raised.evaluation) == ["promotion.effective_mode"]
 
 
-def test_evaluations_end_with_the_terms_that_they_were_made_under(desk: Desk) -> None:
-    world = make_world(desk, POLICY.replace("top_k: 3", "top_k: 1"))
-    evaluate(desk, Asked(world), returns(mean=0.001))
-    stored = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
-    stored.bars_per_year = 365.0
-    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stored))
-    evaluate(desk, Asked(world, "Other"), returns(seed=2))
-    stale = next(each for each in world_status(desk, world).strategies if each.strategy_id == "ann/Trend")
-    assert not stale.active
-    assert "promotion.terms" in [rule.rule for rule in stale.rules if not rule.passed]
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("promotion.terms", {"bars_per_year": 365.0}),
+        ("promotion.terms", {"execution_model": world_pb2.ExecutionModel(fee_bp=5.0)}),
+        ("promotion.data_preset", {"data_preset": "elsewhere"}),
+        ("promotion.gross_limit", {"sizing_rule": world_pb2.SizingRule(gross_limit=0.01)}),
+        ("promotion.share_policy", {"share_policy": world_pb2.SHARE_POLICY_UNSPECIFIED}),
+    ],
+)
+@pytest.mark.parametrize("apply", ["auto", "manual"])
+def test_what_a_changed_world_would_not_promote_leaves_with_the_change(
+    desk: Desk, rule: str, change: dict[str, Any], apply: str
+) -> None:
+    world = make_world(desk)
+    evaluate(desk, Asked(world))
+    put_policy(desk, world, POLICY + f"apply: {apply}\n")
+    update_world(desk, world, **change)
+    assert list(relayed_set(desk, world, 2).activations) == []
+    (standing,) = world_status(desk, world).strategies
+    assert (standing.active, failed_rules(standing)) == (False, [rule])
 
 
 def test_two_strategies_at_once_both_stand_in_the_world(desk: Desk) -> None:
