@@ -76,7 +76,6 @@ class Evaluated:
 
     record: EvaluationRecord
     standing: Standing
-    ground: Ground
     activation_set: ActivationSet
 
 
@@ -166,7 +165,7 @@ async def _settle_round(
     own = settled.standing_of(record)
     await store.judge_evaluation(connection, own)
     await trials.note_trial(connection, record, own.status)
-    return Evaluated(record, own, ground, settled.activation_set)
+    return Evaluated(record, own, settled.activation_set)
 
 
 async def _settle_alone(
@@ -179,7 +178,7 @@ async def _settle_alone(
         judged = replace(judged, id=row)
         await store.stand_alone(connection, judged, own)
         await trials.note_trial(connection, judged, own.status)
-    return Evaluated(judged, own, ground, await apply_store.read_set(connection, new.world))
+    return Evaluated(judged, own, await apply_store.read_set(connection, new.world))
 
 
 def is_promotable(record: EvaluationRecord) -> bool:

@@ -30,7 +30,9 @@ from qmtl_foundation.requests import (
 from qmtl_foundation.rpc.modes import from_domain, mode_text
 from qmtl_world.allocation.messages import to_allocations
 from qmtl_world.allocation.model import allocate
+from qmtl_world.apply import store as apply_store
 from qmtl_world.apply.messages import to_activation
+from qmtl_world.apply.relay import POLL_SECONDS
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.evaluate import (
     Evaluated,
@@ -50,10 +52,11 @@ from qmtl_world.evaluation.shelf import Series
 from qmtl_world.idempotency import Request, once, stored_answer
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import from_execution_model, to_decision
-from qmtl_world.worlds.model import decide
+from qmtl_world.worlds.model import Decision, decide
 
 MAX_CODE_VERSION: Final = 80
 MAX_SETTLING: Final = 8
+ANNOUNCE_POLLS: Final = 20
 NEWEST: Final = 2**63 - 1
 
 
@@ -75,7 +78,10 @@ class EvaluationService(EvaluationServiceServicer):
         answer = await stored_answer(self._pool, named)
         if answer is None:
             answer = await self._evaluate(named, terms, request)
-        return pb.EvaluateResponse.FromString(answer)
+        response = pb.EvaluateResponse.FromString(answer)
+        await self._announced(terms.world, response.activation.sequence)
+        response.decision.CopyFrom(to_decision(await self._decide(terms)))
+        return response
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: Any) -> pb.GetEvaluationResponse:
         """Read an evaluation."""
@@ -110,7 +116,7 @@ class EvaluationService(EvaluationServiceServicer):
         async def work(connection: Connection) -> bytes:
             evaluated = await settle(connection, self._processes, terms, measured, judged, self._clock())
             self._cross_context_hits.add(terms.cross_context_hits)
-            return self._answer(evaluated).SerializeToString()
+            return _answer(evaluated).SerializeToString()
 
         async with self._settling:
             return await once(self._pool, named, work)
@@ -143,15 +149,32 @@ class EvaluationService(EvaluationServiceServicer):
             present = await read_present(connection, ground, record)
         return measured, await judge_alone(self._processes, ground, record, measured.returns, present)
 
-    def _answer(self, evaluated: Evaluated) -> pb.EvaluateResponse:
-        ground, activation_set = evaluated.ground, evaluated.activation_set
-        activation = activation_set.find(evaluated.record.strategy_id)
-        return pb.EvaluateResponse(
-            evaluation=to_evaluation(evaluated.record, evaluated.standing),
-            decision=to_decision(decide(ground.world, ground.binding, activation, self._clock())),
-            activation=None if activation is None else to_activation(activation, activation_set),
-            allocations=to_allocations(allocate(activation_set)) if activation_set.activations else None,
-        )
+    async def _announced(self, world: str, sequence: int) -> None:
+        """Wait until the control stream has told of a switch, a second at most: nothing is allowed before."""
+        for _ in range(ANNOUNCE_POLLS):
+            async with acquire(self._pool) as connection:
+                if (await apply_store.read_relayed_set(connection, world)).sequence >= sequence:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _decide(self, terms: Terms) -> Decision:
+        """Take a fresh decision, which is never stored: by the time that an answer is repeated it may have expired."""
+        async with transaction(self._pool) as connection:
+            world = await world_store.read_world(connection, terms.world)
+            binding = await world_store.read_binding(connection, terms.world, terms.strategy_id, terms.submission_id)
+            in_force = await apply_store.read_in_force(connection, terms.world, terms.strategy_id)
+        return decide(world, binding, in_force, self._clock())
+
+
+def _answer(evaluated: Evaluated) -> pb.EvaluateResponse:
+    """Return what is stored of an answer: all but the decision."""
+    activation_set = evaluated.activation_set
+    activation = activation_set.find(evaluated.record.strategy_id)
+    return pb.EvaluateResponse(
+        evaluation=to_evaluation(evaluated.record, evaluated.standing),
+        activation=None if activation is None else to_activation(activation, activation_set),
+        allocations=to_allocations(allocate(activation_set)) if activation_set.activations else None,
+    )
 
 
 def _named(request: pb.EvaluateRequest) -> Request:

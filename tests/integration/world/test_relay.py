@@ -131,7 +131,9 @@ async def test_what_is_allowed_was_announced_and_still_stands(desk: Desk, parts:
     assert mode(desk, world, "A", 5) == execution_pb2.EFFECTIVE_MODE_PAPER
     async with truths(parts) as (stream, _):
         await stream.purge_stream(STREAM, subject=f"control.activation.{world}")
-    evaluate(desk, Asked(world, "A", period=9), returns(0.003, seed=9))
+    answer = evaluate(desk, Asked(world, "A", period=9), returns(0.003, seed=9))
+    assert (answer.activation.strategy_version, answer.activation.sequence) == (version_of(9), 4)
+    assert answer.decision.effective_mode == execution_pb2.EFFECTIVE_MODE_VALIDATE
     assert world_status(desk, world).sequence == 4
     assert mode(desk, world, "A", 9) == execution_pb2.EFFECTIVE_MODE_VALIDATE  # switched to, not announced
     assert mode(desk, world, "A", 5) == execution_pb2.EFFECTIVE_MODE_VALIDATE  # announced, no longer in force

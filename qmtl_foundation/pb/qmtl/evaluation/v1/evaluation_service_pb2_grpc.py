@@ -58,7 +58,8 @@ class EvaluationServiceServicer:
 
     def Evaluate(self, request, context):
         """Compute the metrics of submitted series, judge them by the world's policy, decide for the cohort, and where the policy
-        says so switch the activation set. Same request id and same request: same answer, whatever died in between.
+        says so switch the activation set. Same request id and same request: same answer, whatever died in between; but the
+        decision, which is taken anew with each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

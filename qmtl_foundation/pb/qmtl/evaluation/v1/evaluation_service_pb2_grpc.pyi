@@ -35,7 +35,8 @@ class EvaluationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EvaluationServiceAsyncStub: ...
     Evaluate: _grpc.UnaryUnaryMultiCallable[_evaluation_service_pb2.EvaluateRequest, _evaluation_service_pb2.EvaluateResponse]
     """Compute the metrics of submitted series, judge them by the world's policy, decide for the cohort, and where the policy
-    says so switch the activation set. Same request id and same request: same answer, whatever died in between.
+    says so switch the activation set. Same request id and same request: same answer, whatever died in between; but the
+    decision, which is taken anew with each.
     """
     GetEvaluation: _grpc.UnaryUnaryMultiCallable[_evaluation_service_pb2.GetEvaluationRequest, _evaluation_service_pb2.GetEvaluationResponse]
     """Read one evaluation."""
@@ -49,7 +50,8 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Evaluate: _aio.UnaryUnaryMultiCallable[_evaluation_service_pb2.EvaluateRequest, _evaluation_service_pb2.EvaluateResponse]  # type: ignore[assignment]
     """Compute the metrics of submitted series, judge them by the world's policy, decide for the cohort, and where the policy
-    says so switch the activation set. Same request id and same request: same answer, whatever died in between.
+    says so switch the activation set. Same request id and same request: same answer, whatever died in between; but the
+    decision, which is taken anew with each.
     """
     GetEvaluation: _aio.UnaryUnaryMultiCallable[_evaluation_service_pb2.GetEvaluationRequest, _evaluation_service_pb2.GetEvaluationResponse]  # type: ignore[assignment]
     """Read one evaluation."""
@@ -66,7 +68,8 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_service_pb2.EvaluateResponse, _abc.Awaitable[_evaluation_service_pb2.EvaluateResponse]]:
         """Compute the metrics of submitted series, judge them by the world's policy, decide for the cohort, and where the policy
-        says so switch the activation set. Same request id and same request: same answer, whatever died in between.
+        says so switch the activation set. Same request id and same request: same answer, whatever died in between; but the
+        decision, which is taken anew with each.
         """
 
     @_abc_1.abstractmethod

@@ -192,7 +192,8 @@ class EvaluateResponse(betterproto2.Message):
 
     decision: "__world__v1__.Decision | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    What the strategy may do now.
+    What the strategy may do now. A switch of this evaluation counts once the control stream has told of it, which the
+    answer waits for up to a second; in a held world it does not.
     """
 
     activation: "__apply__v1__.Activation | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
@@ -485,7 +486,8 @@ class EvaluationServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "EvaluateResponse":
         """
         Compute the metrics of submitted series, judge them by the world's policy, decide for the cohort, and where the policy
-        says so switch the activation set. Same request id and same request: same answer, whatever died in between.
+        says so switch the activation set. Same request id and same request: same answer, whatever died in between; but the
+        decision, which is taken anew with each.
         """
 
         return await self._unary_unary(
