@@ -89,7 +89,7 @@ async def decide_world(
         policy_version=policy.version,
         world_score=result.decision.world_score,
         cohort={name: row.eval_key for name, row in represented.items()},
-        state=as_applied(result.decision.state, before, frozenset(each.strategy_id for each in wanted)),
+        state=as_applied(result.decision.state, frozenset(each.strategy_id for each in wanted)),
         create_time=now,
     )
     await store.add_round(connection, record, standings)

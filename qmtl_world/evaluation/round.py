@@ -118,9 +118,9 @@ def _records(task: RoundTask) -> Iterator[ContenderRecord]:
             yield contender.incumbent
 
 
-def as_applied(decided: RoundState, before: RoundState, active: frozenset[str]) -> RoundState:
+def as_applied(decided: RoundState, active: frozenset[str]) -> RoundState:
     """Return a round's state as it was applied: a strategy that was chosen and not activated goes on waiting."""
-    waited = {state.strategy_id: state.streak for state in before.after}
+    waited = {state.strategy_id: state.streak for state in decided.before}
 
     def states() -> Iterator[StrategyState]:
         for state in decided.after:
