@@ -35,7 +35,7 @@ DELETE FROM round WHERE id IN (
 )
 """
 # Asked for still: what stands, what is in force, each strategy's newest promotable evaluation on each preset (another
-# one may become the world's), and the newest trials.
+# one may become the world's), and the newest trials that are results, as statistics over trials read them.
 _SERIES = f"""
 DELETE FROM return_series WHERE (world, series_id) IN (
     SELECT world, series_id FROM return_series r
@@ -57,9 +57,11 @@ DELETE FROM return_series WHERE (world, series_id) IN (
           )
       )
       AND NOT EXISTS (
-          SELECT FROM trial t WHERE t.world = r.world AND t.series_id = r.series_id AND t.id >= coalesce((
-              SELECT id FROM trial newest WHERE newest.world = r.world ORDER BY id DESC
-              OFFSET {MAX_TRIAL_SERIES} LIMIT 1
+          SELECT FROM trial t
+          WHERE t.world = r.world AND t.series_id = r.series_id AND t.is_result AND t.id >= coalesce((
+              SELECT id FROM trial newest
+              WHERE newest.world = r.world AND newest.is_result AND newest.series_id IS NOT NULL
+              ORDER BY id DESC OFFSET {MAX_TRIAL_SERIES} LIMIT 1
           ), 0)
       )
     LIMIT $2 FOR UPDATE SKIP LOCKED

@@ -61,6 +61,27 @@ async def count(database: Any, table: str, world: str) -> int:
     return int(await database.fetchval(rows, world))
 
 
+async def add_trials(database: Any, world: str, *, is_result: bool) -> None:
+    """Add so many newer trials, with returns of their own, that older ones are none of those that statistics read."""
+    await database.execute(
+        "INSERT INTO world.return_series SELECT $1, $2 || number, ts, ret, now()"
+        " FROM (SELECT ts, ret FROM world.return_series WHERE world = $1 LIMIT 1) AS one,"
+        " generate_series(0, $3::int) number",
+        world,
+        f"{is_result}-",
+        MAX_TRIAL_SERIES + 1,
+    )
+    await database.execute(
+        "INSERT INTO world.trial (world, strategy_id, strategy_version, id, is_result, series_id)"
+        " SELECT $1, 'ann/Many', $2 || number, 1000000000 + number, $4, $2 || number"
+        " FROM generate_series(0, $3::int) number",
+        world,
+        f"{is_result}-",
+        MAX_TRIAL_SERIES + 1,
+        is_result,
+    )
+
+
 def has_returns(desk: Desk, world: str, eval_key: str) -> bool:
     request = pb.GetEvaluationRequest(world=world, eval_key=eval_key, include_returns=True)
     return bool(desk.evaluations.GetEvaluation(request).HasField("returns"))
@@ -115,18 +136,16 @@ async def test_returns_that_nothing_asks_for_age_out_and_their_evaluation_stays(
     new = evaluate(desk, Asked(world, period=6), returns(0.003, seed=6)).evaluation
     await after(parts, KEEP_SERIES_DAYS + 1)
     assert has_returns(desk, world, old.eval_key)  # one of the newest trials
-    await database.execute(
-        "INSERT INTO world.trial (world, strategy_id, strategy_version, id, is_result)"
-        " SELECT $1, 'ann/Many', number::text, 1000000000 + number, true FROM generate_series(1, $2::int) AS number",
-        world,
-        MAX_TRIAL_SERIES + 1,
-    )
+    await add_trials(database, world, is_result=False)
+    await after(parts, KEEP_SERIES_DAYS + 1)
+    assert has_returns(desk, world, old.eval_key)  # of the trials that are results still one of the newest
+    await add_trials(database, world, is_result=True)
     await after(parts, KEEP_SERIES_DAYS - 1)
     assert has_returns(desk, world, old.eval_key)
     await after(parts, KEEP_SERIES_DAYS + 1)
     assert not has_returns(desk, world, old.eval_key)
     assert has_returns(desk, world, new.eval_key)
-    assert world_status(desk, world).trials == 2 + MAX_TRIAL_SERIES + 1
+    assert world_status(desk, world).trials == 2 + 2 * (MAX_TRIAL_SERIES + 2)
     again = evaluate(desk, Asked(world, period=5), returns(0.002, seed=5))
     assert (again.evaluation.eval_key, again.activation.active) == (old.eval_key, True)
     assert has_returns(desk, world, old.eval_key)
