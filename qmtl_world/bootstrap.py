@@ -64,7 +64,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                     EvaluationService(pool, processes, utc_now, hits),
                 ),
                 ServedService.of(
-                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool, relay)
+                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)
                 ),
                 ServedService.of(
                     allocations,

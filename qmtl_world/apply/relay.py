@@ -3,7 +3,8 @@
 Before an event is published, the last message of its subject is read. This event or a later one of the world: it is
 there already. Its predecessor (or nothing, for the first): published, on condition that nothing came in between.
 Anything else: the stream and the database disagree; that world is held: its events stop until an operator has looked
-and started the service again. Log, metrics and ``GetActivation`` say so.
+and started a replica again, which tries once more. The hold stands in the database: log, metrics and ``GetActivation``
+of every replica say so.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ _NEXT = """
 SELECT id, event_id, world, sequence, subject, payload
 FROM outbox WHERE publish_time IS NULL AND NOT world = ANY($1::text[]) ORDER BY id LIMIT $2
 """
+_HELD = "SELECT world, reason FROM hold ORDER BY world"
+_HOLD = "INSERT INTO hold (world, reason) VALUES ($1, $2) ON CONFLICT (world) DO NOTHING"
+_LIFT = "DELETE FROM hold WHERE world = $1"
 _SEQUENCE = "SELECT sequence FROM outbox WHERE world = $1 AND event_id = $2"
 _PUBLISHED = "UPDATE outbox SET publish_time = now() WHERE id = $1"
 
@@ -82,16 +86,15 @@ class Relay:
         self._bus = bus
         self._replicas = replicas
         self._clock = clock
-        self._held: set[str] = set()
+        self._held: dict[str, str] = {}  # reasons by world, as of the last look
+        self._tried_again: frozenset[str] = frozenset()
         self._oldest: datetime | None = None
 
     async def open(self) -> None:
-        """Make the control stream, or leave it when it stands."""
+        """Make the control stream, or leave it when it stands; worlds that are held now are tried once more."""
         await self._bus.ensure_stream(StreamSpec(STREAM, (f"{STREAM}.>",), replicas=self._replicas))
-
-    def holds(self, world: str) -> Sequence[str]:
-        """Return the reasons for which a world's events stopped; none while they are relayed."""
-        return (ASTRAY_HOLD,) if world in self._held else ()
+        async with transaction(self._pool) as connection:
+            self._tried_again = frozenset(await _read_held(connection))
 
     def expose(self, meter: Meter) -> None:
         """Feed ``outbox_lag_seconds`` and ``world_held``."""
@@ -125,40 +128,50 @@ class Relay:
         async with transaction(self._pool) as connection:
             begun = await connection.fetchrow(_BEGIN)
             self._oldest = begun["oldest"]
+            self._held = await _read_held(connection)
             if not begun["locked"]:
                 return 0
-            rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(self._held), BATCH)
+            astray = set(self._held) - self._tried_again
+            rows: Sequence[Mapping[str, Any]] = await connection.fetch(_NEXT, sorted(astray), BATCH)
             settled = 0
             for row in rows:
-                if row["world"] not in self._held and await self._publish(connection, row):
+                world = row["world"]
+                if world in astray:
+                    continue
+                if await self._publish(connection, row):
                     await connection.execute(_PUBLISHED, row["id"])
+                    if world in self._held:
+                        await connection.execute(_LIFT, world)
                     settled += 1
+                else:
+                    astray.add(world)
+                    self._tried_again -= {world}
+                    await connection.execute(_HOLD, world, ASTRAY_HOLD)
             return settled
 
     async def _publish(self, connection: Connection, row: Mapping[str, Any]) -> bool:
+        """Settle an event; return False where it cannot follow what stands in the stream."""
         last = await self._last(row["subject"])
         last_sequence = await connection.fetchval(_SEQUENCE, row["world"], last.event_id) if last.event_id else 0
         where = place(row["sequence"], last_sequence)
         if where is Place.ASTRAY:
-            self._held.add(row["world"])
             _log.error(
                 "the control stream of world %s ends with event %r (sequence %s), so %s (sequence %d) cannot follow: "
                 "held",
                 row["world"], last.event_id, last_sequence, row["event_id"], row["sequence"],
             )  # fmt: skip
-            return False
-        if where is Place.NEXT:
+        elif where is Place.NEXT:
             condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.stream_sequence)}
             await self._bus.publish(row["subject"], row["payload"], condition)
-        return True
+        return where is not Place.ASTRAY
 
     def _lag(self, _options: CallbackOptions) -> Iterator[Observation]:
         age = 0.0 if self._oldest is None else (self._clock() - self._oldest).total_seconds()
         yield Observation(max(0.0, age))
 
     def _holds(self, _options: CallbackOptions) -> Iterator[Observation]:
-        for world in sorted(self._held):
-            yield Observation(1, {"world": world, "reason": ASTRAY_HOLD})
+        for world, reason in self._held.items():
+            yield Observation(1, {"world": world, "reason": reason})
 
     async def _last(self, subject: str) -> Last:
         with translated_errors():
@@ -167,3 +180,8 @@ class Relay:
             except nats.js.errors.NotFoundError:
                 return Last()
         return Last((message.headers or {}).get(EVENT_ID, ""), int(message.seq))
+
+
+async def _read_held(connection: Connection) -> dict[str, str]:
+    """Return the worlds that are held, each with the reason."""
+    return {row["world"]: row["reason"] for row in await connection.fetch(_HELD)}

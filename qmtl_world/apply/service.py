@@ -11,16 +11,14 @@ from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.requests import check_resource_name
 from qmtl_world.apply import store
 from qmtl_world.apply.messages import to_activation_set
-from qmtl_world.apply.relay import Relay
 from qmtl_world.worlds import store as world_store
 
 
 class ApplyService(ApplyServiceServicer):
     """Answer for activation sets."""
 
-    def __init__(self, pool: Pool, relay: Relay) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._relay = relay
 
     async def GetActivation(self, request: pb.GetActivationRequest, context: Any) -> pb.GetActivationResponse:
         """Read what may trade, at the last relayed sequence, and why it may be that nothing newer comes."""
@@ -28,5 +26,5 @@ class ApplyService(ApplyServiceServicer):
         async with snapshot(self._pool) as connection:
             await world_store.read_world(connection, name)
             relayed = await store.read_relayed_set(connection, name)
-        holds = self._relay.holds(name)
+            holds = await store.read_holds(connection, name)
         return pb.GetActivationResponse(activation_set=to_activation_set(relayed), holds=holds)

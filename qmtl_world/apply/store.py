@@ -31,6 +31,7 @@ _REMEMBER = """
 INSERT INTO activation_history (world, activations, epoch, sequence, switch_time)
 SELECT world, activations, epoch, sequence, switch_time FROM activation_set WHERE world = $1
 """
+_HOLDS = "SELECT reason FROM hold WHERE world = $1"
 _LAST_EVENT = "SELECT event_hash FROM outbox WHERE world = $1 ORDER BY sequence DESC LIMIT 1"
 _TIMELINE = "SELECT timeline_id FROM timeline"
 _ADD_EVENT = """
@@ -48,6 +49,11 @@ async def read_relayed_set(connection: Connection, world: str) -> ActivationSet:
     """Return what may trade in a world at the last sequence that stands in the control stream."""
     row = await connection.fetchrow(_RELAYED_SET, world)
     return ActivationSet(world) if row is None else _to_set(row)
+
+
+async def read_holds(connection: Connection, world: str) -> list[str]:
+    """Return the reasons for which a world's events stopped; none while they are relayed."""
+    return [row["reason"] for row in await connection.fetch(_HOLDS, world)]
 
 
 async def read_in_force(connection: Connection, world: str, strategy_id: str) -> Activation | None:

@@ -150,10 +150,14 @@ class EvaluationService(EvaluationServiceServicer):
         return measured, await judge_alone(self._processes, ground, record, measured.returns, present)
 
     async def _announced(self, world: str, sequence: int) -> None:
-        """Wait until the control stream has told of a switch, a second at most: nothing is allowed before."""
+        """Wait until the control stream has told of a switch, a second at most: nothing is allowed before.
+
+        A held world's stream tells of nothing, and nobody waits for it.
+        """
         for _ in range(ANNOUNCE_POLLS):
             async with acquire(self._pool) as connection:
-                if (await apply_store.read_relayed_set(connection, world)).sequence >= sequence:
+                relayed = await apply_store.read_relayed_set(connection, world)
+                if relayed.sequence >= sequence or await apply_store.read_holds(connection, world):
                     return
             await asyncio.sleep(POLL_SECONDS)
 

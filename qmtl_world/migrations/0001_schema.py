@@ -203,6 +203,14 @@ STATEMENTS = (
     """,
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE publish_time IS NULL",
     "CREATE INDEX outbox_by_publication ON outbox (publish_time)",
+    # Worlds whose events the relay has stopped, for every replica to read.
+    """
+    CREATE TABLE hold (
+        world text PRIMARY KEY,
+        reason text NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now()
+    )
+    """,
 )
 
 

@@ -10,14 +10,21 @@ import asyncpg
 import nats
 import nats.js.errors
 
+from qmtl_foundation.clock import utc_now
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import bytes_id
+from qmtl_foundation.jetstream import open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2, allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
+from qmtl_foundation.postgres import acquire, open_pool, transaction
+from qmtl_foundation.settings import Secret
 from qmtl_sdk.local.progress import ProcessStatus
-from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Place, place
+from qmtl_world.apply import store
+from qmtl_world.apply.model import Activation
+from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Place, Relay, place
 from qmtl_world.apply.store import EVENT_CONTEXT
 from tests.support.desk import (
     Asked,
@@ -123,6 +130,43 @@ async def test_a_world_whose_stream_was_wiped_is_held_and_says_so(desk: Desk, pa
     exposed = metrics(parts["world"].metrics_address)
     assert exposed[f"world_held/{ASTRAY_HOLD}"] == 1.0
     assert exposed["outbox_lag_seconds"] > 0.0
+
+
+async def test_a_hold_stands_in_the_database_until_a_started_relay_finds_the_stream_mended(
+    migrated_dsn: str, nats_url: str
+) -> None:
+    world, subject = "held_desk", "control.activation.held_desk"
+    async with open_pool(Secret(migrated_dsn), "world") as pool, open_bus(nats_url, "test") as bus:
+
+        async def started() -> Relay:
+            relay = Relay(pool, bus, 1, utc_now)
+            await relay.open()
+            return relay
+
+        async def switch(weight: float) -> None:
+            only = Activation("ann/Trend", version_of(), weight, "long", EffectiveMode.PAPER, "")
+            async with transaction(pool) as connection:
+                await store.switch(connection, world, [only], utc_now())
+
+        async def holds() -> list[str]:
+            async with acquire(pool) as connection:
+                return await store.read_holds(connection, world)
+
+        first, second = await started(), await started()
+        await switch(0.1)
+        assert await first.relay() == 1
+        (told,) = await stored(bus.jetstream, world)
+        await bus.jetstream.purge_stream(STREAM, subject=subject)
+        await switch(0.2)
+        assert await first.relay() == 0
+        assert await holds() == [ASTRAY_HOLD]
+        assert await (await started()).relay() == 0
+        await bus.publish(subject, told.data, {EVENT_ID: told.headers[EVENT_ID]})
+        assert [await first.relay(), await second.relay(), *await holds()] == [0, 0, ASTRAY_HOLD]
+        assert await (await started()).relay() == 1
+        assert await holds() == []
+        await switch(0.3)
+        assert await second.relay() == 1
 
 
 async def test_what_is_allowed_was_announced_and_still_stands(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
