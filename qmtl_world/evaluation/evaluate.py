@@ -5,11 +5,13 @@
 3. One that may not be promoted, as the cell of a sweep, is judged by itself, also before anything is locked.
 4. Lock the world and store the evaluation.
 5. One that may be promoted: decide the round over the whole cohort, and switch what may trade (``cohort.py``).
-Steps 4 and 5 are one transaction with the answer: killed anywhere, a repetition does it once.
+Steps 1 to 3 are ``measure``. Steps 4 and 5 are ``settle``, one transaction with the answer: killed anywhere, a
+repetition does it once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,17 +19,19 @@ from qmtl_foundation.clock import format_rfc3339, parse_rfc3339
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import EvaluationIdentity, eval_key
-from qmtl_foundation.postgres.pool import Connection
+from qmtl_foundation.postgres import acquire, snapshot
+from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_world.apply import store as apply_store
 from qmtl_world.apply.model import ActivationSet
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.candidates import PROMOTABLE, Present, terms_id
 from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset, encode_candidate, encode_metrics
 from qmtl_world.evaluation.cohort import decide_world, standing_alone
-from qmtl_world.evaluation.model import EvaluationMetrics, Proof, ReturnSeries
+from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask, Proof, ReturnSeries
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, SeriesRecord, Standing
 from qmtl_world.evaluation.round import AssessedAlone, assess_alone
+from qmtl_world.evaluation.shelf import Series
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import Binding, PolicyVersion, World
 
@@ -71,12 +75,63 @@ class JudgedAlone:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """Hold the series of a submission as Arrow IPC streams (empty: none)."""
+
+    returns: bytes
+    targets: bytes
+    trades: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Hold what a submission was found to be before anything was locked; ``judged`` if it may not be promoted."""
+
+    metrics: EvaluationMetrics
+    judged: JudgedAlone | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Hold what came of an evaluation; ``standing`` is the submitted version's own."""
+    """Hold what came of an evaluation; ``standing`` is the submitted version's own, None if it was judged alone."""
 
     record: EvaluationRecord
-    standing: Standing
+    standing: Standing | None
     activation_set: ActivationSet
+
+
+async def measure(
+    pool: Pool, processes: EvaluationProcesses, terms: Terms, submitted: Submitted, now: datetime
+) -> Measured:
+    """Measure a submission, and judge one that may not be promoted; no lock is held.
+
+    Raises what ``read_ground`` raises, INVALID_SERIES, INVALID_FIELD.
+    """
+    async with snapshot(pool) as connection:
+        ground = await read_ground(connection, terms)
+        others = await trials.other_trials(connection, terms.world, terms.strategy_version)
+    task = EvaluationTask(
+        returns=submitted.returns,
+        targets=submitted.targets,
+        trades=submitted.trades,
+        periods_per_year=ground.world.spec.bars_per_year,
+        trials=others.count + 1,
+        trial_sharpes=others.sharpes,
+        trial_series=others.series,
+    )
+
+    async def load(series_ids: Sequence[str]) -> Series:
+        async with snapshot(pool) as connection:
+            await world_store.read_world(connection, terms.world)  # its returns go with it
+            return await trials.load_series(connection, terms.world, series_ids)
+
+    metrics = await processes.measure(task, load)
+    record = new_record(ground, terms, metrics, now)
+    if is_promotable(record):
+        return Measured(metrics, None)
+    async with acquire(pool) as connection:
+        present = await read_present(connection, ground, record)
+    return Measured(metrics, await judge_alone(processes, ground, record, metrics.returns, present))
 
 
 async def read_ground(connection: Connection, terms: Terms, *, lock: bool = False) -> Ground:
@@ -134,30 +189,30 @@ async def settle(
     connection: Connection,
     processes: EvaluationProcesses,
     terms: Terms,
-    measured: EvaluationMetrics,
-    judged: JudgedAlone | None,
+    measured: Measured,
     now: datetime,
 ) -> Evaluated:
     """Store an evaluation. One that may be promoted makes a round; another is judged alone, and concerns no one else.
 
-    ``judged`` is what was found of it before the world was locked; it is judged again if the world has changed since.
+    What was judged before the world was locked is judged again if the world has changed since.
     """
     ground = await read_ground(connection, terms, lock=True)
-    _check_window(ground, measured)
-    record = new_record(ground, terms, measured, now)
-    await trials.add_series(connection, record, _to_series(measured))
+    metrics, judged = measured.metrics, measured.judged
+    _check_window(ground, metrics)
+    record = new_record(ground, terms, metrics, now)
+    await trials.add_series(connection, record, _to_series(metrics))
     if is_promotable(record):
         return await _settle_round(connection, processes, ground, record)
     if judged is None or judged.revision != ground.world.revision:
         present = await read_present(connection, ground, record)
-        judged = await judge_alone(processes, ground, record, measured.returns, present)
+        judged = await judge_alone(processes, ground, record, metrics.returns, present)
     return await _settle_alone(connection, ground, record, judged.found)
 
 
 async def _settle_round(
     connection: Connection, processes: EvaluationProcesses, ground: Ground, new: EvaluationRecord
 ) -> Evaluated:
-    record = replace(new, id=await store.add_evaluation(connection, new, promotable=True) or 0)
+    record = replace(new, id=await store.add_promotable(connection, new))
     contender = to_contender(record)
     settled = await decide_world(
         connection, processes, ground.world, ground.policy, new.create_time, _snapshot(ground), contender
@@ -172,13 +227,12 @@ async def _settle_alone(
     connection: Connection, ground: Ground, new: EvaluationRecord, found: AssessedAlone
 ) -> Evaluated:
     judged = replace(new, status=found.status, score=found.score, rules=found.rules)
-    row = await store.add_evaluation(connection, judged, promotable=False)
-    own = standing_alone(found, row or 0)
+    row = await store.add_other(connection, judged)
     if row is not None:
         judged = replace(judged, id=row)
-        await store.stand_alone(connection, judged, own)
-        await trials.note_trial(connection, judged, own.status)
-    return Evaluated(judged, own, await apply_store.read_set(connection, new.world))
+        await store.stand_alone(connection, judged, standing_alone(found, row))
+        await trials.note_trial(connection, judged, found.status)
+    return Evaluated(judged, None, await apply_store.read_set(connection, new.world))
 
 
 def is_promotable(record: EvaluationRecord) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.metrics import Counter
@@ -36,19 +35,13 @@ from qmtl_world.apply.relay import POLL_SECONDS
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.evaluate import (
     Evaluated,
-    JudgedAlone,
+    Submitted,
     Terms,
-    is_promotable,
-    judge_alone,
-    new_record,
-    read_ground,
-    read_present,
+    measure,
     settle,
 )
 from qmtl_world.evaluation.messages import from_proofs, to_evaluation, to_returns
-from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
 from qmtl_world.evaluation.processes import EvaluationProcesses
-from qmtl_world.evaluation.shelf import Series
 from qmtl_world.idempotency import Request, once, stored_answer
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import from_execution_model, to_decision
@@ -111,43 +104,21 @@ class EvaluationService(EvaluationServiceServicer):
         )
 
     async def _evaluate(self, named: Request, terms: Terms, request: pb.EvaluateRequest) -> bytes:
-        measured, judged = await self._measure(terms, request)
+        submitted = Submitted(request.returns, request.targets, request.trades)
+        measured = await measure(self._pool, self._processes, terms, submitted, self._clock())
+        has_settled = False
 
         async def work(connection: Connection) -> bytes:
-            evaluated = await settle(connection, self._processes, terms, measured, judged, self._clock())
-            self._cross_context_hits.add(terms.cross_context_hits)
+            nonlocal has_settled
+            evaluated = await settle(connection, self._processes, terms, measured, self._clock())
+            has_settled = True
             return _answer(evaluated).SerializeToString()
 
         async with self._settling:
-            return await once(self._pool, named, work)
-
-    async def _measure(self, terms: Terms, request: pb.EvaluateRequest) -> tuple[EvaluationMetrics, JudgedAlone | None]:
-        """Measure a submission, and judge one that may not be promoted; no lock is held."""
-        async with snapshot(self._pool) as connection:
-            ground = await read_ground(connection, terms)
-            others = await trials.other_trials(connection, terms.world, terms.strategy_version)
-        task = EvaluationTask(
-            returns=request.returns,
-            targets=request.targets,
-            trades=request.trades,
-            periods_per_year=ground.world.spec.bars_per_year,
-            trials=others.count + 1,
-            trial_sharpes=others.sharpes,
-            trial_series=others.series,
-        )
-
-        async def load(series_ids: Sequence[str]) -> Series:
-            async with snapshot(self._pool) as connection:
-                await world_store.read_world(connection, terms.world)  # its returns go with it
-                return await trials.load_series(connection, terms.world, series_ids)
-
-        measured = await self._processes.measure(task, load)
-        record = new_record(ground, terms, measured, self._clock())
-        if is_promotable(record):
-            return measured, None
-        async with acquire(self._pool) as connection:
-            present = await read_present(connection, ground, record)
-        return measured, await judge_alone(self._processes, ground, record, measured.returns, present)
+            answer = await once(self._pool, named, work)
+        if has_settled:
+            self._cross_context_hits.add(terms.cross_context_hits)
+        return answer
 
     async def _announced(self, world: str, sequence: int) -> None:
         """Wait until the control stream has told of a switch, a second at most: nothing is allowed before.
@@ -163,7 +134,7 @@ class EvaluationService(EvaluationServiceServicer):
 
     async def _decide(self, terms: Terms) -> Decision:
         """Take a fresh decision, which is never stored: by the time that an answer is repeated it may have expired."""
-        async with transaction(self._pool) as connection:
+        async with snapshot(self._pool) as connection:
             world = await world_store.read_world(connection, terms.world)
             binding = await world_store.read_binding(connection, terms.world, terms.strategy_id, terms.submission_id)
             in_force = await apply_store.read_in_force(connection, terms.world, terms.strategy_id)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.evaluation.codec import (
     decode_candidate,
@@ -91,29 +92,17 @@ WHERE s.world = $1 ORDER BY s.active DESC, s.score DESC NULLS LAST, s.strategy_i
 """
 
 
-async def add_evaluation(connection: Connection, record: EvaluationRecord, *, promotable: bool) -> int | None:
-    """Store an evaluation and return its row; None where the same one stands there already and may be promoted."""
-    row: int | None = await connection.fetchval(
-        _ADD,
-        record.eval_key,
-        record.world,
-        record.strategy_id,
-        record.strategy_version,
-        record.policy_version,
-        record.as_of,
-        record.dataset_fingerprint,
-        promotable,
-        record.candidate.dataset.preset,
-        record.status,
-        record.score,
-        encode_metrics(record.metrics),
-        encode_rules(record.rules),
-        encode_candidate(record.candidate),
-        list(record.equity_curve),
-        record.series_id,
-        record.create_time,
-    )
+async def add_promotable(connection: Connection, record: EvaluationRecord) -> int:
+    """Store an evaluation that may be promoted, in place of the same one, and return its row."""
+    row = await _add(connection, record, promotable=True)
+    if row is None:
+        raise QmtlError(Reason.INTERNAL, f"evaluation {record.eval_key} of {record.strategy_id} was not stored")
     return row
+
+
+async def add_other(connection: Connection, record: EvaluationRecord) -> int | None:
+    """Store one that may not be promoted and return its row; None where the same one stands there and may be."""
+    return await _add(connection, record, promotable=False)
 
 
 async def read_evaluation(connection: Connection, world: str, eval_key: str) -> EvaluationRecord | None:
@@ -216,6 +205,30 @@ async def list_standings(connection: Connection, world: str) -> list[tuple[Evalu
         )
         for row in await connection.fetch(_LIST_STANDINGS, world)
     ]
+
+
+async def _add(connection: Connection, record: EvaluationRecord, *, promotable: bool) -> int | None:
+    row: int | None = await connection.fetchval(
+        _ADD,
+        record.eval_key,
+        record.world,
+        record.strategy_id,
+        record.strategy_version,
+        record.policy_version,
+        record.as_of,
+        record.dataset_fingerprint,
+        promotable,
+        record.candidate.dataset.preset,
+        record.status,
+        record.score,
+        encode_metrics(record.metrics),
+        encode_rules(record.rules),
+        encode_candidate(record.candidate),
+        list(record.equity_curve),
+        record.series_id,
+        record.create_time,
+    )
+    return row
 
 
 def _columns(standing: Standing) -> tuple[Any, ...]:

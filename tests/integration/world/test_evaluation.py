@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import asyncpg
 import grpc
 import numpy as np
 import pytest
@@ -41,6 +42,11 @@ from tests.support.desk import (
 from tests.support.waiting import wait_until
 
 OTHER_ID = "blake3:" + "cd" * 32
+REFUSE_COMMIT = """
+CREATE FUNCTION world.refuse_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no commit'; END $$;
+CREATE CONSTRAINT TRIGGER refused AFTER INSERT ON world.request DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.request_id = '{request_id}') EXECUTE FUNCTION world.refuse_commit()
+"""
 
 
 def failed_rules(judged: evaluation_pb2.Evaluation | world_pb2.StrategyStatus) -> list[str]:
@@ -425,6 +431,23 @@ def test_cross_context_hits_are_counted_and_bar_promotion(desk: Desk, parts: dic
     answer = evaluate(desk, Asked(make_world(desk)), cross_context_cache_hits=2)
     assert failed_rules(answer.evaluation) == ["promotion.cross_context_hits"]
     wait_until(lambda: metrics(address)["cross_context_cache_hit_total"] == before + 2)
+
+
+async def test_hits_of_an_evaluation_that_did_not_commit_are_not_counted(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    request = evaluation_request(submit(desk, Asked(make_world(desk))), cross_context_cache_hits=2)
+    before = metrics(parts["world"].metrics_address)["cross_context_cache_hit_total"]
+    connection = await asyncpg.connect(parts["postgres"].address)
+    await connection.execute(REFUSE_COMMIT.format(request_id=request.request_id))
+    try:
+        assert refusal(lambda: desk.evaluations.Evaluate(request)).reason == "INTERNAL"
+    finally:
+        await connection.execute("DROP FUNCTION world.refuse_commit CASCADE")
+        await connection.close()
+    for _ in range(2):
+        desk.evaluations.Evaluate(request)
+    assert metrics(parts["world"].metrics_address)["cross_context_cache_hit_total"] == before + 2
 
 
 def test_nothing_of_a_world_is_promoted_while_a_cross_context_hit_stands(desk: Desk) -> None:
