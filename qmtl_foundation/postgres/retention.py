@@ -48,7 +48,8 @@ async def sweeping(pool: Pool, aged: Sequence[Aged], clock: Clock) -> None:
         except Exception:  # a fault of ours must not end the service
             _log.exception("retention waits")
         else:
-            _log.info("aged out: %s", ", ".join(f"{rows} {what}" for what, rows in deleted.items()))
+            if any(deleted.values()):
+                _log.info("aged out: %s", ", ".join(f"{rows} {what}" for what, rows in deleted.items() if rows))
 
 
 async def _sweep(pool: Pool, aged: Aged, before: datetime) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -81,11 +81,11 @@ async def _hold(message: Any, every_s: float) -> None:
             _log.warning("holding submission %s: %r; another gateway may take it too", message.data, error)
 
 
-async def fetch(subscription: Any, batch: int) -> Sequence[Any]:
-    """Return up to ``batch`` messages, none when there were none for a while."""
+async def fetch(subscription: Any) -> Any | None:
+    """Return the next message, None when there was none for a while."""
     with translated_errors():
         try:
-            messages: Sequence[Any] = await subscription.fetch(batch, timeout=FETCH_SECONDS)
+            (message,) = await subscription.fetch(1, timeout=FETCH_SECONDS)
         except nats.errors.TimeoutError:
-            return []
-        return messages
+            return None
+        return message

@@ -64,7 +64,7 @@ class Worker:
             await slots.acquire()
             try:
                 subscription = subscription or await self._subscribe()
-                fetched = await ingest.fetch(subscription, 1)
+                message = await ingest.fetch(subscription)
             except Exception as error:  # also a fault of ours: reads and forwarded calls go on without a worker
                 slots.release()
                 _log.warning("taking submissions: %s", error, exc_info=not isinstance(error, QmtlError))
@@ -73,10 +73,10 @@ class Worker:
                 subscription = None
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if fetched:
-                yield fetched[0]
-            else:
+            if message is None:
                 slots.release()
+            else:
+                yield message
 
     async def _subscribe(self) -> Any:
         """Subscribe to the stream, made anew if it is gone, with every pending submission in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,6 +34,9 @@ from qmtl_world.worlds.trading import Trading
 
 MAX_POLICY_BYTES: Final = 64 * 1024
 NEWEST: Final = 2**31 - 1
+
+Rehearsable = pb.CreateWorldRequest | pb.UpdateWorldRequest | pb.UploadPolicyRequest  # with validate_only
+Work = Callable[[Connection], Awaitable[bytes]]
 
 
 class WorldService(WorldServiceServicer):
@@ -186,7 +190,7 @@ class WorldService(WorldServiceServicer):
         await self._trading.follow_policy(connection, world, policy, self._clock())
         return policy
 
-    async def _mutate(self, method: str, request: Any, work: Any) -> bytes:
+    async def _mutate(self, method: str, request: Rehearsable, work: Work) -> bytes:
         """Do a mutation once, or rehearse it (``validate_only``): the answer is as if, and nothing is stored."""
         if not request.validate_only:
             return await once(self._pool, _named(method, request), work)

@@ -46,17 +46,17 @@ async def becomes(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: floa
 async def test_a_message_that_is_held_goes_to_nobody_else_and_one_that_is_dropped_does(bus: Bus) -> None:
     await ingest.append(bus, "one")
     mine, other = await ingest.subscribe(bus), await ingest.subscribe(bus)
-    (message,) = await ingest.fetch(mine, 1)
+    message = await ingest.fetch(mine)
     async with ingest.held(message, SHORT_WAIT_SECONDS / 4):
         with pytest.raises(TimeoutError):
             await other.fetch(1, timeout=3 * SHORT_WAIT_SECONDS)
-    (again,) = await ingest.fetch(other, 1)
+    again = await ingest.fetch(other)
     assert (again.data, again.metadata.num_delivered) == (b"one", 2)
 
 
 async def test_a_subscription_that_ends_asks_for_nothing_any_more(bus: Bus) -> None:
     subscription = await ingest.subscribe(bus)
-    fetching = asyncio.create_task(ingest.fetch(subscription, 1))
+    fetching = asyncio.create_task(ingest.fetch(subscription))
     await becomes(lambda: waiting(bus), 1)
     fetching.cancel()
     await ingest.unsubscribe(subscription)
