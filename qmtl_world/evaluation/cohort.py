@@ -20,7 +20,7 @@ from qmtl_world.evaluation.candidates import Present, contenders
 from qmtl_world.evaluation.model import RoundState, StrategyDecision
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, RoundRecord, Standing
-from qmtl_world.evaluation.round import AssessedAlone, RoundTask, as_applied, decide_round
+from qmtl_world.evaluation.round import AssessedAlone, RoundResult, RoundTask, as_applied, decide_round
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.model import PolicyVersion, World, switched_mode
 
@@ -57,11 +57,65 @@ async def decide_world(
     Where the policy waits for an operator, or a cached result of another context was reported, nothing new is
     activated; what may no longer trade leaves all the same.
     """
+    in_force = await apply_store.read_set(connection, world.spec.name)
+    gathered = await _gather(connection, world, policy, now, snapshot, evaluated, in_force)
+    if gathered is None:
+        return Settled((), (), in_force)
+    load = partial(trials.load_series, connection, world.spec.name)
+    result = await processes.run_on_series(decide_round, gathered.task, load)
+    represented = gathered.represented(result)
+    standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
+    wanted = _wanted(represented, standings, world, in_force, applies=result.applies)
+    record = RoundRecord(
+        world=world.spec.name,
+        as_of=result.decision.as_of,
+        policy_version=policy.version,
+        world_score=result.decision.world_score,
+        cohort={strategy_id: row.eval_key for strategy_id, row in represented.items()},
+        state=as_applied(result.decision.state, frozenset(each.strategy_id for each in wanted)),
+        create_time=now,
+    )
+    await store.add_round(connection, record, standings)
+    return Settled(standings, result.alone, await apply_store.switch(connection, world.spec.name, wanted, now))
+
+
+def standing_alone(found: AssessedAlone, evaluation_id: int) -> Standing:
+    """Return how a version stands that no round has chosen: judged, without a place or a weight."""
+    return Standing(
+        found.strategy_id, evaluation_id, found.status, False, found.side, 0.0, found.score, None, found.rules
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """Hold what a round is decided on: of each strategy the newest evaluation and that of the version in force."""
+
+    newest: Mapping[str, ContenderRecord]
+    standing: Mapping[str, ContenderRecord]
+    task: RoundTask
+
+    def represented(self, result: RoundResult) -> dict[str, ContenderRecord]:
+        """Return the evaluation that stands for each strategy after a round."""
+        return {
+            strategy_id: self.standing[strategy_id] if strategy_id in result.held_off else row
+            for strategy_id, row in self.newest.items()
+        }
+
+
+async def _gather(
+    connection: Connection,
+    world: World,
+    policy: PolicyVersion,
+    now: datetime,
+    snapshot: datetime | None,
+    evaluated: ContenderRecord | None,
+    in_force: ActivationSet,
+) -> _Gathered | None:
+    """Read what a round is decided on; None while no strategy of the world competes."""
     name = world.spec.name
-    in_force = await apply_store.read_set(connection, name)
     newest = await store.contending_evaluations(connection, name, world.spec.data_preset)
     if not newest:
-        return Settled((), (), in_force)
+        return None
     versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
     standing = await store.evaluations_in_force(connection, name, world.spec.data_preset, versions)
     seen = await _count_trials(connection, name, evaluated)
@@ -75,26 +129,7 @@ async def decide_world(
         policy=policy.yaml.encode(),
         previous=before,
     )
-    result = await processes.run_on_series(decide_round, task, partial(trials.load_series, connection, name))
-    represented = {name: standing[name] if name in result.held_off else row for name, row in newest.items()}
-    standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
-    wanted = _activations(represented, standings, world)
-    if not result.applies:
-        stays = {each.strategy_id for each in wanted}
-        mode = switched_mode(world.spec)
-        wanted = [replace(each, mode=mode) for each in in_force.activations if each.strategy_id in stays]
-    record = RoundRecord(
-        world=name,
-        as_of=result.decision.as_of,
-        policy_version=policy.version,
-        world_score=result.decision.world_score,
-        cohort={name: row.eval_key for name, row in represented.items()},
-        state=as_applied(result.decision.state, frozenset(each.strategy_id for each in wanted)),
-        create_time=now,
-    )
-    await store.add_round(connection, record, standings)
-    switched = await apply_store.switch(connection, name, wanted, now)
-    return Settled(standings, result.alone, switched)
+    return _Gathered(newest, standing, task)
 
 
 async def _count_trials(connection: Connection, world: str, evaluated: ContenderRecord | None) -> int:
@@ -102,13 +137,6 @@ async def _count_trials(connection: Connection, world: str, evaluated: Contender
     if evaluated is None:
         return await trials.count_trials(connection, world)
     return await trials.count_trials_with(connection, world, evaluated.strategy_id, evaluated.strategy_version)
-
-
-def standing_alone(found: AssessedAlone, evaluation_id: int) -> Standing:
-    """Return how a version stands that no round has chosen: judged, without a place or a weight."""
-    return Standing(
-        found.strategy_id, evaluation_id, found.status, False, found.side, 0.0, found.score, None, found.rules
-    )
 
 
 def _standing(record: ContenderRecord, decision: StrategyDecision) -> Standing:
@@ -125,11 +153,19 @@ def _standing(record: ContenderRecord, decision: StrategyDecision) -> Standing:
     )
 
 
-def _activations(
-    represented: Mapping[str, ContenderRecord], standings: Sequence[Standing], world: World
+def _wanted(
+    represented: Mapping[str, ContenderRecord],
+    standings: Sequence[Standing],
+    world: World,
+    in_force: ActivationSet,
+    *,
+    applies: bool,
 ) -> Sequence[Activation]:
-    """Return what may trade after a round."""
+    """Return what may trade after a round; where it does not apply, what traded before and still may."""
     mode = switched_mode(world.spec)
+    if not applies:
+        stays = {each.strategy_id for each in standings if each.active}
+        return [replace(each, mode=mode) for each in in_force.activations if each.strategy_id in stays]
     return [
         Activation(
             strategy_id=each.strategy_id,
