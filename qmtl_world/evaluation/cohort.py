@@ -143,9 +143,9 @@ def _standing(record: ContenderRecord, decision: StrategyDecision) -> Standing:
     return Standing(
         strategy_id=record.strategy_id,
         evaluation_id=record.id,
-        status=decision.status.value,
+        status=decision.status,
         active=decision.active,
-        side=decision.side.value,
+        side=decision.side,
         weight=decision.weight,
         score=decision.score,
         contribution=decision.contribution,
@@ -171,7 +171,7 @@ def _wanted(
             strategy_id=each.strategy_id,
             strategy_version=represented[each.strategy_id].strategy_version,
             weight=each.weight,
-            side=each.side,
+            side=each.side.value,
             mode=mode,
             dataset_fingerprint=represented[each.strategy_id].dataset_fingerprint,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qmtl_world.evaluation.codec import StoredCandidate
-from qmtl_world.evaluation.model import RoundState, RuleOutcome
+from qmtl_world.evaluation.model import RoundState, RuleOutcome, Side, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ class Standing:
 
     strategy_id: str
     evaluation_id: int
-    status: str
+    status: Status
     active: bool
-    side: str
+    side: Side
     weight: float
     score: float | None
     contribution: float | None

@@ -20,6 +20,8 @@ from qmtl_world.evaluation.model import (
     RoundDecision,
     RoundState,
     RuleOutcome,
+    Side,
+    Status,
     StrategyState,
 )
 from qmtl_world.evaluation.records import Contender, ContenderRecord
@@ -49,8 +51,8 @@ class AssessedAlone:
     """Hold how a version that does not stand for its strategy fares by itself."""
 
     strategy_id: str
-    status: str
-    side: str
+    status: Status
+    side: Side
     score: float | None
     rules: tuple[RuleOutcome, ...]
 
@@ -134,4 +136,4 @@ def as_applied(decided: RoundState, active: frozenset[str]) -> RoundState:
 
 def _alone(found: Assessment) -> AssessedAlone:
     candidate = found.candidate
-    return AssessedAlone(candidate.strategy_id, found.status.value, candidate.side.value, found.score, found.rules)
+    return AssessedAlone(candidate.strategy_id, found.status, candidate.side, found.score, found.rules)

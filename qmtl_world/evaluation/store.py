@@ -17,6 +17,7 @@ from qmtl_world.evaluation.codec import (
     encode_rules,
     encode_state,
 )
+from qmtl_world.evaluation.model import Side, Status
 from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, RoundRecord, Standing
 
 # The same evaluation again takes its place as the newest one; one that may be promoted is not replaced by one that may
@@ -194,9 +195,9 @@ async def list_standings(connection: Connection, world: str) -> list[tuple[Evalu
             Standing(
                 strategy_id=row["strategy_id"],
                 evaluation_id=row["id"],
-                status=row["now_status"],
+                status=Status(row["now_status"]),
                 active=row["active"],
-                side=row["side"],
+                side=Side(row["side"]),
                 weight=row["weight"],
                 score=row["now_score"],
                 contribution=row["contribution"],

@@ -68,7 +68,7 @@ async def load_series(connection: Connection, world: str, series_ids: Sequence[s
     }
 
 
-async def note_trial(connection: Connection, record: EvaluationRecord, status: str) -> None:
+async def note_trial(connection: Connection, record: EvaluationRecord, status: Status) -> None:
     """Count an evaluated version among its world's trials; what a proof refused is no result."""
     await connection.execute(
         _NOTE_TRIAL,
