@@ -74,11 +74,15 @@ class _Places:
         """Return the outcomes of the limits on the number of strategies."""
         select, side = self._policy.select, found.candidate.side
         rank = self._taken.total() + 1
-        outcomes = [at_most("select.top_k", f"rank by score {found.score:g}", rank, select.top_k)]
+        outcomes = [at_most("select.top_k", f"places taken with that of score {found.score:g}", rank, select.top_k)]
         limit = _side_limit(select, side)
         if limit is not None:
             rule = f"select.top_k_{side.value}"
-            outcomes.append(at_most(rule, f"rank among {side.value} ones", self._taken[side] + 1, limit))
+            outcomes.append(
+                at_most(
+                    rule, f"{side.value} places taken with that of score {found.score:g}", self._taken[side] + 1, limit
+                )
+            )
         return outcomes
 
     def judge_constraints(self, found: Assessment) -> list[RuleOutcome]:
