@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_model import ExecutionModel, SizingRule
 from qmtl_foundation.identity import ComputeContext
 from qmtl_sdk.backtest.accounting import account
@@ -66,8 +67,18 @@ def evaluate_program(
 
 
 def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: SizingRule) -> NDArray[np.float64]:
-    """Return the targets [T, S] on the bars of the world; a signal becomes targets by the sizing rule."""
+    """Return the targets [T, S] on the bars of the world; a signal becomes targets by the sizing rule.
+
+    Raises QmtlError INVALID_STRATEGY for an output that is unknown everywhere: the world would take it for none.
+    """
     stated = output_array(program, evaluation, Axis(bars.timestamps, bars.symbols))
+    if np.isnan(stated).all():
+        raise QmtlError(
+            Reason.INVALID_STRATEGY,
+            f"the {program.output.kind} of {program.name} is null on all {len(stated):,} bars of every symbol; "
+            "look at what its nodes read: a null in a window, or a warm-up longer than the history, makes its value null",
+            metadata={"strategy": program.name, "bars": str(len(stated))},
+        )
     return targets_of_signal(stated, rule) if program.output.kind is OutputKind.SIGNAL else stated
 
 

@@ -28,7 +28,7 @@ from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
 from qmtl_sdk.submission.grid import cells_of
-from qmtl_sdk.submission.inputs import check_streams
+from qmtl_sdk.submission.inputs import check_streams, check_warmup
 from qmtl_sdk.submission.progress import OnCell, OnProgress, Phase, Timings, silent, unobserved
 from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult, SweepStoppedError
 from qmtl_sdk.submission.terms import WorldTerms
@@ -172,6 +172,7 @@ async def carry_out(
         ground = ground or await read_ground(client, wish)
         if wish.returns is None:
             check_streams(program, ground.delivery.streams)
+            check_warmup(program, ground.delivery.streams)
         detail.append(f"{ground.delivery.report.bars} bars to {ground.delivery.report.as_of}")
     terms, delivery = ground.terms, ground.delivery
     with timings.phase(Phase.SUBMIT):
@@ -194,11 +195,13 @@ async def carry_out(
 
 
 def _check_output(program: Program, wish: Wish) -> None:
-    if wish.returns is not None or program.output.kind is not OutputKind.NONE:
-        if wish.returns is None and not wish.auto_returns:
-            raise invalid_field(
-                "returns", "none are given and auto_returns is off; give them, or leave auto_returns on"
-            )
+    kind = program.output.kind
+    if wish.returns is not None and kind is not OutputKind.NONE:
+        mend = "leave returns= out, or submit them with a strategy whose setup states no output"
+        raise invalid_field("returns", f"{program.name} states a {kind}, of which its returns are made; {mend}")
+    if wish.returns is None and kind is not OutputKind.NONE and not wish.auto_returns:
+        raise invalid_field("returns", "none are given and auto_returns is off; give them, or leave auto_returns on")
+    if wish.returns is not None or kind is not OutputKind.NONE:
         return
     raise QmtlError(
         Reason.INVALID_STRATEGY,

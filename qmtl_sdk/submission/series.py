@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_sdk.backtest.trades import Trades
+from qmtl_sdk.data.times import format_instant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,8 +60,10 @@ def encode_trades(trades: Trades) -> bytes:
 def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return times (ns UTC) and values of returns that an author states.
 
-    A Polars frame with ``ts`` (datetime) and ``return``, or one number per bar of the world's data. Raises QmtlError
-    INVALID_SERIES naming the row for what is not finite, unsorted or double, INVALID_FIELD for another shape.
+    A Polars frame with ``ts`` (datetime) and ``return``, or one number per bar of the world's data. A frame may begin
+    late and end early, and states every bar between: a metric is annualised by the number of bars. Raises QmtlError
+    INVALID_SERIES naming the row for what is not finite, unsorted, double, on no bar's close or behind bars left out,
+    INVALID_FIELD for another shape.
     """
     import polars as pl
 
@@ -74,17 +77,39 @@ def checked_returns(returns: Any, timestamps: NDArray[np.int64]) -> tuple[NDArra
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad))
-        raise _bad(row, f"{values[row]} must be finite; drop the bar or repair its price")
+        raise _bad(row, f"{values[row]} must be finite; state 0 where nothing was held, or repair its price")
     unsorted = np.flatnonzero(np.diff(times) <= 0)
     if unsorted.size:
         raise _bad(int(unsorted[0]) + 1, "is not after the row above; sort by ts and drop doubles")
+    _check_on_bars(times, timestamps)
     return times, values
+
+
+def _check_on_bars(times: NDArray[np.int64], closes: NDArray[np.int64]) -> None:
+    """Raise QmtlError INVALID_SERIES for the first time that is no bar's close, or that follows bars left out."""
+    after = np.searchsorted(closes, times).clip(0, len(closes) - 1)
+    off = np.flatnonzero(closes[after] != times)
+    if off.size:
+        row = int(off[0])
+        near = closes[max(after[row] - 1, 0) : after[row] + 1]
+        nearest = format_instant(int(near[np.argmin(np.abs(near - times[row]))]))
+        stated = format_instant(int(times[row]))
+        raise _bad(row, f"ts {stated} is no bar's close, the nearest is {nearest}; state bars of the world's data")
+    behind = np.flatnonzero(np.diff(after) != 1)
+    if behind.size:
+        row = int(behind[0]) + 1
+        left_out, stated = int(after[row] - after[row - 1]) - 1, format_instant(int(times[row]))
+        raise _bad(
+            row, f"ts {stated} follows {left_out} bars without a return; state each bar, 0 where nothing was held"
+        )
 
 
 def _of_numbers(returns: Any) -> NDArray[np.float64]:
     kind = type(returns)
     if kind.__module__.partition(".")[0] == "pandas":  # its index would be lost
-        mend = "pl.from_pandas(frame.reset_index()) makes one, whose columns you then rename"
+        ts = 'frame["ts"]' if kind.__name__ == "DataFrame" else "series.index"
+        values = 'frame["return"]' if kind.__name__ == "DataFrame" else "series"
+        mend = f'pl.DataFrame({{"ts": {ts}.to_numpy(), "return": {values}.to_numpy()}}) makes one'
         raise invalid_field("returns", f"is a pandas {kind.__name__}; {_EXPECTED}: {mend}")
     try:
         return np.asarray(returns, dtype=np.float64)
@@ -103,7 +128,7 @@ def _of_frame(frame: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float6
         raise invalid_field("returns.ts", f"is {kind}; it must be a datetime, in UTC")
     times = frame["ts"].dt.cast_time_unit("ns").to_physical()
     if times.null_count() or frame["return"].null_count():
-        raise invalid_field("returns", "has nulls; drop those bars")
+        raise invalid_field("returns", "has nulls; state 0 where nothing was held")
     return times.to_numpy().astype(np.int64), frame["return"].cast(pl.Float64).to_numpy()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from qmtl_foundation.errors import Reason
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk import Runner
 from qmtl_sdk.cli.loading import load_class
 from qmtl_sdk.cli.loading import load_strategy as loaded
@@ -245,6 +245,29 @@ def test_published_stream_reaches_the_strategy(
     assert trades.select("symbol", pl.col("entry_ts").dt.date().cast(pl.String)).rows() == [("AAPL", "2005-01-05")]
     alone = qmtl_json("data", "fingerprint", "sample_us_equity_1d").document["fingerprint"]
     assert result.dataset_fingerprint == qmtl_json("data", "fingerprint", world_name).document["fingerprint"] != alone
+
+
+def test_returns_beside_a_target_are_refused_before_anything_is_sent(
+    qmtl_json: Qmtl, world_name: str, written: Written
+) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    trend = loaded(written("trend_stated.py", STRATEGY))
+    with pytest.raises(
+        QmtlError, match="returns: Trend states a target, of which its returns are made; leave returns="
+    ):
+        Runner.submit(trend, world=world_name, returns=[0.0])
+    assert qmtl_json("world", "status", world_name).document["strategies"] == []
+
+
+def test_warm_up_longer_than_the_data_is_refused_before_anything_is_sent(
+    qmtl_json: Qmtl, world_name: str, written: Written
+) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    file = written("trend_long.py", STRATEGY)
+    refused = qmtl_json("submit", file, "--world", world_name, "--param", "slow=9000")
+    assert refused.error["reason"] == "INVALID_STRATEGY"
+    assert "Trend warms up for 8,999 bars, and data preset 'sample_us_equity_1d' has 3,270" in refused.error["message"]
+    assert qmtl_json("world", "status", world_name).document["strategies"] == []
 
 
 def test_node_that_raises_is_named(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
