@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qmtl_sdk.cli.session import Session, command
+from qmtl_sdk.cli.exits import ExitCode
+from qmtl_sdk.cli.session import Session, command, confirmed, stderr_console
 
 if TYPE_CHECKING:
+    import yaml
+
     from qmtl_sdk.data.preset import WorldDataPreset
     from qmtl_sdk.data.report import DeliveryReport
 
@@ -49,42 +52,45 @@ def list_presets(session: Session, context: typer.Context) -> None:
 @presets.command("add")
 @command
 def add(
-    session: Session, file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")]
-) -> None:
-    """Register a data preset whose data can be read from here; it cannot be changed afterwards."""
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Register data of which many bars are missing, unasked.")] = False,
+) -> int:
+    """Register a data preset whose data can be read from here; it cannot be changed afterwards.
+
+    Shows first what of the data is there. Asks where bars are missing: more than the preset promises, or a tenth where
+    it promises nothing. Exit code 1 when the answer is no, 2 where there is no terminal and no --yes.
+    """
     import json
 
+    from qmtl_sdk.cli.coverage import delivery, least_coverage
     from qmtl_sdk.client.presets import register_preset
+    from qmtl_sdk.report.figures import percent
 
     preset = _read_preset(file)
     report = _read(preset)
+    document = {"preset": json.loads(preset.document()), "report": report.document()}
+    if not session.json:
+        stderr_console().print(*delivery(report), sep="\n")
+    covered = report.coverage_fraction
+    deed = f"register {preset.name}, which has {percent(covered)} of the bars that its calendar expects"
+    if covered < least_coverage(preset.sla) and not yes and not confirmed(deed):
+        session.answer({**document, "registered": False}, "nothing was registered")
+        return ExitCode.REFUSED
     session.ask(lambda gateway: register_preset(gateway, preset))
-    bars = f"{report.bars:,} bars of {len(preset.symbols)} symbols to {report.as_of}"
-    session.answer(json.loads(preset.document()), f"registered {preset.name}: {bars}")
+    bars = f"{report.bars:,} bars of {len(preset.symbols)} symbols to {report.as_of}, {percent(covered)} of them there"
+    session.answer({**document, "registered": True}, f"registered {preset.name}: {bars}")
+    return ExitCode.OK
 
 
 @app.command("coverage")
 @command
 def coverage(session: Session, preset: Preset, as_of: AsOf = None) -> None:
     """Read a preset's data and say what of it is there: per symbol, gaps, conformance, promises."""
-    from qmtl_sdk.cli.tables import key_values, rows
-    from qmtl_sdk.report.figures import percent
+    from qmtl_sdk.cli.coverage import delivery
 
     report = _delivered(session, preset, as_of)
-    document: dict[str, Any] = report.document()
-    summary = {name: document[name] for name in ("as_of", "bars", "fingerprint", "served_from", "span", "schema_mode")}
-    summary["coverage"] = percent(report.coverage_fraction)
-    symbols = {"symbol": "symbol", "present": "present", "expected": "expected"}
-    gaps = {"gap": "symbol", "span": "span", "bars": "bars"}
-    broken = {"promise broken": "rule", "limit": "limit", "value": "value"}
-    session.answer(
-        document,
-        key_values(summary),
-        rows(document["symbols"], symbols, "no symbols"),
-        rows(document["gaps"], gaps, "no gaps"),
-        rows(document["sla_breaches"], broken, "every promise kept"),
-        rows(document["violations"], {"row": "rule", "symbol": "symbol"}, "every row conforms"),
-    )
+    session.answer(report.document(), *delivery(report))
 
 
 @app.command("fingerprint")
@@ -116,7 +122,7 @@ def _read_preset(file: Path) -> WorldDataPreset:
     from qmtl_sdk.data.preset import WorldDataPreset
 
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML
+        document = yaml.load(file.read_text(encoding="utf-8"), _dates_as_written())  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise invalid_field(
             "data_preset", f"{file} cannot be read ({error.strerror}); name a YAML or JSON file"
@@ -126,3 +132,17 @@ def _read_preset(file: Path) -> WorldDataPreset:
     if not isinstance(document, dict):
         raise invalid_field("data_preset", f"{file} holds no preset; write its fields, such as name: and source:")
     return WorldDataPreset.parse(document)
+
+
+def _dates_as_written() -> type[yaml.SafeLoader]:
+    """Return a loader of YAML, and so of JSON, to which a date without quotes is the text that was written."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Resolve plain scalars as YAML does, but no timestamps."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Loader

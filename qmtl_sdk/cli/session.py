@@ -134,6 +134,13 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
     return wrapped
 
 
+def confirmed(deed: str) -> bool:
+    """Ask on the terminal whether to do a deed, such as "delete demo". Raises BadParameter where there is none."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"state it to {deed}, where nobody can be asked", param_hint="--yes")
+    return typer.confirm(f"{deed[0].upper()}{deed[1:]}?", err=True)
+
+
 def _console(stderr: bool) -> Console:
     from rich.console import Console
 

@@ -136,6 +136,7 @@ def submission(document: Document) -> RenderableType:
     ]
     lines += [Text(f"  ✗ {reason(each)}", "yellow") for each in document["violations"]]
     lines += [Text(f"  ✗ {each['kind']}: {each['message']}", "red") for each in _further_findings(document)]
+    lines += [Text(f"  ! {each}", "yellow") for each in document["warnings"]]
     lines.append(_facts(document))
     return Group(*lines)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from qmtl_sdk.cli import policy
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
+from qmtl_sdk.cli.session import CALL_SECONDS, Session, command, confirmed
 from qmtl_sdk.cli.world_options import WorldChange
 
 app = typer.Typer(help="Make worlds, and read what they decided.", rich_markup_mode=None)
@@ -105,7 +104,7 @@ def delete(
     """
     from qmtl_sdk.cli import worlds
 
-    if not yes and not _confirmed(world):
+    if not yes and not confirmed(f"delete {world}, with its policies and evaluations"):
         session.answer({"deleted": None}, "nothing was deleted")
         return ExitCode.REFUSED
     worlds.delete(session, world)
@@ -150,11 +149,3 @@ def report(
     except OSError as error:
         raise invalid_field("html", f"{html} cannot be written ({error.strerror}); name another file") from error
     session.answer({"world": world, "html": str(html)}, f"wrote {html}")
-
-
-def _confirmed(world: str) -> bool:
-    """Ask on the terminal. Raises BadParameter where there is none."""
-    if not sys.stdin.isatty():
-        message = f"state it to delete {world}, with its policies and evaluations, where nobody can be asked"
-        raise typer.BadParameter(message, param_hint="--yes")
-    return typer.confirm(f"Delete {world}, with its policies and evaluations?", err=True)

@@ -5,6 +5,7 @@ A null (an empty cell) breaks nothing by itself: a row without any price says "n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +38,10 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Count the rows that break one rule, and name the first: its row in the source, its time there, its symbol."""
+    """Count the rows that break one rule, and name the first: its row in the source, its time there, symbol, value.
+
+    ``value`` is None where the column has none that is finite.
+    """
 
     rule: Rule
     column: str
@@ -45,10 +49,12 @@ class Violation:
     row: int
     time: str
     symbol: str
+    value: float | None
 
     def __str__(self) -> str:
-        rows = "1 row" if self.count == 1 else f"{self.count} rows"
-        return f"{self.rule} in {self.column} ({rows}, first row {self.row}: {self.symbol} at {self.time})"
+        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        value = "" if self.value is None else f" with {self.value:g}"
+        return f"{self.rule} in {self.column} ({rows}, first row {self.row}: {self.symbol} at {self.time}{value})"
 
     def document(self) -> dict[str, Json]:
         """Return the JSON form."""
@@ -59,6 +65,7 @@ class Violation:
             "rule": str(self.rule),
             "symbol": self.symbol,
             "time": self.time,
+            "value": self.value,
         }
 
 
@@ -73,7 +80,9 @@ def violation(rows: SourceRows, symbols: Sequence[str], rule: Rule, column: str,
     """Return the violation of the rows that are ``bad`` (bool [N], at least one)."""
     first = int(np.flatnonzero(bad)[0])
     time, symbol = format_instant(int(rows.times[first])), symbols[int(rows.symbols[first])]
-    return Violation(rule, column, int(bad.sum()), int(rows.rows[first]), time, symbol)
+    stated = float(rows.columns[column][first]) if column in rows.columns else math.nan
+    value = stated if math.isfinite(stated) else None
+    return Violation(rule, column, int(bad.sum()), int(rows.rows[first]), time, symbol, value)
 
 
 def refuse_strict(preset: str, broken: Sequence[Violation]) -> QmtlError:

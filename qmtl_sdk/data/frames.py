@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.files import SourceFile
 from qmtl_sdk.data.partitions import Partition
-from qmtl_sdk.data.preset import CsvSource, ParquetSource, TimeMeans, WorldDataPreset
+from qmtl_sdk.data.preset import BAR_COLUMNS, CsvSource, ParquetSource, TimeMeans, WorldDataPreset
 from qmtl_sdk.data.sessions import BarGrid
 from qmtl_sdk.data.source import SourceRows, Wanted
 
@@ -122,6 +122,8 @@ def _column(frame: pl.DataFrame, source: ParquetSource | CsvSource, name: str, f
     if theirs not in frame.columns:
         there = ", ".join(column for column in frame.columns if not column.startswith("#"))
         mend = f"map it: source.columns.{name} = one of {there}"
+        if name in BAR_COLUMNS and name != "close":
+            mend += "; or, where the data has none, leave it out of schema.columns"
         raise _invalid(f"{file.name} has no column {theirs!r} for {name!r}", mend, file)
     return theirs
 

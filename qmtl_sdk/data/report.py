@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmtl_foundation.identity import Json
-from qmtl_sdk.data.conformance import Violation
+from qmtl_sdk.data.conformance import Rule, Violation
 from qmtl_sdk.data.coverage import Coverage, Interval
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.data.preset import SchemaMode, ServiceLevel
@@ -90,6 +90,15 @@ class DeliveryReport:
         """Return bars present / bars expected over all symbols, 0..1."""
         return _fraction(self.symbols)
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each thing that an author should know before trusting what was computed on it."""
+        found = []
+        if not self.source_reachable:
+            found.append(f"the source of {self.data_preset} cannot be read; data kept from before is served")
+        found += [f"{self.data_preset}: {item}; {_fate(item.rule)}" for item in self.violations]
+        found += [f"{self.data_preset}: {b.rule} is {b.value:.6g}, promised {b.limit:.6g}" for b in self.sla_breaches]
+        return tuple(found)
+
     def document(self) -> dict[str, Json]:
         """Return the JSON form."""
         return {
@@ -167,6 +176,10 @@ def judge_sla(sla: ServiceLevel, symbols: tuple[SymbolCoverage, ...], newest: in
 def _fraction(symbols: tuple[SymbolCoverage, ...]) -> float:
     expected = sum(item.expected for item in symbols)
     return sum(item.present for item in symbols) / expected if expected else 1.0
+
+
+def _fate(rule: Rule) -> str:
+    return {Rule.OFF_CALENDAR: "left out", Rule.INFINITE: "delivered as null"}.get(rule, "delivered as it is")
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

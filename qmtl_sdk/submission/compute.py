@@ -76,7 +76,7 @@ def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: Sizi
         raise QmtlError(
             Reason.INVALID_STRATEGY,
             f"the {program.output.kind} of {program.name} is null on all {len(stated):,} bars of every symbol; "
-            "look at what its nodes read: a null in a window, or a warm-up longer than the history, makes its value null",
+            "look at what its nodes read: a null in a window makes its value null, so does a warm-up without end",
             metadata={"strategy": program.name, "bars": str(len(stated))},
         )
     return targets_of_signal(stated, rule) if program.output.kind is OutputKind.SIGNAL else stated

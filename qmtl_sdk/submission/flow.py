@@ -191,7 +191,7 @@ async def carry_out(
         submission = await _fresh_context(client, wish, submission)
         answer = await _evaluate(client, wish, terms, submission, work)
     result = messages.to_result(submission, program, work.precheck, answer, timings.elapsed_ms)
-    return replace(result, backtest=work.backtest)
+    return replace(result, backtest=work.backtest, warnings=delivery.report.warnings())
 
 
 def _check_output(program: Program, wish: Wish) -> None:

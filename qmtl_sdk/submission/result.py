@@ -117,6 +117,7 @@ class Backtest:
 class SubmitResult:
     """Hold what came of a submission. ``status``: valid, invalid, pending or rejected; ``timings_ms`` by phase.
 
+    ``warnings`` says what is doubtful about the data that it was computed on.
     ``backtest`` stays in this process, and is no part of the document; None where the runner ran none: a pending
     submission, stated returns, a cell of a sweep.
     """
@@ -138,6 +139,7 @@ class SubmitResult:
     dataset_fingerprint: str
     eval_key: str
     nodes: tuple[Node, ...]
+    warnings: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     backtest: Backtest | None = field(default=None, repr=False, compare=False)
 
@@ -157,6 +159,7 @@ class SubmitResult:
         standing = f"active with {place.weight:.1%} of the world" if place and place.active else "not active"
         lines = [f"{self.strategy_id} in {self.world}: {self.status}, {standing}"]
         lines += [f"  ✗ {violation.message}" for violation in self.violations]
+        lines += [f"  ! {warning}" for warning in self.warnings]
         shown = [f"{name} {metric(name, self.metrics[name])}" for name in SHOWN_METRICS if name in self.metrics]
         lines += [f"  {', '.join(shown)}"] if shown else []
         if self.contribution is not None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.presets import register_builtin_presets
@@ -37,10 +41,53 @@ def test_registering_the_builtin_presets_again_changes_nothing(qmtl_json: Qmtl, 
 
 def test_added_preset_can_be_read(qmtl_json: Qmtl, written: Written) -> None:
     added = qmtl_json("data", "presets", "add", written("preset.yaml", PRESET)).document
-    assert qmtl_json("data", "presets", "add", written("preset.json", json.dumps(added))).document == added
+    assert (added["registered"], added["report"]["coverage_fraction"]) == (True, 1.0)
+    again = qmtl_json("data", "presets", "add", written("preset.json", json.dumps(added["preset"]))).document
+    assert again["preset"] == added["preset"]
     report = qmtl_json("data", "coverage", "one_symbol").document
     assert (report["data_preset"], report["coverage_fraction"], report["gaps"]) == ("one_symbol", 1.0, [])
     assert [symbol["symbol"] for symbol in report["symbols"]] == ["IBM"]
+
+
+def test_dates_without_quotes_are_taken_as_written(qmtl_json: Qmtl, written: Written) -> None:
+    plain = PRESET.replace("one_symbol", "plain_dates").replace('"', "")
+    added = qmtl_json("data", "presets", "add", written("preset.yaml", plain)).document
+    assert (added["preset"]["start"], added["preset"]["end"]) == ("2010-01-01", "2011-01-01")
+
+
+def test_data_with_many_missing_bars_is_registered_only_when_it_is_wished(
+    qmtl: Qmtl, qmtl_json: Qmtl, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bars of ten, one row on a Saturday, one close below 0."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    bars = written("bars.csv", "time,close\n2010-01-04,10\n2010-01-09,10\n2010-01-15,-1\n")
+    source = f"{{kind: csv, uri: {bars}, time_means: session}}\nschema: {{columns: [close]}}"
+    sparse = PRESET.replace("one_symbol", "sparse").replace("{kind: sample, dataset: us_equity_1d}", source)
+    file = written("preset.yaml", sparse)
+    refused = qmtl("data", "presets", "add", file)
+    assert (refused.code, refused.out) == (2, "")
+    for part in ("20.0%", "off_calendar", "2010-01-09T00:00:00Z", "not_positive", "-1", "--yes", "IBM"):
+        assert part in refused.err
+    assert "sparse" not in [preset["name"] for preset in qmtl_json("data", "presets").document["presets"]]
+    added = qmtl_json("data", "presets", "add", file, "--yes").document
+    assert added["registered"]
+    assert {each["rule"]: each["value"] for each in added["report"]["violations"]} == {
+        "not_positive": -1.0,
+        "off_calendar": None,
+    }
+    assert "registered sparse" in qmtl("data", "presets", "add", file, "--yes").out
+
+
+def test_source_that_went_away_is_said(qmtl: Qmtl, written: Written) -> None:
+    bars = written("gone.csv", "time,close\n2010-01-04,10\n2010-01-05,11\n")
+    source = f"{{kind: csv, uri: {bars}, time_means: session}}\nschema: {{columns: [close]}}"
+    going = PRESET.replace("one_symbol", "going").replace("{kind: sample, dataset: us_equity_1d}", source)
+    assert qmtl("data", "presets", "add", written("preset.yaml", going)).code == 0
+    assert "cannot be read" not in qmtl("data", "coverage", "going").out
+    Path(bars).unlink()
+    assert (
+        "the source of going cannot be read; data kept from before is served" in qmtl("data", "coverage", "going").out
+    )
 
 
 def test_preset_whose_source_cannot_be_read_is_refused_and_not_registered(qmtl_json: Qmtl, written: Written) -> None:
