@@ -9,19 +9,21 @@ from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_sdk.cli.world_options import UNSTATED
-from qmtl_sdk.report.figures import ABSENT, judged, metric, number, percent
+from qmtl_sdk.report.figures import ABSENT, counted, judged, metric, number, percent
 
 Document = Mapping[str, Any]
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS: Final = 24
 NARROW_SPARK_COLUMNS: Final = 16
-WIDE_COLUMNS: Final = 140  # from here on the reasons have room beside the numbers
+WHY_COLUMNS: Final = 32  # as much room do the reasons need to stand beside the numbers
+UNLIMITED_COLUMNS: Final = 10_000  # of a terminal that cuts nothing
 KEY_METRICS: Final = ("sharpe", "cagr", "max_drawdown")
 PROMOTION: Final = "promotion."  # rules of what may be activated, which a sweep never is
 SWEPT_METRICS: Final = (*KEY_METRICS, "turnover", "trades")
@@ -84,7 +86,15 @@ class StrategyTable:
     strategies: Sequence[Document]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = options.max_width >= WIDE_COLUMNS
+        table = self._table(wide=True)
+        unlimited = options.update(max_width=UNLIMITED_COLUMNS)
+        if Measurement.get(console, unlimited, table).minimum <= options.max_width:
+            yield table
+            return
+        yield self._table(wide=False)
+        yield from (Text.assemble((each["strategy_id"], "bold"), ": ", _why(each)) for each in self.strategies)
+
+    def _table(self, wide: bool) -> Table:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
         table.add_column("strategy", overflow="fold", min_width=NARROW_SPARK_COLUMNS)
         if wide:
@@ -93,12 +103,10 @@ class StrategyTable:
             table.add_column(heading, no_wrap=True, justify="left" if heading in ("status", "active") else "right")
         if wide:
             table.add_column("equity", no_wrap=True)
-            table.add_column("why", overflow="fold")
+            table.add_column("why", overflow="fold", min_width=WHY_COLUMNS)
         for each in self.strategies:
             table.add_row(*_cells(each, wide))
-        yield table
-        if not wide:
-            yield from (Text.assemble((each["strategy_id"], "bold"), ": ", _why(each)) for each in self.strategies)
+        return table
 
 
 def world(document: Document) -> RenderableType:
@@ -117,7 +125,8 @@ def world_status(document: Document) -> RenderableType:
     policy = f"policy {world['active_policy_version']}" if world["active_policy_version"] else "no active policy"
     heading = Text.assemble(
         (world["name"], "bold"),
-        f"  {world['mode']}, {policy}, {world['data_preset']}, epoch {document['epoch']}, {document['trials']} trials",
+        f"  {world['mode']}, {policy}, {world['data_preset']}, epoch {document['epoch']}, ",
+        counted(document["trials"], "trial"),
         f", score {number(document['score'])}" if document["score"] is not None else "",
         f", as of {document['as_of']}" if document["as_of"] else "",
     )

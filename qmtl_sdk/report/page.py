@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from qmtl_sdk.report.charts import chart
-from qmtl_sdk.report.figures import judged, metric, number, percent
+from qmtl_sdk.report.figures import counted, judged, metric, number, percent
 from qmtl_sdk.report.model import ReportRule, ReportStrategy, WorldReport
 
 SHOWN_METRICS: Final = {
@@ -47,7 +47,7 @@ def render(report: WorldReport) -> str:
         f"<h1>{escape(report.world)}</h1>"
         f"<p class='muted'>{escape(report.mode)} · data {escape(report.data_preset)} as of {escape(report.as_of)} · "
         f"policy version {report.policy_version} · epoch {report.epoch}, sequence {report.sequence} · "
-        f"{report.trials} trials · active set: {score}</p>"
+        f"{counted(report.trials, 'trial')} · active set: {score}</p>"
         f"{_summary(report.strategies)}{''.join(_strategy(each) for each in report.strategies)}"
         "</body></html>\n"
     )

@@ -80,7 +80,7 @@ def test_reason_has_rule_value_and_limit_once(stated: dict[str, Any], text: str)
     assert reason(rule(**stated)) == text
 
 
-@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize("width", [80, 120, 139, 140, 150, 160, 200])
 def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: int) -> None:
     rules = [rule(), rule(rule="drawdown", value=0.4, limit=0.3), rule(rule="sample", passed=True)]
     poor = strategy(
@@ -106,6 +106,21 @@ def test_status_shows_every_failed_rule_of_every_strategy_at_any_width(width: in
         assert part in text
     assert "sample" not in text
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [140, 150, 160, 180])
+def test_reasons_beside_long_names_and_large_figures_are_not_cut(width: int) -> None:
+    named = strategy(
+        strategy_id="someauthor/MomentumOfSectors",
+        status="rejected",
+        rules=[rule(rule="promotion.gross_limit", message="gross weight 1.25 on 2004-01-02")],
+        equity_curve=[float(bar) for bar in range(64)],
+        metrics={"sharpe": -1234.5, "cagr": 123456.7, "max_drawdown": 0.4},
+    )
+    text = drawn(world_status(status(named)), width)
+    for part in ("someauthor/MomentumOfSectors", "promotion.gross_limit:", "12,345,670.0%", "-1,234.50"):
+        assert part in text
+    assert "…" not in text
 
 
 def test_status_of_an_empty_world_says_how_to_go_on() -> None:

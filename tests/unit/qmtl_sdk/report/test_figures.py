@@ -7,7 +7,7 @@ import math
 import pytest
 
 from qmtl_foundation.statistics.catalog import METRICS
-from qmtl_sdk.report.figures import judged, metric, number, percent
+from qmtl_sdk.report.figures import counted, judged, metric, number, percent
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,11 @@ from qmtl_sdk.report.figures import judged, metric, number, percent
 )
 def test_numbers_are_readable(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 trials"), (1, "1 trial"), (1200, "1,200 trials")])
+def test_one_thing_is_no_plural(count: int, text: str) -> None:
+    assert counted(count, "trial") == text
 
 
 @pytest.mark.parametrize(
