@@ -62,6 +62,9 @@ DOMAIN_RULES: Final[Mapping[EffectiveMode, DomainRule]] = {
     EffectiveMode.SHADOW: DomainRule(ExecutionDomain.SHADOW, "live inputs, orders hard-blocked; operators only"),
 }
 
+# What a world may be set to; SHADOW is reached by operators through an apply only.
+WORLD_MODES: Final = (EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER, EffectiveMode.LIVE)
+
 ALIASES: Final[Mapping[str, EffectiveMode]] = {"sim": EffectiveMode.PAPER}
 
 # How much each mode lets happen; a hint may only go down this list. Shadow stands apart: nobody reaches it by a hint.

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qmtl_foundation.errors import QmtlError
     from qmtl_sdk.runner import Runner
     from qmtl_sdk.strategy import MatchMode, Node, Strategy, StreamInput, TagQueryNode, long_only, long_short
     from qmtl_sdk.submission.result import SubmitResult
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MatchMode",
     "Node",
+    "QmtlError",
     "Runner",
     "Strategy",
     "StreamInput",
@@ -22,7 +24,11 @@ __all__ = [
     "long_short",
 ]
 
-_HOMES = {"Runner": "qmtl_sdk.runner", "SubmitResult": "qmtl_sdk.submission.result"}
+_HOMES = {
+    "QmtlError": "qmtl_foundation.errors",
+    "Runner": "qmtl_sdk.runner",
+    "SubmitResult": "qmtl_sdk.submission.result",
+}
 
 
 def __getattr__(name: str) -> object:

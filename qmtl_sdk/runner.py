@@ -24,13 +24,17 @@ class Runner:
         returns: Any = None,
         auto_returns: bool = True,
         as_of: str | None = None,
+        author: str | None = None,
+        gateway: str | None = None,
     ) -> SubmitResult:
         """Submit a strategy, class or instance, and return what the world made of it; works inside Jupyter too.
 
         ``mode`` is a wish that never raises what the world decides. ``data_preset`` overrides the world's. ``returns``
-        (a Polars frame of ``ts``, ``return``, or one number per bar) are evaluated and never activated; without them
-        they follow from the strategy's targets or signal. ``as_of`` is the dataset snapshot, RFC 3339 in UTC; default
-        the preset's newest. Raises QmtlError.
+        (a Polars frame of ``ts``, ``return``, or one number per bar) are those of a strategy that states no output;
+        they are evaluated and never activated. Otherwise they follow from its targets or signal, unless
+        ``auto_returns`` is False, which refuses that. ``as_of`` is the dataset snapshot, RFC 3339 in UTC; default the
+        preset's newest. ``author`` defaults to ``QMTL_AUTHOR``, else the user's name; ``gateway`` (``host:port``) to
+        ``QMTL_GATEWAY``, else the local stack's. Raises QmtlError.
         """
         from qmtl_sdk.client import loop
 
@@ -42,6 +46,8 @@ class Runner:
             returns=returns,
             auto_returns=auto_returns,
             as_of=as_of,
+            author=author,
+            gateway=gateway,
         )
         return loop.run(work)
 
@@ -55,6 +61,8 @@ class Runner:
         returns: Any = None,
         auto_returns: bool = True,
         as_of: str | None = None,
+        author: str | None = None,
+        gateway: str | None = None,
     ) -> SubmitResult:
         """Do as ``submit``, inside a running event loop."""
         from qmtl_sdk.submission.flow import submit
@@ -67,6 +75,8 @@ class Runner:
             returns=returns,
             auto_returns=auto_returns,
             as_of=as_of,
+            author=author,
+            gateway=gateway,
         )
 
     @staticmethod

@@ -27,12 +27,16 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Define one metric: what it is called and measured in, how it is computed, and whose definition that is."""
+    """Define one metric: what it is called and measured in, how it is computed, and whose definition that is.
+
+    ``less_is_better``: whether of two strategies the one with the smaller value is preferred.
+    """
 
     name: str
     unit: Unit
     formula: str
     source: str
+    less_is_better: bool = False
 
 
 _BOTH: Final = "empyrical-reloaded and quantstats agree"
@@ -47,7 +51,13 @@ _TRADES: Final = "QMTL, from the submitted round trips; as vectorbt's positions"
 _CATALOG: Final = (
     Metric("total_return", Unit.FRACTION, "V_n - 1", f"{_BOTH}: cum_returns_final, comp"),
     Metric("cagr", Unit.FRACTION_PER_YEAR, "V_n ^ (A / n) - 1", f"{_BOTH}: annual_return, cagr"),
-    Metric("volatility", Unit.FRACTION_PER_YEAR, "std(r) * sqrt(A)", f"{_BOTH}: annual_volatility, volatility"),
+    Metric(
+        "volatility",
+        Unit.FRACTION_PER_YEAR,
+        "std(r) * sqrt(A)",
+        f"{_BOTH}: annual_volatility, volatility",
+        less_is_better=True,
+    ),
     Metric("sharpe", Unit.RATIO, "mean(r) / std(r) * sqrt(A); risk-free rate 0", f"{_BOTH}: sharpe_ratio, sharpe"),
     Metric(
         "sortino",
@@ -61,12 +71,14 @@ _CATALOG: Final = (
         Unit.FRACTION,
         "max_t (1 - V_t / max_{0 <= i <= t} V_i), positive",
         "empyrical-reloaded and quantstats: the same, with the sign turned",
+        less_is_better=True,
     ),
     Metric(
         "max_drawdown_bars",
         Unit.BARS,
         "most consecutive bars with V_t below its running maximum",
         "QMTL; quantstats counts calendar days in drawdown_details",
+        less_is_better=True,
     ),
     Metric(
         "skewness",
@@ -79,18 +91,21 @@ _CATALOG: Final = (
         Unit.RATIO,
         "m_4 / m_2^2 - 3, central moments with ddof = 0",
         "scipy.stats.kurtosis; quantstats (pandas) corrects for bias",
+        less_is_better=True,
     ),
     Metric(
         "var_95",
         Unit.FRACTION,
         "-(5th percentile of r, linear interpolation); positive is a loss",
         "empyrical-reloaded value_at_risk with the sign turned; quantstats assumes a normal distribution",
+        less_is_better=True,
     ),
     Metric(
         "cvar_95",
         Unit.FRACTION,
         "-(mean of the floor((n - 1) * 0.05) + 1 smallest r); positive is a loss",
         "empyrical-reloaded conditional_value_at_risk with the sign turned; quantstats cuts at its normal VaR",
+        less_is_better=True,
     ),
     Metric("hit_rate", Unit.FRACTION, "count(r > 0) / count(r != 0)", "quantstats win_rate"),
     Metric("profit_factor", Unit.RATIO, "sum(r > 0) / |sum(r < 0)|, NaN without a loss", "quantstats profit_factor"),
@@ -106,12 +121,19 @@ _CATALOG: Final = (
         "the PSR against the expected maximum of the trials' Sharpe ratios; the PSR itself for one trial",
         _DSR,
     ),
-    Metric("pbo", Unit.PROBABILITY, "share of the combinatorial splits with logit <= 0; NaN without the trials", _PBO),
+    Metric(
+        "pbo",
+        Unit.PROBABILITY,
+        "share of the combinatorial splits with logit <= 0; NaN without the trials",
+        _PBO,
+        less_is_better=True,
+    ),
     Metric(
         "turnover",
         Unit.FRACTION_PER_YEAR,
         "A * mean_t(sum_s |w_t - w_{t-1}| / 2), one way, entry from flat included",
         _POSITIONS,
+        less_is_better=True,
     ),
     Metric("average_gross", Unit.FRACTION, "mean_t(sum_s |w|)", _POSITIONS),
     Metric("average_net", Unit.FRACTION, "mean_t(sum_s w)", _POSITIONS),

@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import Any, Final, TypeVar
 
 from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.execution_domain import WORLD_MODES, parse_mode
 from qmtl_foundation.execution_domain import EffectiveMode as Mode
-from qmtl_foundation.execution_domain import parse_mode
 from qmtl_foundation.execution_model import Fill as FillText
 from qmtl_foundation.execution_model import Rebalance as RebalanceText
 from qmtl_foundation.execution_model import Sizing as SizingText
@@ -65,10 +65,10 @@ SHARE_POLICIES: Final = {
 
 
 def mode_of(text: str) -> EffectiveMode:
-    """Return the mode that a text names (``sim`` is ``paper``). Raises QmtlError INVALID_FIELD."""
+    """Return the mode of a world that a text names (``sim`` is ``paper``). Raises QmtlError INVALID_FIELD."""
     mode = parse_mode(text)
-    if mode is None:
-        raise invalid_field("mode", f"{text!r} is none; write one of {', '.join(Mode)}")
+    if mode is None or mode not in WORLD_MODES:
+        raise invalid_field("mode", f"{text!r} is no mode of a world; write one of {', '.join(WORLD_MODES)}")
     return number_of(MODES, mode.value)
 
 

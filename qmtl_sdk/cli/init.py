@@ -14,7 +14,7 @@ STRATEGY_FILE: Final = "strategy.py"
 POLICY_FILE: Final = "policy.yaml"
 
 STRATEGY: Final = """\
-from qmtl_sdk import Strategy, long_only
+from qmtl_sdk import Strategy
 
 
 class SmaCross(Strategy):
@@ -24,7 +24,7 @@ class SmaCross(Strategy):
     def setup(self):
         close = self.bars()["close"]  # symbols and interval come from the world's data preset
         up = close.rolling_mean(self.fast) > close.rolling_mean(self.slow)
-        self.target(long_only(up))  # what is up, in equal parts; all else is cash
+        self.target(up.long_only())  # what is up, in equal parts; all else is cash
 """
 
 POLICY: Final = """\

@@ -65,10 +65,11 @@ def submit(
 
 
 def _check_mode(mode: str | None) -> None:
-    """Refuse a mode that is none: the world would only count it as a downgrade, and go on."""
+    """Refuse what no wish can reach: the world would only count it as a downgrade, and go on."""
     from qmtl_foundation.errors import invalid_field
-    from qmtl_foundation.execution_domain import ALIASES, EffectiveMode, parse_mode
+    from qmtl_foundation.execution_domain import ALIASES, EffectiveMode
 
-    if mode and parse_mode(mode) is None:
-        known = ", ".join([*(each.value for each in EffectiveMode), *ALIASES])
+    wishes = [each.value for each in EffectiveMode if each is not EffectiveMode.SHADOW] + list(ALIASES)
+    if mode and mode not in wishes:
+        known = ", ".join(wishes)
         raise invalid_field("mode", f"{mode!r} is none of {known}")

@@ -30,7 +30,7 @@ def parse_instant(text: str, field: str) -> int:
             return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_NS
         fraction = _FRACTION.search(text)
         moment = datetime.fromisoformat(_FRACTION.sub("", text))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # TypeError: an author's datetime, say
         raise _bad_instant(text, field) from error
     if moment.tzinfo is None:
         raise _bad_instant(text, field)
@@ -62,4 +62,4 @@ def duration_text(seconds: int) -> str:
 
 def _bad_instant(text: str, field: str) -> Exception:
     mend = "write a date (2013-03-01, midnight in UTC) or an RFC 3339 time with its offset (2013-03-01T21:00:00Z)"
-    return invalid_field(field, f"{text!r} is no point in time; {mend}", value=text)
+    return invalid_field(field, f"{text!r} is no point in time; {mend}", value=str(text))

@@ -23,5 +23,7 @@ def interval_seconds(interval: str | int | None) -> int:
         return interval
     written = _WRITTEN.fullmatch(interval) if isinstance(interval, str) else None
     if written is None:
-        raise invalid_field("interval", f"{interval!r} is no interval; write for example '15m', '1h', '1d' or seconds")
+        raise invalid_field(
+            "interval", f"{interval!r} is no interval; write for example '15m', '1h', '1d', '1w' or seconds"
+        )
     return int(written[1]) * _UNIT_SECONDS[written[2]]

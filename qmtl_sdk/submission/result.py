@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -105,6 +106,11 @@ class Backtest:
     def fills(self) -> pl.DataFrame:
         """Return every fill: ``ts``, ``symbol``, ``size`` (shares, negative for a sell), ``price``, ``fee``."""
         return self.result.fills_frame()
+
+    def __repr__(self) -> str:
+        """Return how long it ran and what became of the money; the frames are its attributes."""
+        before, after = self.result.initial_cash, float(self.result.equity[-1])
+        return f"Backtest({len(self.result.equity):,} bars, equity {before:,.0f} to {after:,.0f})"
 
     def _of_bars(self, name: str, values: NDArray[np.float64]) -> pl.DataFrame:
         import polars as pl
@@ -208,11 +214,23 @@ class SweepResult(Sequence[SweepCell]):
         return self.cells[index]
 
     def best(self, metric: str = "sharpe") -> SweepCell:
-        """Return the cell with the largest metric; raise ValueError when no cell has it."""
-        known = [cell for cell in self.cells if not math.isnan(cell.metric(metric))]
+        """Return the valid cell with the best metric: the least of a drawdown, the largest of a Sharpe ratio.
+
+        Raises ValueError when no valid cell has it.
+        """
+        from qmtl_foundation.statistics.catalog import METRICS
+
+        valid = [cell for cell in self.cells if cell.result is not None and cell.result.status == "valid"]
+        known = [cell for cell in valid if not math.isnan(cell.metric(metric))]
         if not known:
-            raise ValueError(f"no cell has metric {metric!r}")
-        return max(known, key=lambda cell: cell.metric(metric))
+            raise ValueError(f"none of {len(valid)} valid cells (of {len(self.cells)}) has metric {metric!r}")
+        choose = min if metric in METRICS and METRICS[metric].less_is_better else max
+        return choose(known, key=lambda cell: cell.metric(metric))
+
+    def __repr__(self) -> str:
+        """Return how many cells there are and what became of them; ``print`` shows them."""
+        found = Counter(cell.result.status if cell.result is not None else "failed" for cell in self.cells)
+        return f"SweepResult({len(self)} cells: {', '.join(f'{count} {each}' for each, count in found.items())})"
 
     def document(self) -> dict[str, Any]:
         """Return the JSON form: the cells in their order."""

@@ -8,7 +8,13 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
-from qmtl_foundation.execution_domain import DECISION_TTL_SECONDS, DecisionTerms, EffectiveMode, derive_context
+from qmtl_foundation.execution_domain import (
+    DECISION_TTL_SECONDS,
+    WORLD_MODES,
+    DecisionTerms,
+    EffectiveMode,
+    derive_context,
+)
 from qmtl_foundation.execution_model import ExecutionModel, SizingRule
 from qmtl_foundation.identity import content_id
 from qmtl_foundation.requests import check_resource_name
@@ -19,8 +25,6 @@ MAX_BARS_PER_YEAR: Final = 10_000_000.0
 MAX_DECISION_TTL_SECONDS: Final = 86_400
 ETAG_CONTEXT: Final = "qmtl 2026-11 etag v1"
 ETAG_DIGITS: Final = 16
-# What a world may be set to; SHADOW is reached by operators through an apply only.
-WORLD_MODES: Final = frozenset({EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER, EffectiveMode.LIVE})
 
 
 class SharePolicy(StrEnum):
@@ -59,8 +63,7 @@ class WorldSpec:
                 "such as 252 for daily bars of NYSE",
             )
         if self.mode not in WORLD_MODES:
-            allowed = ", ".join(sorted(mode.value for mode in WORLD_MODES))
-            raise invalid_field("world.mode", f"{self.mode.value} must be one of {allowed}")
+            raise invalid_field("world.mode", f"{self.mode.value} must be one of {', '.join(WORLD_MODES)}")
         if not 1 <= self.decision_ttl_s <= MAX_DECISION_TTL_SECONDS:
             raise invalid_field(
                 "world.decision_ttl_s", f"{self.decision_ttl_s} must be within [1, {MAX_DECISION_TTL_SECONDS}] seconds"

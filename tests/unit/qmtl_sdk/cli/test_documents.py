@@ -72,9 +72,11 @@ def test_mode_is_read_by_its_text(text: str, mode: EffectiveMode) -> None:
     assert documents.mode_of(text) is mode
 
 
-def test_unknown_mode_names_those_there_are() -> None:
-    with pytest.raises(QmtlError, match="mode: 'lively' is none; write one of validate, compute-only, paper, live"):
-        documents.mode_of("lively")
+@pytest.mark.parametrize("text", ["lively", "shadow", "validate"])
+def test_mode_that_no_world_has_is_refused_with_those_there_are(text: str) -> None:
+    expected = f"mode: '{text}' is no mode of a world; write one of compute-only, paper, live$"
+    with pytest.raises(QmtlError, match=expected):
+        documents.mode_of(text)
 
 
 def test_times_are_rfc_3339_in_utc() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +33,12 @@ def test_instant_counts_from_the_epoch_in_utc(text: str, expected: int) -> None:
 def test_what_states_no_instant_is_refused(text: str) -> None:
     with pytest.raises(QmtlError, match=r"as_of: .*RFC 3339"):
         parse_instant(text, "as_of")
+
+
+def test_datetime_is_refused_with_the_text_to_write() -> None:
+    moment: Any = datetime(2013, 3, 1, tzinfo=UTC)
+    with pytest.raises(QmtlError, match=r"as_of: datetime\.datetime.* is no point in time; write a date"):
+        parse_instant(moment, "as_of")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1d", 86_400), ("5m", 300), ("36h", 129_600), ("1s", 1)])

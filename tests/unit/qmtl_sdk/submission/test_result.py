@@ -56,6 +56,7 @@ def test_document_has_every_field_but_the_backtest(result: SubmitResult, backtes
     assert list(ran.document()) == [field.name for field in fields(SubmitResult) if field.name != "backtest"]
     assert json.loads(ran.json()) == json.loads(result.json())
     assert "Backtest" not in repr(ran)
+    assert repr(backtest) == "Backtest(5 bars, equity 1,000,000 to 1,200,000)"
 
 
 def test_printed_metrics_are_in_the_form_of_their_unit(result: SubmitResult) -> None:
@@ -64,3 +65,23 @@ def test_printed_metrics_are_in_the_form_of_their_unit(result: SubmitResult) -> 
     assert str(judged).splitlines()[1] == f"  {figures}"
     swept = SweepResult((SweepCell({"fast": 5}, judged), SweepCell({"fast": 0}, None, "window: 0; give at least 1")))
     assert str(swept).splitlines() == [f"fast=5: pending, {figures}", "fast=0: window: 0; give at least 1"]
+
+
+def cell(result: SubmitResult, status: str, **metrics: float) -> SweepCell:
+    return SweepCell({"fast": len(metrics)}, replace(result, status=status, metrics=metrics))
+
+
+def test_best_cell_is_valid_and_best_in_the_direction_of_the_metric(result: SubmitResult) -> None:
+    good = cell(result, "valid", sharpe=1.0, max_drawdown=0.3)
+    calm = cell(result, "valid", sharpe=0.5, max_drawdown=0.1)
+    barred = cell(result, "invalid", sharpe=9.0, max_drawdown=0.0)
+    swept = SweepResult((good, calm, barred, SweepCell({}, None, "no")))
+    assert swept.best("sharpe") is good
+    assert swept.best("max_drawdown") is calm
+    assert repr(swept) == "SweepResult(4 cells: 2 valid, 1 invalid, 1 failed)"
+    with pytest.raises(ValueError, match=r"none of 0 valid cells \(of 1\) has metric 'sharpe'"):
+        SweepResult((barred,)).best()
+
+
+def test_warnings_are_shown_with_the_verdict(result: SubmitResult) -> None:
+    assert "  ! the source went away" in str(replace(result, warnings=("the source went away",)))
