@@ -39,7 +39,7 @@ def create(
 @app.command("update")
 @command
 def update(session: Session, world: Name, change: WorldChange) -> None:
-    """Change what is stated of a world; everything else stays."""
+    """Change what is stated of a world. Default of every option: unchanged."""
     from qmtl_sdk.cli import tables, worlds
 
     document = worlds.update(session, world, change)

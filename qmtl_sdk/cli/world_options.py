@@ -26,48 +26,52 @@ class WorldChange:
     """Hold what is stated of a world; None: not stated."""
 
     preset: Annotated[
-        str | None, typer.Option("--preset", help=f"Data preset of its strategies. Default: {DEFAULT_PRESET}.")
+        str | None, typer.Option("--preset", help=f"Data preset of its strategies. A new world's: {DEFAULT_PRESET}.")
     ] = None
     description: Annotated[str | None, typer.Option("--description", help="One line for people.")] = None
     mode: Annotated[
-        str | None, typer.Option("--mode", help="What active strategies may do: compute-only (default), paper or live.")
+        str | None,
+        typer.Option("--mode", help="What active strategies may do: compute-only (a new world's), paper or live."),
     ] = None
     allow_live: Annotated[
-        bool | None, typer.Option("--allow-live/--no-allow-live", help="Whether venue orders are allowed. Default: no.")
+        bool | None,
+        typer.Option("--allow-live/--no-allow-live", help="Whether venue orders are allowed. A new world's: no."),
     ] = None
     bars_per_year: Annotated[
         float | None,
-        typer.Option("--bars-per-year", help="Annualises every metric. Default: of the preset's calendar."),
+        typer.Option("--bars-per-year", help="Annualises every metric. A new world's: of the preset's calendar."),
     ] = None
     fill: Annotated[
-        Fill | None, typer.Option("--fill", help="Fill at the next open (default) or at the same close.")
+        Fill | None, typer.Option("--fill", help="Fill at the next open (a new world's) or at the same close.")
     ] = None
     slippage_bp: Annotated[
-        float | None, typer.Option("--slippage-bp", help="Slippage, basis points of the price. Default: 0.")
+        float | None, typer.Option("--slippage-bp", help="Slippage, basis points of the price. A new world's: 0.")
     ] = None
-    fee_bp: Annotated[float | None, typer.Option("--fee-bp", help="Fee, basis points of the notional. Default: 0.")] = (
-        None
-    )
+    fee_bp: Annotated[
+        float | None, typer.Option("--fee-bp", help="Fee, basis points of the notional. A new world's: 0.")
+    ] = None
     rebalance: Annotated[
-        Rebalance | None, typer.Option("--rebalance", help="When shares go back to target. Default: on_change.")
+        Rebalance | None, typer.Option("--rebalance", help="When shares go back to target. A new world's: on_change.")
     ] = None
     drift: Annotated[
         float | None, typer.Option("--drift", help="Drift of a weight that triggers `--rebalance drift`.")
     ] = None
     can_short: Annotated[
-        bool | None, typer.Option("--can-short/--no-can-short", help="Whether targets may be negative. Default: no.")
+        bool | None,
+        typer.Option("--can-short/--no-can-short", help="Whether targets may be negative. A new world's: no."),
     ] = None
     initial_cash: Annotated[
-        float | None, typer.Option("--initial-cash", help="Equity at the start. Default: 1,000,000.")
+        float | None, typer.Option("--initial-cash", help="Equity at the start. A new world's: 1,000,000.")
     ] = None
     cash_rate: Annotated[
-        float | None, typer.Option("--cash-rate", help="Simple annual rate that cash earns, a fraction. Default: 0.")
+        float | None,
+        typer.Option("--cash-rate", help="Simple annual rate that cash earns, a fraction. A new world's: 0."),
     ] = None
     sizing: Annotated[
-        Sizing | None, typer.Option("--sizing", help="Sides that a bare signal takes. Default: long_only.")
+        Sizing | None, typer.Option("--sizing", help="Sides that a bare signal takes. A new world's: long_only.")
     ] = None
     gross_limit: Annotated[
-        float | None, typer.Option("--gross-limit", help="Most gross weight of a sized signal. Default: 1.")
+        float | None, typer.Option("--gross-limit", help="Most gross weight of a sized signal. A new world's: 1.")
     ] = None
     share_policy: Annotated[
         ShareChoice | None,
@@ -76,5 +80,5 @@ class WorldChange:
         ),
     ] = None
     decision_ttl: Annotated[
-        int | None, typer.Option("--decision-ttl", help="Seconds for which a decision holds. Default: 300.")
+        int | None, typer.Option("--decision-ttl", help="Seconds for which a decision holds. A new world's: 300.")
     ] = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from math import ceil
+from pathlib import Path
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
@@ -134,10 +136,17 @@ def _outlined(strategy: Strategy) -> Outline:
         name = type(strategy).__name__
         raise QmtlError(
             Reason.INVALID_STRATEGY,
-            f"setup of {name} raised {exception_text(error)}",
+            f"setup of {name} raised {exception_text(error)}{_place(error)}",
             metadata={"strategy": name, "exception": type(error).__name__},
         ) from error
     return outline
+
+
+def _place(error: BaseException) -> str:
+    """Say in which line of the file of setup; nothing where setup could not even be called."""
+    _, *frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _output(outline: Outline) -> Output:

@@ -131,6 +131,19 @@ def test_setup_that_raises_is_named_with_its_class() -> None:
         build(Broken)
     assert refused.value.reason is Reason.INVALID_STRATEGY
     assert refused.value.metadata == {"strategy": "Broken", "exception": "ZeroDivisionError"}
+    line = Broken.setup.__code__.co_firstlineno + 1
+    assert refused.value.message.endswith(f" (test_strategy.py, line {line})")
+
+
+def test_setup_that_misuses_the_sdk_is_told_its_own_line() -> None:
+    class Misused(Strategy):
+        def setup(self) -> None:
+            self.bars()["close"].of_no_kind  # noqa: B018  # raises
+
+    with pytest.raises(QmtlError) as refused:
+        build(Misused)
+    line = Misused.setup.__code__.co_firstlineno + 1
+    assert refused.value.message.endswith(f" (test_strategy.py, line {line})")
 
 
 def test_strategy_without_output_is_one_of_returns() -> None:

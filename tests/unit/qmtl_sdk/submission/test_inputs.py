@@ -133,3 +133,15 @@ def test_what_the_preset_does_not_have_is_refused_by_name(stated: Named, part: s
     assert caught.value.reason is Reason.DATA_UNAVAILABLE
     assert caught.value.message.startswith("stream ")
     assert part in caught.value.message
+
+
+def test_unknown_symbol_is_flat_where_the_target_says_so() -> None:
+    streams = hours(10)
+    close = streams.bars.columns["close"].copy() + 1.0
+    close[5, 1] = np.nan
+    panel = Panel(streams.bars.timestamps, ("A", "B"), {"close": close}, HOUR)
+    gap = Streams("hours", panel, streams.grid, "XNYS", {})
+    held = targets(program_of(lambda s: (s.bars()["close"] > 0).long_only()), gap)
+    np.testing.assert_array_equal(held[4:7], [[0.5, 0.5], [1.0, np.nan], [0.5, 0.5]])
+    flat = targets(program_of(lambda s: ((up := s.bars()["close"] > 0) & ~up.is_null()).long_only()), gap)
+    np.testing.assert_array_equal(flat[4:7], [[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]])
