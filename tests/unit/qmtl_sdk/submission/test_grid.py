@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.submission.grid import cells_of
 
 
@@ -21,3 +23,17 @@ def test_cells_are_the_product_in_the_order_of_the_grid() -> None:
 def test_grid_of_no_cells_or_too_many_is_refused_before_any_is_made(grid: dict[str, range], count: int) -> None:
     with pytest.raises(QmtlError, match=f"grid: makes {count} cells; give 1 to 100000"):
         cells_of(grid)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({}, "grid: names no parameter; write such as {'fast': [5, 10]}"),
+        ({"n": 5}, "grid.n: 5 is no list of values; write such as [5]"),
+        ({"n": "ab"}, "grid.n: 'ab' is no list of values; write such as ['ab']"),
+    ],
+)
+def test_grid_that_is_none_is_refused_with_the_mend(grid: Any, message: str) -> None:
+    with pytest.raises(QmtlError) as caught:
+        cells_of(grid)
+    assert (caught.value.reason, caught.value.message) == (Reason.INVALID_FIELD, message)
