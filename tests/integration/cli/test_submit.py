@@ -294,3 +294,29 @@ def test_interrupt_ends_a_long_backtest_at_once(
         assert process.stderr.read() == "error: interrupted\n"
         assert process.stdout.read() == ""
         assert process.wait() == 130
+
+
+def test_doubtful_data_is_said_beside_the_verdict(
+    qmtl: Qmtl, qmtl_json: Qmtl, world_name: str, written: Written
+) -> None:
+    """One row of a Saturday, and in the end no file: what is kept from before is served."""
+    days = [f"2010-01-{day:02}" for day in (4, 5, 6, 7, 8, 9, 11, 12, 13, 14)]
+    rows = "".join(f"{day},{close}\n" for close, day in enumerate(days, 10))
+    bars = written("bars.csv", "time,close\n" + rows)
+    preset = {
+        "name": world_name,
+        "source": {"kind": "csv", "uri": bars, "time_means": "session"},
+        "symbols": ["AAA"],
+        "interval": "1d",
+        "start": "2010-01-01",
+        "calendar": "XNYS",
+        "schema": {"columns": ["close"]},
+    }
+    assert qmtl_json("data", "presets", "add", written("preset.json", json.dumps(preset))).code == 0
+    policy, options = written("policy.yaml", POLICY), ("--preset", world_name, "--fill", "close")
+    assert qmtl_json("world", "create", world_name, *options, "--policy", policy).code == 0
+    Path(bars).unlink()
+    held = STRATEGY.replace("fast: int = 20", "fast: int = 1").replace("slow: int = 200", "slow: int = 2")
+    submitted = qmtl("submit", written("trend_doubtful.py", held), "--world", world_name)
+    assert f"! the source of {world_name} cannot be read; data kept from before is served" in submitted.out
+    assert "off_calendar in time (1 row, first row 6: AAA at 2010-01-09T00:00:00Z); left out" in submitted.out
