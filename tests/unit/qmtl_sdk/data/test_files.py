@@ -72,7 +72,15 @@ def test_bad_row_is_named(csv_preset: CsvPreset, tmp_path: Path, text: str, row:
 
 def test_missing_column_names_those_there_are(csv_preset: CsvPreset, tmp_path: Path) -> None:
     error = refused(csv_preset("time,symbol,last\n2004-01-02,A,1\n"), tmp_path)
-    assert "source.columns.close = one of time, symbol, last" in error.message
+    assert error.message.endswith("source.columns.close = one of time, symbol, last")
+
+
+def test_missing_column_that_bars_can_do_without_may_be_left_out(csv_preset: CsvPreset, tmp_path: Path) -> None:
+    preset = csv_preset("time,symbol,close\n2004-01-02,A,1\n", schema={"columns": ["open", "close"]})
+    mend = (
+        "source.columns.open = one of time, symbol, close; or, where the data has none, leave it out of schema.columns"
+    )
+    assert refused(preset, tmp_path).message.endswith(mend)
 
 
 @pytest.mark.parametrize(
