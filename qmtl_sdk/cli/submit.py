@@ -60,7 +60,7 @@ def submit(
             )
         )
     document = result.document()
-    session.answer(document, submission(document))
+    session.answer(document, submission(document, result.warnings))
     return exit_code_of_status(result.status)
 
 

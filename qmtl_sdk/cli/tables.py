@@ -135,7 +135,7 @@ def world_status(document: Document) -> RenderableType:
     return Group(heading, StrategyTable(document["strategies"]))
 
 
-def submission(document: Document) -> RenderableType:
+def submission(document: Document, warnings: Sequence[str]) -> RenderableType:
     """Return what came of a submission."""
     status = document["status"]
     lines: list[RenderableType] = [
@@ -145,7 +145,7 @@ def submission(document: Document) -> RenderableType:
     ]
     lines += [Text(f"  ✗ {reason(each)}", "yellow") for each in document["violations"]]
     lines += [Text(f"  ✗ {each['kind']}: {each['message']}", "red") for each in _further_findings(document)]
-    lines += [Text(f"  ! {each}", "yellow") for each in document["warnings"]]
+    lines += [Text(f"  ! {each}", "yellow") for each in warnings]
     lines.append(_facts(document))
     return Group(*lines)
 

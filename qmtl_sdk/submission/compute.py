@@ -75,9 +75,10 @@ def targets_of(program: Program, evaluation: Evaluation, bars: Panel, rule: Sizi
     if np.isnan(stated).all():
         raise QmtlError(
             Reason.INVALID_STRATEGY,
-            f"the {program.output.kind} of {program.name} is null on all {len(stated):,} bars of every symbol; "
-            "look at what its nodes read: a null in a window makes its value null, so does a warm-up without end",
-            metadata={"strategy": program.name, "bars": str(len(stated))},
+            f"the {program.output.kind} of {program.name} is null on all {len(stated):,} bars of every symbol, and its "
+            f"warm-up is {program.warmup_bars:,} bars; shorten its windows, choose a preset of a longer history, or "
+            "look for a null in what its nodes read, which makes null every window that holds it",
+            metadata={"strategy": program.name, "bars": str(len(stated)), "warmup_bars": str(program.warmup_bars)},
         )
     return targets_of_signal(stated, rule) if program.output.kind is OutputKind.SIGNAL else stated
 

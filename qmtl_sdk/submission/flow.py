@@ -28,7 +28,7 @@ from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
 from qmtl_sdk.submission.grid import cells_of
-from qmtl_sdk.submission.inputs import check_streams, check_warmup
+from qmtl_sdk.submission.inputs import check_streams
 from qmtl_sdk.submission.progress import OnCell, OnProgress, Phase, Timings, silent, unobserved
 from qmtl_sdk.submission.result import Backtest, Precheck, SubmitResult, SweepCell, SweepResult, SweepStoppedError
 from qmtl_sdk.submission.terms import WorldTerms
@@ -78,6 +78,7 @@ class Work:
     precheck: Precheck
     backtest: Backtest | None = None
     cross_context_hits: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 async def submit(
@@ -172,7 +173,6 @@ async def carry_out(
         ground = ground or await read_ground(client, wish)
         if wish.returns is None:
             check_streams(program, ground.delivery.streams)
-            check_warmup(program, ground.delivery.streams)
         detail.append(f"{ground.delivery.report.bars} bars to {ground.delivery.report.as_of}")
     terms, delivery = ground.terms, ground.delivery
     with timings.phase(Phase.SUBMIT):
@@ -191,7 +191,7 @@ async def carry_out(
         submission = await _fresh_context(client, wish, submission)
         answer = await _evaluate(client, wish, terms, submission, work)
     result = messages.to_result(submission, program, work.precheck, answer, timings.elapsed_ms)
-    return replace(result, backtest=work.backtest, warnings=delivery.report.warnings())
+    return replace(result, backtest=work.backtest, warnings=(*delivery.report.warnings(), *work.warnings))
 
 
 def _check_output(program: Program, wish: Wish) -> None:
@@ -340,7 +340,7 @@ def _work(
         )
         detail.append(proofs.status)
     precheck = messages.to_precheck(proofs, computed.result.returns, terms.bars_per_year)
-    return Work(sent, precheck, Backtest(computed.result), cache.cross_context_hits)
+    return Work(sent, precheck, Backtest(computed.result), cache.cross_context_hits, proofs.warnings)
 
 
 def _compute_context(

@@ -51,23 +51,6 @@ def check_streams(program: Program, streams: Streams) -> None:
             raise _missing(stream, streams, obstacle)
 
 
-def check_warmup(program: Program, streams: Streams) -> None:
-    """Raise QmtlError(INVALID_STRATEGY) where a program's windows are longer than the history it would run on.
-
-    Only where every stream lies on the preset's bars: bars of several intervals cannot be added up exactly, and the
-    targets that come of them tell.
-    """
-    bars, fine_s = len(streams.bars.timestamps), streams.bars.interval_s
-    on_one_clock = all(stream.interval_s in (WORLD_INTERVAL_S, fine_s) for stream in program.streams)
-    if on_one_clock and program.warmup_bars >= bars:
-        raise QmtlError(
-            Reason.INVALID_STRATEGY,
-            f"{program.name} warms up for {program.warmup_bars:,} bars, and data preset {streams.preset!r} has "
-            f"{bars:,}: it would never state a target; shorten its windows, or choose a preset of a longer history",
-            metadata={"strategy": program.name, "warmup_bars": str(program.warmup_bars), "bars": str(bars)},
-        )
-
-
 def _bars(streams: Streams, interval_s: int) -> Panel:
     if interval_s in (WORLD_INTERVAL_S, streams.bars.interval_s):
         return streams.bars

@@ -80,7 +80,7 @@ def to_snapshot(report: DeliveryReport) -> Snapshot:
 def to_precheck(proofs: Proofs, returns: NDArray[np.float64], bars_per_year: float) -> Precheck:
     """Return what the runner found by itself."""
     metrics = _metrics(returns, bars_per_year)
-    return Precheck(proofs.status, metrics, proofs.findings, proofs.coverage, proofs.bars_at_a_tie)
+    return Precheck(proofs.status, metrics, proofs.findings, proofs.coverage)
 
 
 def unproven(returns: NDArray[np.float64], bars_per_year: float) -> Precheck:

@@ -27,6 +27,13 @@ class Proofs:
     coverage: float
     bars_at_a_tie: int = 0
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is doubtful without being wrong."""
+        if not self.bars_at_a_tie:
+            return ()
+        return (f"{self.bars_at_a_tie:,} values hang on the last bits of accumulated rounding",)
+
 
 def prove_program(
     program: Program,

@@ -59,16 +59,12 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Precheck:
-    """Hold what the runner found by itself: a hint. ``coverage`` is bars proven over bars there are, [0, 1].
-
-    ``bars_at_a_tie`` counts the bars whose value hangs on the last bits of accumulated rounding, of all nodes together.
-    """
+    """Hold what the runner found by itself: a hint. ``coverage`` is bars proven over bars there are, [0, 1]."""
 
     status: ProofStatus
     metrics: Mapping[str, float]
     findings: tuple[Finding, ...]
     coverage: float
-    bars_at_a_tie: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +119,8 @@ class Backtest:
 class SubmitResult:
     """Hold what came of a submission. ``status``: valid, invalid, pending or rejected; ``timings_ms`` by phase.
 
-    ``warnings`` says what is doubtful about the data that it was computed on.
-    ``backtest`` stays in this process, and is no part of the document; None where the runner ran none: a pending
-    submission, stated returns, a cell of a sweep.
+    ``warnings`` (what is doubtful about the data, or numerically) and ``backtest`` stay in this process, and are no
+    part of the document. ``backtest`` is None where the runner ran none: a pending submission, stated returns, a cell.
     """
 
     strategy_id: str
@@ -145,14 +140,14 @@ class SubmitResult:
     dataset_fingerprint: str
     eval_key: str
     nodes: tuple[Node, ...]
-    warnings: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     backtest: Backtest | None = field(default=None, repr=False, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON form: the fields by their names, all but ``backtest``."""
+        """Return the JSON form: the fields by their names, all but ``warnings`` and ``backtest``."""
         document = asdict(replace(self, backtest=None))
-        del document["backtest"]
+        del document["backtest"], document["warnings"]
         return document
 
     def json(self) -> str:

@@ -25,6 +25,13 @@ class Trend(Strategy):
 POLICY = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 0.3"}]\nselect: {top_k: 3}\n'
 STRICT_POLICY = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 99.0"}]\nselect: {top_k: 3}\n'
 
+# What a submission's JSON has, in this order; programs rely on it.
+RESULT_FIELDS = (
+    *("strategy_id", "version", "world", "status", "decision", "activation", "metrics", "contribution", "violations"),
+    *("allocations", "precheck", "downgraded", "downgrade_reason", "safe_mode", "dataset_fingerprint", "eval_key"),
+    *("nodes", "timings_ms"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

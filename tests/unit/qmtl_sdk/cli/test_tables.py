@@ -171,7 +171,7 @@ def test_world_says_what_it_lacks(stated: dict[str, Any], lacks: list[str]) -> N
 
 def test_submission_shows_verdict_reasons_and_findings() -> None:
     precheck = Precheck(ProofStatus.FAILED, {}, (finding("peek", "node 'peek' looks ahead"),), 1.0)
-    text = drawn(submission(result(precheck=precheck).document()))
+    text = drawn(submission(result(precheck=precheck).document(), ()))
     for part in (
         "rejected",
         "fedcba98",
@@ -188,7 +188,7 @@ def test_finding_that_the_world_repeats_as_a_violation_is_shown_once() -> None:
     findings = (finding("peek", "node 'peek' looks ahead"), finding("late", "node 'late' looks ahead"))
     repeated = Violation("look_ahead", None, None, f"look_ahead: {findings[0].message}")
     stated = result(precheck=Precheck(ProofStatus.FAILED, {}, findings, 1.0), violations=(repeated,))
-    text = drawn(submission(stated.document()))
+    text = drawn(submission(stated.document(), ()))
     assert (text.count("node 'peek'"), text.count("node 'late'")) == (1, 1)
 
 

@@ -19,7 +19,7 @@ from qmtl_sdk.strategy.program import Program, build
 from qmtl_sdk.strategy.targets import output_array
 from qmtl_sdk.strategy.values import Axis
 from qmtl_sdk.submission.compute import targets_of
-from qmtl_sdk.submission.inputs import check_warmup, stream_inputs
+from qmtl_sdk.submission.inputs import stream_inputs
 
 HOUR = 3_600
 # Both clock changes of New York, hours of 2013: eight months of 7 bars a day.
@@ -91,26 +91,11 @@ def test_symbols_of_a_stream_are_chosen_from_it() -> None:
     assert (panel.symbols, panel.interval_s) == (("B",), 86_400)
 
 
-def test_warm_up_longer_than_the_history_is_refused_with_both_numbers() -> None:
-    program = program_of(lambda s: s.bars()["close"].rolling_mean(41).shift(10))
-    check_warmup(program, hours(51))
-    with pytest.raises(
-        QmtlError, match="Stated warms up for 50 bars, and data preset 'hours' has 50: it would"
-    ) as caught:
-        check_warmup(program, hours(50))
-    assert caught.value.reason is Reason.INVALID_STRATEGY
-    assert caught.value.metadata["warmup_bars"] == caught.value.metadata["bars"] == "50"
-
-
-def test_warm_up_of_coarser_bars_is_left_to_what_comes_of_it() -> None:
-    check_warmup(program_of(lambda s: s.bars(interval="1w")["close"].rolling_mean(60)), hours(50))
-
-
 def test_target_that_is_null_everywhere_is_refused() -> None:
     program, streams = program_of(lambda s: s.bars()["close"] / 0), hours(50)
     evaluation = evaluate(program.nodes, stream_inputs(program, streams))
     with pytest.raises(
-        QmtlError, match="the target of Stated is null on all 50 bars of every symbol; look at"
+        QmtlError, match="the target of Stated is null on all 50 bars of every symbol, and its warm-up is 0"
     ) as caught:
         targets_of(program, evaluation, streams.bars, SizingRule())
     assert caught.value.reason is Reason.INVALID_STRATEGY

@@ -11,7 +11,6 @@ from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.proofs import ProofStatus
 from qmtl_sdk.strategy.evaluate import evaluate
 from qmtl_sdk.strategy.program import build
-from qmtl_sdk.submission.messages import to_precheck
 from qmtl_sdk.submission.proving import prove_program
 
 BARS, STILL = 400, 100
@@ -33,7 +32,7 @@ class Crossing(Strategy):
         self.target(Node(above, input={"close": self.bars()["close"]}, period=30).when(0.5, else_=0.0))
 
 
-def test_bars_at_a_tie_are_told_in_the_precheck(tmp_path: Path) -> None:
+def test_bars_at_a_tie_are_told_as_a_warning(tmp_path: Path) -> None:
     close = np.round(100 * np.exp(np.cumsum(np.random.default_rng(7).normal(0, 0.02, (BARS, 2)), axis=0)), 2)
     close[STILL : 2 * STILL] = close[STILL]
     times = np.arange(1, BARS + 1, dtype=np.int64) * 86_400 * 10**9
@@ -43,6 +42,7 @@ def test_bars_at_a_tie_are_told_in_the_precheck(tmp_path: Path) -> None:
     )
     targets = evaluation[program.nodes[-1].node_id].numbers()
     proofs = prove_program(program, evaluation, times, targets, "blake3:" + "0" * 64, tmp_path)
-    precheck = to_precheck(proofs, np.zeros(BARS), 252.0)
-    assert (precheck.status, precheck.findings) == (ProofStatus.PASSED, ())
-    assert 0 < precheck.bars_at_a_tie < STILL
+    assert (proofs.status, proofs.findings) == (ProofStatus.PASSED, ())
+    assert 0 < proofs.bars_at_a_tie < STILL
+    (warning,) = proofs.warnings
+    assert warning.startswith(f"{proofs.bars_at_a_tie:,} values hang on the last bits")

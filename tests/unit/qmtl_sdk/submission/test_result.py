@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_sdk.backtest.accounting import account
 from qmtl_sdk.data.panel import Panel
 from qmtl_sdk.submission.result import Backtest, SubmitResult, SweepCell, SweepResult
+from tests.support.command_line import RESULT_FIELDS
 
 DAY_NS = 86_400 * 10**9
 
@@ -50,10 +51,10 @@ def test_frames_are_of_the_bars_and_of_the_round_trips(backtest: Backtest) -> No
     assert (trade["symbol"], trade["entry_price"], trade["exit_price"], trade["open"]) == ("A", 10.0, 12.0, False)
 
 
-def test_document_has_every_field_but_the_backtest(result: SubmitResult, backtest: Backtest) -> None:
+def test_document_has_the_fields_that_programs_read(result: SubmitResult, backtest: Backtest) -> None:
     ran = replace(result, backtest=backtest)
     assert result.backtest is None
-    assert list(ran.document()) == [field.name for field in fields(SubmitResult) if field.name != "backtest"]
+    assert list(ran.document()) == list(RESULT_FIELDS)
     assert json.loads(ran.json()) == json.loads(result.json())
     assert "Backtest" not in repr(ran)
     assert repr(backtest) == "Backtest(5 bars, equity 1,000,000 to 1,200,000)"
