@@ -319,3 +319,24 @@ def metrics(address: str) -> dict[str, float]:
     with urlopen(f"http://{address}/metrics", timeout=CALL_SECONDS) as answer:
         text = answer.read().decode()
     return {f"{name}/{label}" if label else name: float(value) for name, label, value in _SAMPLE.findall(text)}
+
+
+def failed_rules(judged: evaluation_pb2.Evaluation | world_pb2.StrategyStatus) -> list[str]:
+    """Return the rules that did not pass."""
+    return [each.rule for each in judged.rules if not each.passed]
+
+
+def update_world(desk: Desk, world: str, **change: Any) -> None:
+    """Change fields of a world; the others stay."""
+    stated = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
+    for name in change:
+        stated.ClearField(name)
+    stated.MergeFrom(world_pb2.World(**change))
+    desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stated))
+
+
+def listed_evaluations(desk: Desk, world: str) -> list[evaluation_pb2.Evaluation]:
+    """Return a world's evaluations, the newest first."""
+    return list(
+        desk.evaluations.ListEvaluations(evaluation_service_pb2.ListEvaluationsRequest(world=world)).evaluations
+    )
