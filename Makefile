@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench protos docs lock clean
+.PHONY: setup demo test check model faults bench protos docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,8 @@ help:
 	@echo "make demo    six strategies, one world, real prices; writes demo-report.html"
 	@echo "make test    all tests, against a real PostgreSQL and a real nats-server"
 	@echo "make check   format, lint, types, import rules, contracts, generated code and docs"
+	@echo "make model   the apply protocol, searched exhaustively by SPIN (apt-get install spin gcc); writes docs/reliability.md"
+	@echo "make faults  long random schedules of the apply protocol"
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
 	@echo "make protos  generate the code of the contracts"
 	@echo "make docs    generate the generated parts of the docs"
@@ -41,6 +43,12 @@ check: $(READY)
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python docs/generate.py --check
+
+model: $(READY)
+	$(BIN)/python -m tests.model.check
+
+faults: $(READY)
+	$(BIN)/python -m pytest -m faults
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,bench]"

@@ -300,6 +300,43 @@ class ErrorReason(betterproto2.Enum):
     UNIMPLEMENTED. The gateway does not serve or forward this method: {"method": "/x.Y/Z"}.
     """
 
+    RUN_IN_PROGRESS = 29
+    """
+    FAILED_PRECONDITION. An apply run of the world is not over:
+    {"world": "equity", "run_id": "…", "phase": "freezing"}.
+    """
+
+    RUN_NOT_REVERSIBLE = 30
+    """
+    FAILED_PRECONDITION. The named run is in no phase that can be rolled back: {"world": "equity", "run_id": "…"}.
+    """
+
+    WORLD_HELD = 31
+    """
+    FAILED_PRECONDITION. The world is held; resume it first: {"world": "equity", "holds": "operator"}.
+    """
+
+    HOLD_NOT_FOUND = 32
+    """
+    FAILED_PRECONDITION. No such hold stands: {"world": "equity", "hold": "operator"}.
+    """
+
+    LIVE_NOT_ALLOWED = 33
+    """
+    FAILED_PRECONDITION. The world does not allow live: {"world": "equity", "strategy_id": "ann/Trend"}.
+    """
+
+    NO_EXECUTOR = 34
+    """
+    FAILED_PRECONDITION. No executor is enrolled for its orders: {"world": "equity", "strategy_id": "ann/Trend"}.
+    """
+
+    ACKNOWLEDGEMENT_MISMATCH = 35
+    """
+    FAILED_PRECONDITION. What is acknowledged is not what is awaited:
+    {"field": "epoch", "given": "6", "expected": "7"}.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -332,6 +369,13 @@ class ErrorReason(betterproto2.Enum):
             26: "ERROR_REASON_INTERNAL",
             27: "ERROR_REASON_BINDING_MISMATCH",
             28: "ERROR_REASON_METHOD_NOT_SERVED",
+            29: "ERROR_REASON_RUN_IN_PROGRESS",
+            30: "ERROR_REASON_RUN_NOT_REVERSIBLE",
+            31: "ERROR_REASON_WORLD_HELD",
+            32: "ERROR_REASON_HOLD_NOT_FOUND",
+            33: "ERROR_REASON_LIVE_NOT_ALLOWED",
+            34: "ERROR_REASON_NO_EXECUTOR",
+            35: "ERROR_REASON_ACKNOWLEDGEMENT_MISMATCH",
         }
 
     @classmethod
@@ -366,6 +410,13 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_INTERNAL": 26,
             "ERROR_REASON_BINDING_MISMATCH": 27,
             "ERROR_REASON_METHOD_NOT_SERVED": 28,
+            "ERROR_REASON_RUN_IN_PROGRESS": 29,
+            "ERROR_REASON_RUN_NOT_REVERSIBLE": 30,
+            "ERROR_REASON_WORLD_HELD": 31,
+            "ERROR_REASON_HOLD_NOT_FOUND": 32,
+            "ERROR_REASON_LIVE_NOT_ALLOWED": 33,
+            "ERROR_REASON_NO_EXECUTOR": 34,
+            "ERROR_REASON_ACKNOWLEDGEMENT_MISMATCH": 35,
         }
 
 
