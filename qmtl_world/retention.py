@@ -37,35 +37,42 @@ DELETE FROM round WHERE id IN (
 # Asked for still: what stands, what is in force, each strategy's newest promotable evaluation on each preset (another
 # one may become the world's), and the newest trials that are results, as statistics over trials read them.
 _SERIES = f"""
-DELETE FROM return_series WHERE (world, series_id) IN (
-    SELECT world, series_id FROM return_series r
-    WHERE use_time < $1
-      AND NOT EXISTS (
-          SELECT FROM evaluation e
-          WHERE e.world = r.world AND e.series_id = r.series_id AND (
-              EXISTS (SELECT FROM standing s WHERE s.evaluation_id = e.id)
-              OR EXISTS (
-                  SELECT FROM activation_set a, jsonb_array_elements(a.activations) each
-                  WHERE a.world = e.world AND each->>'strategy_id' = e.strategy_id
-                    AND each->>'strategy_version' = e.strategy_version
-              )
-              OR e.promotable AND NOT EXISTS (
-                  SELECT FROM evaluation later
-                  WHERE later.world = e.world AND later.strategy_id = e.strategy_id AND later.promotable
-                    AND later.preset = e.preset AND (later.as_of, later.id) > (e.as_of, e.id)
-              )
-          )
-      )
-      AND NOT EXISTS (
-          SELECT FROM trial t
-          WHERE t.world = r.world AND t.series_id = r.series_id AND t.is_result AND t.id >= coalesce((
-              SELECT id FROM trial newest
-              WHERE newest.world = r.world AND newest.is_result AND newest.series_id IS NOT NULL
-              ORDER BY id DESC OFFSET {MAX_TRIAL_SERIES} LIMIT 1
-          ), 0)
-      )
-    LIMIT $2 FOR UPDATE SKIP LOCKED
+WITH old AS (
+    SELECT world, series_id FROM return_series WHERE use_time < $1 ORDER BY use_time LIMIT $2 FOR UPDATE SKIP LOCKED
+), asked AS (
+    SELECT o.world, o.series_id FROM old o
+    WHERE EXISTS (
+        SELECT FROM evaluation e
+        WHERE e.world = o.world AND e.series_id = o.series_id AND (
+            EXISTS (SELECT FROM standing s WHERE s.evaluation_id = e.id)
+            OR EXISTS (
+                SELECT FROM activation_set a, jsonb_array_elements(a.activations) each
+                WHERE a.world = e.world AND each->>'strategy_id' = e.strategy_id
+                  AND each->>'strategy_version' = e.strategy_version
+            )
+            OR e.promotable AND NOT EXISTS (
+                SELECT FROM evaluation later
+                WHERE later.world = e.world AND later.strategy_id = e.strategy_id AND later.promotable
+                  AND later.preset = e.preset AND (later.as_of, later.id) > (e.as_of, e.id)
+            )
+        )
+    ) OR EXISTS (
+        SELECT FROM trial t
+        WHERE t.world = o.world AND t.series_id = o.series_id AND t.is_result AND t.id >= coalesce((
+            SELECT id FROM trial newest
+            WHERE newest.world = o.world AND newest.is_result AND newest.series_id IS NOT NULL
+            ORDER BY id DESC OFFSET {MAX_TRIAL_SERIES} LIMIT 1
+        ), 0)
+    )
+), touched AS (
+    UPDATE return_series s SET use_time = $3 FROM asked a WHERE s.world = a.world AND s.series_id = a.series_id
+), gone AS (
+    DELETE FROM return_series s USING old o
+    WHERE s.world = o.world AND s.series_id = o.series_id
+      AND NOT EXISTS (SELECT FROM asked a WHERE a.world = o.world AND a.series_id = o.series_id)
+    RETURNING 1
 )
+SELECT (SELECT count(*) FROM old) AS seen, (SELECT count(*) FROM gone) AS gone
 """  # noqa: S608  # the number is a constant of ours
 
 
@@ -76,5 +83,5 @@ def aged(keep_days: int, keep_series_days: int) -> tuple[Aged, ...]:
         Aged("answers", days, _ANSWERS),
         Aged("relayed events", days, _EVENTS),
         Aged("replaced decisions", days, _DECISIONS),
-        Aged("return series", timedelta(days=keep_series_days), _SERIES),
+        Aged("return series", timedelta(days=keep_series_days), _SERIES, touches=True),
     )

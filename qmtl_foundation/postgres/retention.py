@@ -23,18 +23,20 @@ _log = logging.getLogger(__name__)
 class Aged:
     """Say what ages out and when.
 
-    ``delete`` takes the moment before which rows are old, and how many it may delete at most; it skips rows that
-    another replica has locked.
+    ``delete`` takes the moment before which rows are old, and how many it may look at; it skips rows that another
+    replica has locked. One that ``touches`` what may not go yet, so that no row is looked at twice in a period, takes
+    the present moment too, and returns how many rows were ``seen`` and how many are ``gone``.
     """
 
     what: str
     keep: timedelta
     delete: str
+    touches: bool = False
 
 
 async def sweep(pool: Pool, aged: Sequence[Aged], now: datetime) -> dict[str, int]:
     """Delete all that has aged out, and return how many rows of each kind; each batch commits by itself."""
-    return {each.what: await _sweep(pool, each, now - each.keep) for each in aged}
+    return {each.what: await _sweep(pool, each, now) for each in aged}
 
 
 async def sweeping(pool: Pool, aged: Sequence[Aged], clock: Clock) -> None:
@@ -52,10 +54,15 @@ async def sweeping(pool: Pool, aged: Sequence[Aged], clock: Clock) -> None:
                 _log.info("aged out: %s", ", ".join(f"{rows} {what}" for what, rows in deleted.items() if rows))
 
 
-async def _sweep(pool: Pool, aged: Aged, before: datetime) -> int:
-    total, rows = 0, BATCH_ROWS
-    while rows == BATCH_ROWS:
+async def _sweep(pool: Pool, aged: Aged, now: datetime) -> int:
+    total, seen = 0, BATCH_ROWS
+    while seen == BATCH_ROWS:
         async with acquire(pool) as connection:
-            rows = int((await connection.execute(aged.delete, before, BATCH_ROWS)).removeprefix("DELETE "))
-        total += rows
+            if aged.touches:
+                seen, gone = await connection.fetchrow(aged.delete, now - aged.keep, BATCH_ROWS, now)
+            else:
+                seen = gone = int(
+                    (await connection.execute(aged.delete, now - aged.keep, BATCH_ROWS))[len("DELETE ") :]
+                )
+        total += gone
     return total

@@ -134,15 +134,16 @@ async def test_returns_that_nothing_asks_for_age_out_and_their_evaluation_stays(
     world = make_world(desk)
     old = evaluate(desk, Asked(world, period=5), returns(0.002, seed=5)).evaluation
     new = evaluate(desk, Asked(world, period=6), returns(0.003, seed=6)).evaluation
-    await after(parts, KEEP_SERIES_DAYS + 1)
+    period = KEEP_SERIES_DAYS + 1
+    await after(parts, period)
     assert has_returns(desk, world, old.eval_key)  # one of the newest trials
     await add_trials(database, world, is_result=False)
-    await after(parts, KEEP_SERIES_DAYS + 1)
+    await after(parts, 2 * period)
     assert has_returns(desk, world, old.eval_key)  # of the trials that are results still one of the newest
     await add_trials(database, world, is_result=True)
-    await after(parts, KEEP_SERIES_DAYS - 1)
+    await after(parts, 2 * period + KEEP_SERIES_DAYS - 1)  # looked at once in a period
     assert has_returns(desk, world, old.eval_key)
-    await after(parts, KEEP_SERIES_DAYS + 1)
+    await after(parts, 3 * period)
     assert not has_returns(desk, world, old.eval_key)
     assert has_returns(desk, world, new.eval_key)
     assert world_status(desk, world).trials == 2 + 2 * (MAX_TRIAL_SERIES + 2)
