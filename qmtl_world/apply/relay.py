@@ -52,7 +52,7 @@ _PUBLISHED = "UPDATE outbox SET publish_time = now() WHERE id = $1"
 _log = logging.getLogger(__name__)
 
 
-class Place(StrEnum):
+class Turn(StrEnum):
     """Say what a subject's last message means for the next event."""
 
     THERE = "there"
@@ -68,14 +68,14 @@ class Last:
     stream_sequence: int = 0
 
 
-def place(sequence: int, last: int | None) -> Place:
+def turn(sequence: int, last: int | None) -> Turn:
     """Judge where an event stands, by its sequence in the world and that of the subject's last message.
 
     ``last`` is 0 when the subject is empty, None when its last message is none of the world's events.
     """
     if last is None or sequence > last + 1:
-        return Place.ASTRAY
-    return Place.NEXT if sequence == last + 1 else Place.THERE
+        return Turn.ASTRAY
+    return Turn.NEXT if sequence == last + 1 else Turn.THERE
 
 
 class Relay:
@@ -153,17 +153,17 @@ class Relay:
         """Settle an event; return False where it cannot follow what stands in the stream."""
         last = await self._last(row["subject"])
         last_sequence = await connection.fetchval(_SEQUENCE, row["world"], last.event_id) if last.event_id else 0
-        where = place(row["sequence"], last_sequence)
-        if where is Place.ASTRAY:
+        where = turn(row["sequence"], last_sequence)
+        if where is Turn.ASTRAY:
             _log.error(
                 "the control stream of world %s ends with event %r (sequence %s), so %s (sequence %d) cannot follow: "
                 "held",
                 row["world"], last.event_id, last_sequence, row["event_id"], row["sequence"],
             )  # fmt: skip
-        elif where is Place.NEXT:
+        elif where is Turn.NEXT:
             condition = {EVENT_ID: row["event_id"], "Nats-Expected-Last-Subject-Sequence": str(last.stream_sequence)}
             await self._bus.publish(row["subject"], row["payload"], condition)
-        return where is not Place.ASTRAY
+        return where is not Turn.ASTRAY
 
     def _lag(self, _options: CallbackOptions) -> Iterator[Observation]:
         age = 0.0 if self._oldest is None else (self._clock() - self._oldest).total_seconds()

@@ -24,7 +24,7 @@ from qmtl_foundation.settings import Secret
 from qmtl_sdk.local.progress import ProcessStatus
 from qmtl_world.apply import store
 from qmtl_world.apply.model import Activation
-from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Place, Relay, place
+from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Relay, Turn, turn
 from qmtl_world.apply.store import EVENT_CONTEXT
 from tests.support.desk import (
     Asked,
@@ -76,13 +76,13 @@ async def stored(stream: Any, world: str) -> list[Any]:
 
 
 def test_an_event_is_placed_by_its_sequence() -> None:
-    assert place(1, 0) is Place.NEXT
-    assert place(4, 3) is Place.NEXT
-    assert place(3, 3) is Place.THERE
-    assert place(2, 5) is Place.THERE
-    assert place(3, 1) is Place.ASTRAY
-    assert place(2, 0) is Place.ASTRAY
-    assert place(1, None) is Place.ASTRAY
+    assert turn(1, 0) is Turn.NEXT
+    assert turn(4, 3) is Turn.NEXT
+    assert turn(3, 3) is Turn.THERE
+    assert turn(2, 5) is Turn.THERE
+    assert turn(3, 1) is Turn.ASTRAY
+    assert turn(2, 0) is Turn.ASTRAY
+    assert turn(1, None) is Turn.ASTRAY
 
 
 async def test_each_switch_is_one_event_in_order_chained_by_hash(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
