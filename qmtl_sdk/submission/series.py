@@ -107,14 +107,20 @@ def _check_on_bars(times: NDArray[np.int64], closes: NDArray[np.int64]) -> None:
 def _of_numbers(returns: Any) -> NDArray[np.float64]:
     kind = type(returns)
     if kind.__module__.partition(".")[0] == "pandas":  # its index would be lost
-        ts = 'frame["ts"]' if kind.__name__ == "DataFrame" else "series.index"
-        values = 'frame["return"]' if kind.__name__ == "DataFrame" else "series"
-        mend = f'pl.DataFrame({{"ts": {ts}.to_numpy(), "return": {values}.to_numpy()}}) makes one'
-        raise invalid_field("returns", f"is a pandas {kind.__name__}; {_EXPECTED}: {mend}")
+        raise invalid_field("returns", f"is a pandas {kind.__name__}; {_EXPECTED}: {_from_pandas(returns)} makes one")
     try:
         return np.asarray(returns, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise invalid_field("returns", f"is a {kind.__name__} that holds no numbers; {_EXPECTED}") from error
+
+
+def _from_pandas(returns: Any) -> str:
+    """Return the expression that makes the frame; ``to_numpy`` of times with a zone would hold objects."""
+    is_frame = type(returns).__name__ == "DataFrame"
+    name = "frame" if is_frame else "series"
+    times = 'frame["ts"]' if is_frame and "ts" in returns.columns else f"{name}.index"
+    values = 'frame["return"]' if is_frame else name
+    return f'pl.DataFrame({{"ts": list({times}), "return": {values}.to_numpy()}})'
 
 
 def _of_frame(frame: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

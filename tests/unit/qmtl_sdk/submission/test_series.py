@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,25 +43,35 @@ def test_pandas_is_refused_with_what_is_expected_and_how_to_make_it(returns: Any
     assert ".to_numpy()}) makes one" in caught.value.message
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
 @pytest.mark.parametrize(
     ("given", "mend"),
     [
         (
-            pd.DataFrame({"ts": DATES, "return": [0.0, 0.1, 0.2]}),
-            'pl.DataFrame({"ts": frame["ts"].to_numpy(), "return": frame["return"].to_numpy()})',
+            lambda days: pd.DataFrame({"ts": days, "return": [0.0, 0.1, 0.2]}),
+            'pl.DataFrame({"ts": list(frame["ts"]), "return": frame["return"].to_numpy()})',
         ),
         (
-            pd.Series([0.0, 0.1, 0.2], index=DATES),
-            'pl.DataFrame({"ts": series.index.to_numpy(), "return": series.to_numpy()})',
+            lambda days: pd.DataFrame({"return": [0.0, 0.1, 0.2]}, index=days),
+            'pl.DataFrame({"ts": list(frame.index), "return": frame["return"].to_numpy()})',
+        ),
+        (
+            lambda days: pd.Series([0.0, 0.1, 0.2], index=days),
+            'pl.DataFrame({"ts": list(series.index), "return": series.to_numpy()})',
         ),
     ],
 )
-def test_mend_for_pandas_works_without_another_library(given: Any, mend: str) -> None:
+def test_mend_for_pandas_works_without_another_library(
+    given: Callable[[pd.DatetimeIndex], Any], mend: str, zone: str | None
+) -> None:
+    days = pd.DatetimeIndex(DATES)
+    stated = given(days if zone is None else days.tz_localize("UTC").tz_convert(zone))
     with pytest.raises(QmtlError) as caught:
-        checked_returns(given, TIMES)
+        checked_returns(stated, TIMES)
     assert mend in caught.value.message
-    made = eval(mend, {"pl": pl, "frame": given, "series": given})  # noqa: S307  # what the message tells to write
-    assert checked_returns(made, TIMES)[1].tolist() == [0.0, 0.1, 0.2]
+    made = eval(mend, {"pl": pl, "frame": stated, "series": stated})  # noqa: S307  # what the message tells to write
+    times, values = checked_returns(made, TIMES)
+    assert (times.tolist(), values.tolist()) == (TIMES.tolist(), [0.0, 0.1, 0.2])
 
 
 @pytest.mark.parametrize("returns", ["none", {"ts": DATES}, [DATES[0]]])
