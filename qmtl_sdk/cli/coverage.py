@@ -9,12 +9,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from qmtl_sdk.cli.tables import key_values, rows
-from qmtl_sdk.data.preset import ServiceLevel
+from qmtl_sdk.data.conformance import Rule
+from qmtl_sdk.data.preset import ADJUSTED_CLOSE, ServiceLevel
 from qmtl_sdk.data.report import DeliveryReport
 from qmtl_sdk.report.figures import percent
 
 LARGEST_GAPS: Final = 10
 LEAST_COVERAGE: Final = 0.9  # where the preset promises nothing
+MOST_LEFT_OUT: Final = 0.1  # of the rows
+TRADED: Final = frozenset({"open", "close", ADJUSTED_CLOSE})  # the prices that a backtest fills and marks at
 
 SUMMARY: Final = ("as_of", "bars", "fingerprint", "served_from", "source_reachable", "span", "schema_mode")
 SYMBOLS: Final = {each: each for each in ("symbol", "present", "expected", "coverage", "gaps", "missing")}
@@ -52,6 +55,29 @@ def delivery(report: DeliveryReport) -> tuple[RenderableType, ...]:
 def least_coverage(sla: ServiceLevel) -> float:
     """Return the fraction of the expected bars below which data is doubtful: the promised one, or else 0.9."""
     return LEAST_COVERAGE if sla.max_missing_fraction is None else 1.0 - sla.max_missing_fraction
+
+
+def doubts(report: DeliveryReport, sla: ServiceLevel) -> tuple[str, ...]:
+    """Return what should be thought over before the data is registered, each as what the data has."""
+    found = []
+    if report.coverage_fraction < least_coverage(sla):
+        found.append(f"{percent(report.coverage_fraction)} of the bars that its calendar expects")
+    present = sum(each.present for each in report.symbols)
+    for item in report.violations:
+        rows = f"{item.count:,} row{'' if item.count == 1 else 's'}"
+        if item.rule is Rule.NOT_POSITIVE and item.column in TRADED:
+            found.append(f"{rows} whose {item.column} is not positive, which backtests refuse")
+        if item.rule is Rule.OFF_CALENDAR and item.count > MOST_LEFT_OUT * (item.count + present):
+            found.append(f"{rows} left out, at times where its calendar has no bar, beside {present:,} bars")
+    return tuple(found)
+
+
+def facts(report: DeliveryReport) -> dict[str, str]:
+    """Return coverage (0..1) and the rows that break each rule, as a refusal's metadata has them."""
+    counts: defaultdict[str, int] = defaultdict(int)
+    for item in report.violations:
+        counts[f"violations.{item.rule}"] += item.count
+    return {"coverage": f"{report.coverage_fraction:.6g}", **{name: str(count) for name, count in counts.items()}}
 
 
 def _totals(report: DeliveryReport) -> list[dict[str, Any]]:

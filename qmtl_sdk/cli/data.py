@@ -54,16 +54,17 @@ def list_presets(session: Session, context: typer.Context) -> None:
 def add(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A preset, YAML or JSON.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Register data of which many bars are missing, unasked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Register doubtful data unasked.")] = False,
 ) -> int:
     """Register a data preset whose data can be read from here; it cannot be changed afterwards.
 
-    Shows first what of the data is there. Asks where bars are missing: more than the preset promises, or a tenth where
-    it promises nothing. Exit code 1 when the answer is no, 2 where there is no terminal and no --yes.
+    Shows first what of the data is there. Asks where the data is doubtful: where more bars are missing than the preset
+    promises (a tenth where it promises nothing), more than a tenth of the rows is left out, or a price is not positive,
+    which backtests refuse. Exit code 1 when the answer is no, 2 where there is no terminal and no --yes.
     """
     import json
 
-    from qmtl_sdk.cli.coverage import delivery, least_coverage
+    from qmtl_sdk.cli.coverage import delivery, doubts, facts
     from qmtl_sdk.client.presets import register_preset
     from qmtl_sdk.report.figures import percent
 
@@ -72,13 +73,14 @@ def add(
     document = {"preset": json.loads(preset.document()), "report": report.document()}
     if not session.json:
         stderr_console().print(*delivery(report), sep="\n")
-    covered = report.coverage_fraction
-    deed = f"register {preset.name}, which has {percent(covered)} of the bars that its calendar expects"
-    if covered < least_coverage(preset.sla) and not yes and not confirmed(deed):
+    doubtful = doubts(report, preset.sla)
+    deed = f"register {preset.name}, which has {' and '.join(doubtful)}"
+    if doubtful and not yes and not confirmed(deed, facts(report)):
         session.answer({**document, "registered": False}, "nothing was registered")
         return ExitCode.REFUSED
     session.ask(lambda gateway: register_preset(gateway, preset))
-    bars = f"{report.bars:,} bars of {len(preset.symbols)} symbols to {report.as_of}, {percent(covered)} of them there"
+    covered = percent(report.coverage_fraction)
+    bars = f"{report.bars:,} bars of {len(preset.symbols)} symbols to {report.as_of}, {covered} of them there"
     session.answer({**document, "registered": True}, f"registered {preset.name}: {bars}")
     return ExitCode.OK
 

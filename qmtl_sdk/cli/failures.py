@@ -33,9 +33,9 @@ def report_refusal(session: Session, error: QmtlError) -> ExitCode:
     return exit_code_of(error.reason)
 
 
-def report_usage(session: Session, message: str, hint: str) -> ExitCode:
+def report_usage(session: Session, message: str, hint: str, facts: Mapping[str, str]) -> ExitCode:
     """Tell what is wrong with the command line and return the exit code."""
-    _tell(session, Told(USAGE, f"{message} {hint}"))
+    _tell(session, Told(USAGE, f"{message} {hint}", dict(facts)))
     return ExitCode.USAGE
 
 

@@ -15,7 +15,7 @@ import typer
 from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.cli import data, failures, init, stack, submit, sweep, world
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session
+from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed
 
 PROGRAM = "qmtl"
 
@@ -70,7 +70,8 @@ def _run(given: list[str]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else PROGRAM
-        return failures.report_usage(session, error.format_message(), f"(`{path} --help` says what there is)")
+        hint, facts = f"(`{path} --help` says what there is)", error.facts if isinstance(error, Unconfirmed) else {}
+        return failures.report_usage(session, error.format_message(), hint, facts)
     except QmtlError as error:
         return failures.report_refusal(session, error)
     except BrokenPipeError:  # the reader has gone, as of `qmtl … | head`

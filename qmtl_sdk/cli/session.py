@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
@@ -134,10 +135,18 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
     return wrapped
 
 
-def confirmed(deed: str) -> bool:
-    """Ask on the terminal whether to do a deed, such as "delete demo". Raises BadParameter where there is none."""
+class Unconfirmed(typer.BadParameter):
+    """Say that a deed needs ``--yes``; ``facts`` are what it should be judged by, for programs."""
+
+    def __init__(self, deed: str, facts: Mapping[str, str]) -> None:
+        super().__init__(f"state it to {deed}, where nobody can be asked", param_hint="--yes")
+        self.facts = facts
+
+
+def confirmed(deed: str, facts: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Ask on the terminal whether to do a deed, such as "delete demo". Raises Unconfirmed where there is none."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"state it to {deed}, where nobody can be asked", param_hint="--yes")
+        raise Unconfirmed(deed, facts)
     return typer.confirm(f"{deed[0].upper()}{deed[1:]}?", err=True)
 
 

@@ -68,6 +68,13 @@ def test_data_with_many_missing_bars_is_registered_only_when_it_is_wished(
     assert (refused.code, refused.out) == (2, "")
     for part in ("20.0%", "off_calendar", "2010-01-09T00:00:00Z", "not_positive", "-1", "--yes", "IBM"):
         assert part in refused.err
+    programs = qmtl_json("data", "presets", "add", file)
+    assert (programs.code, programs.error["reason"]) == (2, "USAGE")
+    assert programs.error["metadata"] == {
+        "coverage": "0.2",
+        "violations.not_positive": "1",
+        "violations.off_calendar": "1",
+    }
     assert "sparse" not in [preset["name"] for preset in qmtl_json("data", "presets").document["presets"]]
     added = qmtl_json("data", "presets", "add", file, "--yes").document
     assert added["registered"]

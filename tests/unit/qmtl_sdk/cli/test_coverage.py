@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from qmtl_sdk.cli.coverage import delivery, least_coverage
+from qmtl_sdk.cli.coverage import delivery, doubts, facts, least_coverage
 from qmtl_sdk.data.conformance import Rule, Violation
 from qmtl_sdk.data.coverage import Interval
 from qmtl_sdk.data.preset import ServiceLevel, builtin_preset
@@ -53,3 +53,37 @@ def test_rule_that_is_broken_has_count_and_first_case(report: DeliveryReport) ->
 @pytest.mark.parametrize(("promised", "least"), [(None, 0.9), (0.25, 0.75)])
 def test_data_is_doubtful_below_what_it_promises(promised: float | None, least: float) -> None:
     assert least_coverage(ServiceLevel(max_missing_fraction=promised)) == least
+
+
+def broken(rule: Rule, column: str, count: int) -> Violation:
+    return Violation(rule, column, count, 0, "2001-02-03T21:00:00Z", "SPX", None)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (broken(Rule.NOT_POSITIVE, "close", 1), "1 row whose close is not positive, which backtests refuse"),
+        (
+            broken(Rule.OFF_CALENDAR, "time", 1_200),
+            "1,200 rows left out, at times where its calendar has no bar, beside",
+        ),
+    ],
+)
+def test_data_is_doubtful_that_no_backtest_takes_or_of_which_much_is_left_out(
+    report: DeliveryReport, found: Violation, told: str
+) -> None:
+    (said,) = doubts(replace(report, violations=(found,)), ServiceLevel())
+    assert said.startswith(told)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [broken(Rule.NOT_POSITIVE, "low", 9), broken(Rule.OFF_CALENDAR, "time", 9), broken(Rule.INFINITE, "open", 9)],
+)
+def test_few_rows_that_backtests_take_are_no_doubt(report: DeliveryReport, found: Violation) -> None:
+    assert doubts(replace(report, violations=(found,)), ServiceLevel()) == ()
+
+
+def test_facts_count_the_rows_of_each_rule(report: DeliveryReport) -> None:
+    prices = [broken(Rule.NOT_POSITIVE, column, 2) for column in ("open", "close")]
+    assert facts(replace(report, violations=tuple(prices))) == {"coverage": "1", "violations.not_positive": "4"}
