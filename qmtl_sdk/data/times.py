@@ -12,6 +12,7 @@ NS_PER_SECOND: Final = 1_000_000_000
 DAY_SECONDS: Final = 86_400
 DAY_NS: Final = DAY_SECONDS * NS_PER_SECOND
 
+_FORMS: Final = "write a date (2013-03-01, midnight in UTC) or an RFC 3339 time with its offset (2013-03-01T21:00:00Z)"
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": DAY_SECONDS}
 _WRITTEN_UNITS: Final = {"w": 7 * DAY_SECONDS, "d": DAY_SECONDS, "h": 3_600, "m": 60, "s": 1}
@@ -24,13 +25,15 @@ def parse_instant(text: str, field: str) -> int:
 
     Raises QmtlError INVALID_FIELD naming ``field`` when the text is neither, or states no UTC offset.
     """
+    if not isinstance(text, str):  # an author's datetime, say
+        raise _no_text(text, field)
     try:
         if _DATE.fullmatch(text):
             day = date.fromisoformat(text)
             return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_NS
         fraction = _FRACTION.search(text)
         moment = datetime.fromisoformat(_FRACTION.sub("", text))
-    except (TypeError, ValueError) as error:  # TypeError: an author's datetime, say
+    except ValueError as error:
         raise _bad_instant(text, field) from error
     if moment.tzinfo is None:
         raise _bad_instant(text, field)
@@ -61,5 +64,16 @@ def duration_text(seconds: int) -> str:
 
 
 def _bad_instant(text: str, field: str) -> Exception:
-    mend = "write a date (2013-03-01, midnight in UTC) or an RFC 3339 time with its offset (2013-03-01T21:00:00Z)"
-    return invalid_field(field, f"{text!r} is no point in time; {mend}", value=str(text))
+    return invalid_field(field, f"{text!r} is no point in time; {_FORMS}", value=text)
+
+
+def _no_text(value: object, field: str) -> Exception:
+    """Return the error for what is no text, with the text to write where the value is a time or a day."""
+    mend = _FORMS
+    if isinstance(value, datetime):
+        in_utc = "" if value.tzinfo else ", if that is UTC"
+        moment = value.astimezone(UTC) if value.tzinfo else value
+        mend = f'give text, RFC 3339: "{moment.replace(tzinfo=None).isoformat()}Z"{in_utc}'
+    elif isinstance(value, date):
+        mend = f'give text: "{value.isoformat()}", its midnight in UTC'
+    return invalid_field(field, f"is of type {type(value).__name__}; {mend}", value=str(value))

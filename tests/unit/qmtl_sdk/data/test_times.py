@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -35,10 +35,27 @@ def test_what_states_no_instant_is_refused(text: str) -> None:
         parse_instant(text, "as_of")
 
 
-def test_datetime_is_refused_with_the_text_to_write() -> None:
-    moment: Any = datetime(2013, 3, 1, tzinfo=UTC)
-    with pytest.raises(QmtlError, match=r"as_of: datetime\.datetime.* is no point in time; write a date"):
-        parse_instant(moment, "as_of")
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (datetime(2013, 3, 1, 21, tzinfo=UTC), 'is of type datetime; give text, RFC 3339: "2013-03-01T21:00:00Z"'),
+        (
+            datetime(2013, 3, 1, 16, tzinfo=timezone(timedelta(hours=-5))),
+            'is of type datetime; give text, RFC 3339: "2013-03-01T21:00:00Z"',
+        ),
+        (
+            datetime(2013, 3, 1, 21),  # noqa: DTZ001  # as authors write it
+            'is of type datetime; give text, RFC 3339: "2013-03-01T21:00:00Z", if that is UTC',
+        ),
+        (date(2013, 3, 1), 'is of type date; give text: "2013-03-01", its midnight in UTC'),
+        (20130301, "is of type int; write a date (2013-03-01, midnight in UTC) or an RFC 3339 time"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_the_text_to_write(stated: Any, message: str) -> None:
+    with pytest.raises(QmtlError) as caught:
+        parse_instant(stated, "as_of")
+    assert caught.value.message.startswith(f"as_of: {message}")
+    assert caught.value.metadata == {"field": "as_of", "value": str(stated)}
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1d", 86_400), ("5m", 300), ("36h", 129_600), ("1s", 1)])
