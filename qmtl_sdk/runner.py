@@ -87,6 +87,8 @@ class Runner:
         world: str,
         data_preset: str | None = None,
         as_of: str | None = None,
+        author: str | None = None,
+        gateway: str | None = None,
     ) -> SweepResult:
         """Evaluate the product of a grid, in its order; equal nodes are computed once.
 
@@ -97,4 +99,7 @@ class Runner:
         from qmtl_sdk.client import loop
         from qmtl_sdk.submission import flow
 
-        return loop.run(flow.sweep(strategy, grid, world=world, data_preset=data_preset, as_of=as_of))
+        work = flow.sweep(
+            strategy, grid, world=world, data_preset=data_preset, as_of=as_of, author=author, gateway=gateway
+        )
+        return loop.run(work)

@@ -8,6 +8,9 @@ import re
 from pathlib import Path
 from typing import Final
 
+from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.requests import check_authored_name
+
 GATEWAY_VARIABLE: Final = "QMTL_GATEWAY"
 CACHE_VARIABLE: Final = "QMTL_CACHE_DIR"
 AUTHOR_VARIABLE: Final = "QMTL_AUTHOR"
@@ -28,6 +31,15 @@ def default_author() -> str:
     name = os.environ.get(AUTHOR_VARIABLE, "") or _user()
     fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:MAX_AUTHOR]
     return fitting or "author"
+
+
+def checked_author(given: str | None) -> str:
+    """Return an author as given, the default one for None. Raises QmtlError INVALID_FIELD for what is no name."""
+    if given is None:
+        return default_author()
+    if not isinstance(given, str):
+        raise invalid_field("author", f"{given!r} is no text; write such as 'ana'")
+    return check_authored_name("author", given)
 
 
 def _user() -> str:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Final
 
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason, invalid_field
-from qmtl_sdk.strategy.parameters import Parameter, declared_parameters
+from qmtl_sdk.strategy.parameters import Parameter, check_names, declared_parameters
 from qmtl_sdk.strategy.strategy import Strategy
 
 FIELD: Final = "strategy"
@@ -61,12 +61,8 @@ def parse_grid(strategy: type[Strategy], texts: Sequence[str]) -> dict[str, list
     """
     kinds = declared_parameters(strategy, Strategy)
     stated = _by_name("grid", texts, "name=value,value; write such as fast=5,10")
-    grid = {
-        name: [_value(name, kinds.get(name, str), value) for value in values.split(",")]
-        for name, values in stated.items()
-    }
-    strategy(**{name: values[0] for name, values in grid.items()})  # refuses names that it does not have
-    return grid
+    check_names(strategy, Strategy, stated)
+    return {name: [_value(name, kinds[name], value) for value in values.split(",")] for name, values in stated.items()}
 
 
 def _by_name(option: str, texts: Sequence[str], form: str) -> dict[str, str]:

@@ -53,8 +53,10 @@ def gateway_address(given: str | None = None) -> Address:
 
     Raises QmtlError: INVALID_FIELD for what is no host:port, NOT_CONFIGURED when there is neither.
     """
-    text = given or os.environ.get(GATEWAY_VARIABLE, "")
-    if not text:
+    if given is not None and not isinstance(given, str):
+        raise invalid_field("gateway", f"{given!r} is no text; write host:port")
+    text = os.environ.get(GATEWAY_VARIABLE, "") if given is None else given
+    if given is None and not text:
         from qmtl_sdk.local import state
 
         folder = os.environ.get(state.SETTING, "")

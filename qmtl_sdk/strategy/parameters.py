@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from inspect import get_annotations
 from types import MappingProxyType
@@ -25,11 +25,8 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
     ``root`` is the base whose own attributes are no parameters. Raises QmtlError INVALID_FIELD naming the parameter,
     its value and what it should be.
     """
+    check_names(strategy, root, given)
     declared = declared_parameters(strategy, root)
-    for name in given:
-        if name not in declared:
-            known = ", ".join(declared) or "none"
-            raise invalid_field(name, f"is no parameter of {strategy.__name__}; its parameters are: {known}")
     values: dict[str, Parameter] = {}
     for name, kind in declared.items():
         value: object = given.get(name, getattr(strategy, name, MISSING))
@@ -37,6 +34,15 @@ def checked_parameters(strategy: type, root: type, given: Mapping[str, object]) 
             raise invalid_field(name, f"{strategy.__name__} needs it; give {strategy.__name__}({name}=…) or a default")
         values[name] = _checked(name, kind, value)
     return values
+
+
+def check_names(strategy: type, root: type, given: Iterable[object]) -> None:
+    """Raise QmtlError INVALID_FIELD for the first name that is no parameter's of a strategy class."""
+    declared = declared_parameters(strategy, root)
+    for name in given:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise invalid_field(str(name), f"is no parameter of {strategy.__name__}; its parameters are: {known}")
 
 
 def declared_parameters(strategy: type, root: type) -> Mapping[str, type]:

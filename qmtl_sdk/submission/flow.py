@@ -23,7 +23,7 @@ from qmtl_sdk.client.gateway import Gateway, connect, gateway_address, new_reque
 from qmtl_sdk.client.loop import in_thread
 from qmtl_sdk.data.results import ResultCache
 from qmtl_sdk.libraries import library_versions
-from qmtl_sdk.settings import cache_dir, default_author
+from qmtl_sdk.settings import cache_dir, checked_author
 from qmtl_sdk.strategy.program import OutputKind, Program, build
 from qmtl_sdk.strategy.strategy import Strategy
 from qmtl_sdk.submission import messages
@@ -54,12 +54,12 @@ class Wish:
 
     strategy: Strategy | type[Strategy]
     world: str
+    author: str
     mode: str | None = None
     data_preset: str | None = None
     returns: Any = None
     auto_returns: bool = True
     as_of: str | None = None
-    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +99,7 @@ async def submit(
     Raises QmtlError for what is wrong with the request, the strategy's code, its data or the stack; a strategy that the
     world refuses is a result, not an error.
     """
-    wish = Wish(strategy, world, mode, data_preset, returns, auto_returns, as_of, author)
+    wish = Wish(strategy, world, checked_author(author), mode, data_preset, returns, auto_returns, as_of)
     async with connect(gateway_address(gateway)) as client:
         return await carry_out(client, wish, on_progress)
 
@@ -123,11 +123,11 @@ async def sweep(
     """
     from qmtl_sdk.strategy.evaluate import Memo
 
-    cells, memo = cells_of(grid), Memo()
+    cells, memo = cells_of(strategy, grid), Memo()
+    mode = EffectiveMode.COMPUTE_ONLY.value
+    wish = Wish(strategy, world, checked_author(author), mode, data_preset, as_of=as_of)
     done: list[SweepCell] = []
     async with connect(gateway_address(gateway)) as client:
-        mode = EffectiveMode.COMPUTE_ONLY.value
-        wish = Wish(strategy, world, mode, data_preset, as_of=as_of, author=author)
         ground = await read_ground(client, wish)
         for parameters in cells:
             try:
@@ -269,7 +269,7 @@ async def _send(client: Gateway, wish: Wish, program: Program, document: bytes, 
     request = SubmitRequest(
         request_id=new_request_id(),
         world=wish.world,
-        author=wish.author or default_author(),
+        author=wish.author,
         name=program.name,
         dag=document,
         params=canonical_json(params),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -140,6 +141,23 @@ def test_sweep_asks_the_stated_gateway_and_leaves_the_environment_alone(
     file = written("trend_elsewhere.py", STRATEGY)
     swept = qmtl_json("sweep", file, "--world", world_name, "--grid", "fast=20", "--gateway", gateway)
     assert (swept.code, os.environ["QMTL_GATEWAY"]) == (0, "127.0.0.1:1")
+
+
+def test_sweep_of_python_has_author_and_gateway_and_refuses_unknown_parameters(
+    qmtl_json: Qmtl, gateway: str, world_name: str, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created(qmtl_json, world_name, written("policy.yaml", POLICY))
+    monkeypatch.setenv("QMTL_GATEWAY", "127.0.0.1:1")
+    trend = load_class(written("trend_of_python.py", STRATEGY))
+    [cell] = Runner.sweep(trend, grid={"fast": [20]}, world=world_name, author="bo", gateway=gateway)
+    assert cell.result is not None
+    assert cell.result.strategy_id == "bo/Trend"
+    asked: dict[str, Any] = {"grid": {"fast": [20]}, "world": world_name, "gateway": gateway}
+    wrong: tuple[dict[str, Any], ...] = ({"author": ""}, {"gateway": "nowhere"}, {"grid": {"fst": [1]}})
+    for stated in wrong:
+        with pytest.raises(QmtlError) as caught:
+            Runner.sweep(trend, **{**asked, **stated})
+        assert caught.value.reason is Reason.INVALID_FIELD
 
 
 def test_sweep_that_ends_early_keeps_the_cells_done(qmtl_json: Qmtl, world_name: str, written: Written) -> None:
