@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.parameters import Parameter
     from qmtl_sdk.strategy.strategy import Strategy
-    from qmtl_sdk.submission.result import SubmitResult, SweepResult
+    from qmtl_sdk.submission.result import SubmitResult, SweepCell, SweepResult
 
 
 class Runner:
@@ -93,13 +93,28 @@ class Runner:
         """Evaluate the product of a grid, in its order; equal nodes are computed once.
 
         Every cell counts as a trial of the world, and none is activated: submit the one that you choose. A cell that
-        cannot be computed says why in its ``error``. Raises QmtlError; SweepStoppedError, whose ``done`` has the cells
-        evaluated so far, for what ends a sweep on its way.
+        cannot be computed says why in its ``error``. ``author`` and ``gateway`` are those of ``submit``.
+
+        Raises QmtlError; SweepStoppedError for what ends a sweep on its way, SweepInterruptedError (a
+        KeyboardInterrupt) on Ctrl-C: ``done`` of both has the cells evaluated so far.
         """
         from qmtl_sdk.client import loop
         from qmtl_sdk.submission import flow
+        from qmtl_sdk.submission.result import SweepInterruptedError, SweepResult
+
+        done: list[SweepCell] = []
 
         work = flow.sweep(
-            strategy, grid, world=world, data_preset=data_preset, as_of=as_of, author=author, gateway=gateway
+            strategy,
+            grid,
+            world=world,
+            data_preset=data_preset,
+            as_of=as_of,
+            author=author,
+            gateway=gateway,
+            on_cell=done.append,
         )
-        return loop.run(work)
+        try:
+            return loop.run(work)
+        except KeyboardInterrupt as interrupt:
+            raise SweepInterruptedError(SweepResult(tuple(done))) from interrupt

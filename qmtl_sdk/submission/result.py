@@ -245,6 +245,16 @@ class SweepStoppedError(QmtlError):
         self.done = done
 
 
+class SweepInterruptedError(KeyboardInterrupt):
+    """End a sweep by Ctrl-C; ``done`` has the cells evaluated before, which are trials of the world already."""
+
+    def __init__(self, done: SweepResult) -> None:
+        super().__init__(
+            f"the sweep was interrupted; done of this exception has the {len(done)} cells evaluated before"
+        )
+        self.done = done
+
+
 def _line(cell: SweepCell) -> str:
     stated = ", ".join(f"{name}={value}" for name, value in cell.parameters.items())
     if cell.result is None:

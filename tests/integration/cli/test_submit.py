@@ -194,6 +194,35 @@ def test_interrupted_sweep_answers_with_the_cells_done(
     assert [(cell["parameters"], cell["result"]["world"]) for cell in cells] == [({"fast": 20}, world_name)]
 
 
+def test_interrupted_sweep_of_python_has_the_cells_done(
+    qmtl: Qmtl, world_name: str, written: Written, environment: dict[str, str]
+) -> None:
+    created(qmtl, world_name, written("policy.yaml", POLICY))
+    file = written("trend_endless_python.py", ENDLESS_BELOW_9)
+    script = f"""
+from qmtl_sdk import Runner
+from qmtl_sdk.cli.loading import load_class
+
+try:
+    Runner.sweep(load_class({file!r}), grid={{"fast": [20, 8]}}, world={world_name!r})
+except KeyboardInterrupt as interrupt:
+    print([dict(cell.parameters) for cell in interrupt.done], interrupt)
+"""
+    with subprocess.Popen(
+        (sys.executable, "-u", "-c", script), env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "crunching\n":
+                break
+        process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
+        assert process.wait() == 0
+    assert told.splitlines()[-1].startswith(
+        "[{'fast': 20}] the sweep was interrupted; done of this exception has the 1"
+    )
+
+
 def test_report_is_a_page_of_its_own(qmtl_json: Qmtl, world_name: str, tmp_path: Path) -> None:
     qmtl_json("world", "create", world_name)
     page = tmp_path / "report.html"
