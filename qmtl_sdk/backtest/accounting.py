@@ -14,6 +14,7 @@ from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_foundation.execution_model import BASIS_POINTS, ExecutionModel, Fill, Rebalance
 from qmtl_sdk.backtest.model import BacktestResult, Fills
 from qmtl_sdk.data.panel import Panel
+from qmtl_sdk.data.times import format_instant
 
 if TYPE_CHECKING:
     from qmtl_sdk.backtest.kernel import Rules
@@ -113,7 +114,7 @@ def _column(prices: Panel, name: str) -> NDArray[np.float64]:
 def _refusal(status: int, bar: int, symbol: int, prices: Panel, targets: NDArray[np.float64]) -> QmtlError:
     from qmtl_sdk.backtest import kernel
 
-    when = str(np.datetime64(int(prices.timestamps[bar]), "ns"))
+    when = format_instant(int(prices.timestamps[bar]))
     name = prices.symbols[symbol]
     place = {"bar": str(bar), "timestamp": when, "symbol": name}
     if status == kernel.BAD_PRICE:

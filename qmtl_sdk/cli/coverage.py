@@ -46,7 +46,7 @@ def delivery(report: DeliveryReport) -> tuple[RenderableType, ...]:
         key_values(summary),
         rows(_totals(report), SYMBOLS, "no symbols"),
         rows(largest, GAPS, "no gaps"),
-        *((Text(f"… and {more:,} smaller gaps more (--output json has all)"),) if more else ()),
+        *((Text(f"… and {more:,} more gap{'' if more == 1 else 's'} (--output json has all)"),) if more else ()),
         rows(document["sla_breaches"], BROKEN, "every promise kept"),
         rows(document["violations"], VIOLATIONS, "every row conforms"),
     )

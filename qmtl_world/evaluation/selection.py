@@ -74,15 +74,11 @@ class _Places:
         """Return the outcomes of the limits on the number of strategies."""
         select, side = self._policy.select, found.candidate.side
         rank = self._taken.total() + 1
-        outcomes = [at_most("select.top_k", f"places taken with that of score {found.score:g}", rank, select.top_k)]
+        outcomes = [_ranked("select.top_k", found, "active strategy", rank, select.top_k)]
         limit = _side_limit(select, side)
         if limit is not None:
-            rule = f"select.top_k_{side.value}"
-            outcomes.append(
-                at_most(
-                    rule, f"{side.value} places taken with that of score {found.score:g}", self._taken[side] + 1, limit
-                )
-            )
+            rank = self._taken[side] + 1
+            outcomes.append(_ranked(f"select.top_k_{side.value}", found, f"active {side.value} strategy", rank, limit))
         return outcomes
 
     def judge_constraints(self, found: Assessment) -> list[RuleOutcome]:
@@ -183,6 +179,11 @@ def _judge_promotion(state: StrategyState, rules: HysteresisRules) -> RuleOutcom
 
 def _outcome(rule: str, passed: bool, value: float, limit: float, sentence: str) -> RuleOutcome:
     return RuleOutcome(rule, passed, float(value), float(limit), f"{rule}: {sentence}")
+
+
+def _ranked(rule: str, found: Assessment, place: str, rank: int, limit: int) -> RuleOutcome:
+    sentence = f"with score {found.score:g} it would be {place} {rank}, needs <= {limit}"
+    return _outcome(rule, rank <= limit, rank, limit, sentence)
 
 
 def _crowded_out(outcome: RuleOutcome) -> RuleOutcome:

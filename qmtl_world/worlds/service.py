@@ -94,9 +94,10 @@ class WorldService(WorldServiceServicer):
             check_etag(request.etag, world.etag)
             active = await self._trading.count_active(connection, name)
             if active:
+                noun = "strategy" if active == 1 else "strategies"
                 raise QmtlError(
                     Reason.WORLD_NOT_EMPTY,
-                    f"world {name!r} has {active} active strategies; demote them by a stricter policy first",
+                    f"world {name!r} has {active} active {noun}; demote by a stricter policy first",
                     metadata={"world": name, "active": str(active)},
                 )
             await store.delete_world(connection, name)

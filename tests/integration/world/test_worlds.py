@@ -225,6 +225,7 @@ def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its
     found = refusal(lambda: delete(desk, world))
     assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORLD_NOT_EMPTY")
     assert found.metadata == {"world": world, "active": "1"}
+    assert "has 1 active strategy;" in found.message
     put_policy(desk, world, STRICT_POLICY)
     assert not evaluate(desk, Asked(world)).HasField("activation")
     delete(desk, world)

@@ -214,6 +214,8 @@ def test_bad_input_is_refused_by_bar_and_symbol(
     assert refused.value.reason is reason
     assert all(name in refused.value.message for name in names)
     assert refused.value.metadata["symbol"] == "A"
+    assert f"({refused.value.metadata['timestamp']})" in refused.value.message
+    assert refused.value.metadata["timestamp"].endswith("Z")
 
 
 def test_bad_open_is_refused_where_it_would_fill() -> None:

@@ -37,8 +37,12 @@ def drawn(report: DeliveryReport) -> str:
 def test_largest_gaps_are_shown_and_the_others_counted(report: DeliveryReport) -> None:
     text = drawn(report)
     assert len(text.splitlines()) < 50
-    assert "… and 490 smaller gaps more (--output json has all)" in text
+    assert "… and 490 more gaps (--output json has all)" in text
     assert " 77" in text
+
+
+def test_one_gap_that_is_not_shown_is_one(report: DeliveryReport) -> None:
+    assert "… and 1 more gap (" in drawn(replace(report, gaps=report.gaps[:11]))
 
 
 def test_rule_that_is_broken_has_count_and_first_case(report: DeliveryReport) -> None:

@@ -112,7 +112,7 @@ def test_top_k_takes_the_best_and_names_the_rank_of_the_others() -> None:
     assert active(decision) == ["b", "c"]
     outcome = of(decision, "a").violations[0]
     assert (outcome.rule, outcome.value, outcome.limit) == ("select.top_k", 3, 2)
-    assert outcome.message == "select.top_k: places taken with that of score 0.7 = 3, needs <= 2"
+    assert outcome.message == "select.top_k: with score 0.7 it would be active strategy 3, needs <= 2"
 
 
 def test_ties_go_by_id() -> None:
