@@ -35,6 +35,7 @@ from qmtl_world.apply.place import (
     Event,
     EventKind,
     ExecutorAcknowledged,
+    ExecutorClosed,
     GatewayAcknowledged,
     GatewayLost,
     Mark,
@@ -74,6 +75,7 @@ def step(place: Place, event: Event, now: datetime) -> tuple[Place, tuple[Effect
     """
     draft = _Draft(place, now)
     _ON[type(event)](draft, event)
+    _advance(draft)
     return draft.place, tuple(draft.effects)
 
 
@@ -184,16 +186,15 @@ def _start(draft: _Draft, event: Start) -> None:
 
 
 def _advance(draft: _Draft) -> None:
-    """Go on to the next phase if everybody is there."""
-    if draft.place.running is None or any(awaited(draft.place)):
-        return
-    {
-        Phase.FREEZING: _switch,
-        Phase.SWITCHING: _unfreeze,
-        Phase.UNFREEZING: lambda draft: draft.end(Phase.COMPLETED),
-        Phase.REOPENING: lambda draft: draft.end(Phase.ROLLED_BACK),
-        Phase.DRAINING: _drained,
-    }[draft.run.phase](draft)
+    """Go on, phase by phase, while nobody is awaited."""
+    while draft.place.running is not None and not any(awaited(draft.place)):
+        {
+            Phase.FREEZING: _switch,
+            Phase.SWITCHING: _unfreeze,
+            Phase.UNFREEZING: lambda draft: draft.end(Phase.COMPLETED),
+            Phase.REOPENING: lambda draft: draft.end(Phase.ROLLED_BACK),
+            Phase.DRAINING: _drained,
+        }[draft.run.phase](draft)
 
 
 def _switch(draft: _Draft) -> None:
@@ -215,21 +216,24 @@ def _unfreeze(draft: _Draft) -> None:
 
 def _roll_back(draft: _Draft, reason: str, *holds: str) -> None:
     draft.change_run(reason=reason)
-    if draft.run.phase is Phase.UNFREEZING:
-        draft.fence()
-        draft.tell(EventKind.FREEZE)
-        draft.enter(Phase.DRAINING, draft.run.timeouts.rollback)
-        return
     draft.hold(*holds)
     draft.fence()
     if draft.run.phase is Phase.SWITCHING:
         draft.restore()
-    if draft.place.holds | draft.run.prior_holds:
+    if draft.place.holds:
         draft.tell(EventKind.FREEZE)
         draft.end(Phase.ROLLED_BACK)
         return
     draft.open()
     draft.enter(Phase.REOPENING, draft.run.timeouts.rollback)
+
+
+def _drain(draft: _Draft, event: RollBack) -> None:
+    """Fence what opened. A gateway that came back since the start may be open too, so today's are awaited."""
+    draft.change_run(reason=event.reason, awaited=event.gateways)
+    draft.fence()
+    draft.tell(EventKind.FREEZE)
+    draft.enter(Phase.DRAINING, draft.run.timeouts.rollback)
 
 
 def _drained(draft: _Draft) -> None:
@@ -274,7 +278,6 @@ def _gateway_acknowledged(draft: _Draft, event: GatewayAcknowledged) -> None:
             "incarnation", event.gateway.incarnation, "of a gateway whose lease held since the freeze"
         )
     draft.change_run(acked=run.acked | {event.gateway})
-    _advance(draft)
 
 
 def _executor_acknowledged(draft: _Draft, event: ExecutorAcknowledged) -> None:
@@ -291,22 +294,24 @@ def _executor_acknowledged(draft: _Draft, event: ExecutorAcknowledged) -> None:
         draft.change(opened=place.opened | {event.executor}, fenced=place.fenced | {event.executor})
     else:
         raise foreign_acknowledgement("mark", event.kind.value, MarkKind.FENCE.value)
-    _advance(draft)
+
+
+def _executor_closed(draft: _Draft, event: ExecutorClosed) -> None:
+    place, gone = draft.place, {event.executor}
+    if event.executor in place.fenced:
+        draft.change(fenced=place.fenced - gone, opened=place.opened - gone)
+        _repeat_marks(draft)
 
 
 def _gateway_lost(draft: _Draft, event: GatewayLost) -> None:
     if draft.place.running is not None:
         draft.change_run(awaited=draft.run.awaited - {event.gateway})
-        _advance(draft)
 
 
 def _time_passed(draft: _Draft, _event: TimePassed) -> None:
     place = draft.place
-    if place.running is not None:
-        if not any(awaited(place)):
-            _advance(draft)
-        elif draft.now >= draft.run.deadline:
-            _time_out(draft)
+    if place.running is not None and draft.now >= draft.run.deadline:
+        _time_out(draft)
     place = draft.place
     if not draft.effects and not place.is_settled and place.repeat_at is not None and draft.now >= place.repeat_at:
         _repeat_marks(draft)
@@ -343,7 +348,10 @@ def _switch_failed(draft: _Draft, event: SwitchFailed) -> None:
 
 def _asked_back(draft: _Draft, event: RollBack) -> None:
     refuse_rollback(draft.place, event.run_id, Phase.FREEZING, Phase.SWITCHING, Phase.UNFREEZING)
-    _roll_back(draft, event.reason)
+    if draft.run.phase is Phase.UNFREEZING:
+        _drain(draft, event)
+    else:
+        _roll_back(draft, event.reason)
 
 
 def _enrol(draft: _Draft, event: Enrol) -> None:
@@ -366,6 +374,7 @@ _ON: Final[dict[type, Callable[[_Draft, Any], None]]] = {
     Start: _start,
     GatewayAcknowledged: _gateway_acknowledged,
     ExecutorAcknowledged: _executor_acknowledged,
+    ExecutorClosed: _executor_closed,
     GatewayLost: _gateway_lost,
     TimePassed: _time_passed,
     SwitchFailed: _switch_failed,

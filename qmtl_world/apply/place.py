@@ -177,6 +177,13 @@ class ExecutorAcknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorClosed:
+    """Say that an executor missed a mark: what it acknowledged is void until it passes a Fence again."""
+
+    executor: str
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayLost:
     """Say that the lease of one start of a gateway has ended: its gates are closed."""
 
@@ -198,10 +205,11 @@ class SwitchFailed:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Ask to undo a run."""
+    """Ask to undo a run. ``gateways``: those of this moment, which a fence after the opening has to close."""
 
     run_id: str
     reason: str
+    gateways: frozenset[Gateway]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,7 @@ Event = (
     Start
     | GatewayAcknowledged
     | ExecutorAcknowledged
+    | ExecutorClosed
     | GatewayLost
     | TimePassed
     | SwitchFailed

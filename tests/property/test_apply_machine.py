@@ -121,7 +121,7 @@ class Schedules(RuleBasedStateMachine):
         if how == "stop":
             self.stop()
         elif how == "roll back":
-            self.world.commit(RollBack(self.run_id(), "asked for"))
+            self.world.commit(RollBack(self.run_id(), "asked for", frozenset(self.world.live)))
         else:
             self.world.commit(SwitchFailed(self.run_id(), "it raised"))
 

@@ -21,6 +21,7 @@ from qmtl_world.apply.place import (
     Event,
     EventKind,
     ExecutorAcknowledged,
+    ExecutorClosed,
     Gateway,
     GatewayAcknowledged,
     GatewayLost,
@@ -28,7 +29,6 @@ from qmtl_world.apply.place import (
     MarkKind,
     Phase,
     Place,
-    RollBack,
     Start,
     TimePassed,
     Told,
@@ -163,7 +163,7 @@ class World:
             after, effects = self._step(before, event)
         except QmtlError:
             return False
-        if isinstance(event, Start | RollBack):
+        if isinstance(event, Start) or (before.is_open and not after.is_open):  # this moment's gateways have to close
             self.frozen_with = set(self.live)
         self._judge_switch(before, after)
         self.place, self.version = after, self.version + 1
@@ -378,9 +378,11 @@ class World:
         assert intent.id not in {each.id for each in self.executed}, "S8: executed twice"
 
     def acknowledge_marks(self) -> None:
-        """Let the executor say which mark it passed."""
+        """Let the executor say which mark it passed, or that it missed one."""
         executor = self.executor
-        if EXECUTOR in self.place.executors and not executor.unsure:
+        if executor.unsure:
+            self.mail.append(ExecutorClosed(EXECUTOR))
+        elif EXECUTOR in self.place.executors:
             kind = MarkKind.OPEN if executor.is_open else MarkKind.FENCE
             self.mail.append(ExecutorAcknowledged(EXECUTOR, kind, executor.fence))
 

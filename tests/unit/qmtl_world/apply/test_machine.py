@@ -22,6 +22,7 @@ from qmtl_world.apply.place import (
     Enrol,
     Event,
     ExecutorAcknowledged,
+    ExecutorClosed,
     Gateway,
     GatewayAcknowledged,
     GatewayLost,
@@ -146,7 +147,6 @@ def test_the_set_changes_once_everybody_is_closed_and_not_before(started: Scene)
 def test_an_executor_is_awaited_whatever_happens_to_gateways(started: Scene) -> None:
     started.do(GatewayLost(G1), GatewayLost(G2))
     assert (started.run.phase, awaited(started.place)) == (Phase.FREEZING, ((), (EXECUTOR,)))
-    assert started.fenced() == ["switch 3"]
 
 
 def test_a_gateway_without_a_lease_is_not_awaited(started: Scene) -> None:
@@ -186,6 +186,40 @@ def test_sequence_and_marks_have_no_gap(started: Scene) -> None:
     assert marks == list(range(1, len(marks) + 1))
 
 
+@pytest.mark.parametrize("phase", [Phase.FREEZING, Phase.SWITCHING, Phase.UNFREEZING])
+def test_the_newest_event_is_the_one_to_be_acknowledged(started: Scene, phase: Phase) -> None:
+    started.reach(phase)
+    assert started.run.sequence == started.place.sequence
+
+
+def test_nobody_to_wait_for_is_not_waited_for(started: Scene) -> None:
+    started.do(GatewayLost(G1), GatewayLost(G2))
+    assert started.fenced() == ["switch 3", "open 3", "unfreeze 3"]
+    assert next_due(started.place) == started.now + REPEAT_AFTER
+    started.opened()
+    assert started.run.phase is Phase.COMPLETED
+
+
+def test_a_run_of_a_world_without_participants_is_over_at_once() -> None:
+    scene = Scene()
+    assert scene.do(Start("run-1", (), frozenset())) == ["fence 1", "freeze 1", "switch 1", "open 1", "unfreeze 1"]
+    assert (scene.run.phase, next_due(scene.place)) == (Phase.COMPLETED, None)
+
+
+def test_a_run_is_due_at_its_deadline_once_marks_are_passed(started: Scene) -> None:
+    assert next_due(started.place) == started.now + REPEAT_AFTER
+    started.fenced()
+    assert next_due(started.place) == started.run.deadline == started.now + started.run.timeouts.freeze
+    started.now = started.run.deadline - timedelta(microseconds=1)
+    assert started.do(TimePassed()) == []
+    started.now = started.run.deadline
+    assert started.do(TimePassed()) == ["fence 4", "open 4", "unfreeze 4"]
+
+
+def test_nothing_is_awaited_without_a_run() -> None:
+    assert (awaited(Place("equity")), next_due(Place("equity"))) == (((), ()), None)
+
+
 # ---- Back
 
 
@@ -216,14 +250,15 @@ def test_a_switch_that_is_not_acknowledged_in_time_ends_held_with_the_prior_set(
 
 def test_a_rollback_of_a_switch_restores_before_it_opens(started: Scene) -> None:
     started.reach(Phase.SWITCHING)
-    assert started.do(RollBack("run-1", "asked for")) == ["fence 4", "switch 4", "open 4", "unfreeze 4"]
+    said = started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
+    assert said == ["fence 4", "switch 4", "open 4", "unfreeze 4"]
     assert (started.place.activations, started.place.is_open) == (OLD, True)
     started.reach(Phase.ROLLED_BACK)
 
 
 def test_a_rollback_after_the_opening_restores_only_what_is_drained_and_holds(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
-    assert started.do(RollBack("run-1", "asked for")) == ["fence 4", "freeze 4"]
+    assert started.do(RollBack("run-1", "asked for", frozenset({G1, G2}))) == ["fence 4", "freeze 4"]
     assert (started.run.phase, started.place.activations) == (Phase.DRAINING, NEW)
     started.acknowledged(AckPhase.FREEZE, G1, G2)
     assert started.place.activations == NEW
@@ -232,16 +267,29 @@ def test_a_rollback_after_the_opening_restores_only_what_is_drained_and_holds(st
     assert (started.place.holds, started.place.is_open) == ({ROLLED_BACK_HOLD}, False)
 
 
+def test_a_rollback_after_the_opening_awaits_a_gateway_that_came_back_meanwhile(started: Scene) -> None:
+    started.do(GatewayLost(G1))
+    started.fenced()
+    started.acknowledged(AckPhase.FREEZE, G2)
+    started.acknowledged(AckPhase.SWITCH, G2)
+    again = Gateway("g1", "g1-b")
+    started.do(RollBack("run-1", "asked for", frozenset({again, G2})))
+    started.acknowledged(AckPhase.FREEZE, G2)
+    started.fenced()
+    assert (started.run.phase, awaited(started.place)) == (Phase.DRAINING, (("g1",), ()))
+    assert started.acknowledged(AckPhase.FREEZE, again) == ["switch 4"]
+
+
 def test_a_rollback_that_is_not_drained_in_time_keeps_the_set_and_holds(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
-    started.do(RollBack("run-1", "asked for"))
+    started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
     started.later()
     assert (started.run.phase, started.place.activations) == (Phase.COMPLETED, NEW)
     assert (started.place.holds, started.place.is_open) == ({UNDRAINED}, False)
 
 
 def test_a_rollback_that_does_not_open_in_time_is_over_all_the_same(started: Scene) -> None:
-    started.do(RollBack("run-1", "asked for"))
+    started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
     started.later()
     assert (started.run.phase, started.run.unopened) == (Phase.ROLLED_BACK, ("g1", "g2", EXECUTOR))
 
@@ -253,7 +301,7 @@ def test_a_mode_is_not_restored_above_what_the_world_allows_today(scene: Scene) 
     scene.do(Start("run-2", NEW, frozenset({G1, G2})))
     scene.reach(Phase.SWITCHING)
     scene.place = replace(scene.place, allow_live=False)
-    scene.do(RollBack("run-2", "asked for"))
+    scene.do(RollBack("run-2", "asked for", frozenset({G1, G2})))
     assert [each.mode for each in scene.place.activations] == [EffectiveMode.COMPUTE_ONLY]
 
 
@@ -280,14 +328,14 @@ def test_a_stop_in_any_phase_leaves_the_world_frozen_and_held(
 
 
 def test_a_stop_while_a_rollback_opens_leaves_the_world_held_with_the_prior_set(started: Scene) -> None:
-    started.do(RollBack("run-1", "asked for"))
+    started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
     assert started.do(Stop(OPERATOR, "asked for")) == ["fence 5", "freeze 5"]
     assert (started.run.phase, started.place.activations, started.place.is_open) == (Phase.ROLLED_BACK, OLD, False)
 
 
 def test_a_stop_while_a_rollback_drains_lets_it_drain_behind_the_newer_fence(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
-    started.do(RollBack("run-1", "asked for"))
+    started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
     started.acknowledged(AckPhase.FREEZE, G1, G2)
     assert started.do(Stop(OPERATOR, "asked for")) == ["fence 5", "freeze 5"]
     assert (started.run.phase, awaited(started.place)) == (Phase.DRAINING, (("g1", "g2"), (EXECUTOR,)))
@@ -321,8 +369,17 @@ def test_a_resume_that_is_rolled_back_is_held_again(scene: Scene) -> None:
     scene.do(Stop(OPERATOR, "asked for"))
     scene.do(Start("run-1", None, frozenset({G1, G2}), clears=OPERATOR))
     scene.reach(Phase.SWITCHING)
-    scene.do(RollBack("run-1", "asked for"))
+    scene.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
     assert (scene.run.phase, scene.place.holds, scene.place.is_open) == (Phase.ROLLED_BACK, {OPERATOR}, False)
+
+
+def test_a_world_is_closed_until_a_run_opens_it() -> None:
+    assert (Place("equity").is_open, Place("equity").activations) == (False, ())
+
+
+def test_a_stop_is_the_reason_of_the_run_that_it_ends_and_a_held_world_waits_for_nobody(started: Scene) -> None:
+    started.do(Stop(OPERATOR, "flood"))
+    assert (started.run.reason, started.run.unopened) == ("flood", ())
 
 
 # ---- Marks and executors
@@ -344,6 +401,23 @@ def test_after_a_run_marks_are_written_again_more_slowly(started: Scene) -> None
     assert started.later(REMIND_AFTER) == ["fence 3", "open 3"]
     started.opened()
     assert next_due(started.place) is None
+
+
+def test_an_executor_that_missed_a_mark_gets_the_marks_again_until_it_has_passed_them(scene: Scene) -> None:
+    assert scene.place.is_settled
+    assert scene.do(ExecutorClosed(EXECUTOR)) == ["fence 2", "open 2"]
+    assert (scene.place.is_settled, scene.do(ExecutorClosed(EXECUTOR))) == (False, [])
+    scene.opened()
+    assert scene.place.is_settled
+
+
+def test_a_run_waits_again_for_an_executor_that_missed_a_mark(started: Scene) -> None:
+    started.fenced()
+    assert started.do(ExecutorClosed(EXECUTOR)) == ["fence 3"]
+    assert started.acknowledged(AckPhase.FREEZE, G1, G2) == []
+    assert started.fenced() == ["switch 3"]
+    assert started.do(ExecutorClosed(EXECUTOR)) == ["fence 3"]
+    assert awaited(started.place) == (("g1", "g2"), ())  # it is closed, and needs no set
 
 
 def test_an_executor_enrols_behind_marks_that_act_on_it_alone(scene: Scene) -> None:
@@ -399,9 +473,9 @@ def test_orders_without_an_executor_and_live_without_leave_are_refused(scene: Sc
 
 
 def test_a_run_that_is_over_or_of_another_name_cannot_go_back(started: Scene) -> None:
-    assert started.refused(RollBack("run-9", "asked for")).reason is Reason.RUN_NOT_REVERSIBLE
+    assert started.refused(RollBack("run-9", "asked for", frozenset({G1, G2}))).reason is Reason.RUN_NOT_REVERSIBLE
     started.reach(Phase.COMPLETED)
-    assert started.refused(RollBack("run-1", "asked for")).reason is Reason.RUN_NOT_REVERSIBLE
+    assert started.refused(RollBack("run-1", "asked for", frozenset({G1, G2}))).reason is Reason.RUN_NOT_REVERSIBLE
 
 
 @pytest.mark.parametrize(
