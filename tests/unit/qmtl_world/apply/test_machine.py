@@ -34,6 +34,7 @@ from qmtl_world.apply.place import (
     Start,
     Stop,
     SwitchFailed,
+    Timeouts,
     TimePassed,
     Told,
 )
@@ -175,6 +176,7 @@ def test_a_run_is_complete_without_those_that_do_not_open_in_time_and_names_them
     started.acknowledged(AckPhase.UNFREEZE, G1)
     started.later()
     assert (started.run.phase, started.run.unopened) == (Phase.COMPLETED, ("g2", EXECUTOR))
+    assert started.run.reason == "unfreezing: no acknowledgement of g2, paper-1 in time"
 
 
 def test_sequence_and_marks_have_no_gap(started: Scene) -> None:
@@ -305,6 +307,30 @@ def test_a_mode_is_not_restored_above_what_the_world_allows_today(scene: Scene) 
     assert [each.mode for each in scene.place.activations] == [EffectiveMode.COMPUTE_ONLY]
 
 
+@pytest.mark.parametrize(
+    ("phase", "seconds"),
+    [
+        (Phase.FREEZING, 1),
+        (Phase.SWITCHING, 2),
+        (Phase.UNFREEZING, 3),
+        (Phase.REOPENING, 4),
+        (Phase.DRAINING, 4),
+    ],
+)
+def test_each_phase_has_its_own_time(scene: Scene, phase: Phase, seconds: int) -> None:
+    each = Timeouts(*(timedelta(seconds=count) for count in (1, 2, 3, 4)))
+    scene.do(Start("run-1", NEW, frozenset({G1, G2}), timeouts=each))
+    scene.reach({Phase.REOPENING: Phase.FREEZING, Phase.DRAINING: Phase.UNFREEZING}.get(phase, phase))
+    if scene.run.phase is not phase:
+        scene.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
+    assert (scene.run.phase, scene.run.deadline) == (phase, scene.now + timedelta(seconds=seconds))
+
+
+def test_a_switch_that_is_committed_cannot_be_said_to_have_failed(started: Scene) -> None:
+    started.reach(Phase.SWITCHING)
+    assert started.refused(SwitchFailed("run-1", "disk full")).reason is Reason.RUN_NOT_REVERSIBLE
+
+
 # ---- Stop and resume
 
 
@@ -339,6 +365,7 @@ def test_a_stop_while_a_rollback_drains_lets_it_drain_behind_the_newer_fence(sta
     started.acknowledged(AckPhase.FREEZE, G1, G2)
     assert started.do(Stop(OPERATOR, "asked for")) == ["fence 5", "freeze 5"]
     assert (started.run.phase, awaited(started.place)) == (Phase.DRAINING, (("g1", "g2"), (EXECUTOR,)))
+    assert started.run.sequence == started.place.sequence
     started.reach(Phase.ROLLED_BACK)
     assert (started.place.activations, started.place.holds) == (OLD, {OPERATOR, ROLLED_BACK_HOLD})
 
@@ -380,6 +407,21 @@ def test_a_world_is_closed_until_a_run_opens_it() -> None:
 def test_a_stop_is_the_reason_of_the_run_that_it_ends_and_a_held_world_waits_for_nobody(started: Scene) -> None:
     started.do(Stop(OPERATOR, "flood"))
     assert (started.run.reason, started.run.unopened) == ("flood", ())
+
+
+def test_a_resume_opens_nothing_live_that_the_world_no_longer_allows(scene: Scene) -> None:
+    live = tuple(replace(each, mode=EffectiveMode.LIVE) for each in OLD)
+    scene.place = replace(scene.place, activations=live)
+    scene.do(Stop(OPERATOR, "asked for"), Start("run-1", None, frozenset({G1, G2}), clears=OPERATOR))
+    scene.reach(Phase.COMPLETED)
+    assert [each.mode for each in scene.place.activations] == [EffectiveMode.COMPUTE_ONLY]
+
+
+def test_a_stop_between_runs_belongs_to_none(scene: Scene) -> None:
+    scene.do(Stop(OPERATOR, "asked for"))
+    told = scene.told[-1]
+    assert isinstance(told, Told)
+    assert told.run_id == ""
 
 
 # ---- Marks and executors
@@ -438,6 +480,17 @@ def test_executors_come_and_go_between_runs_only(started: Scene) -> None:
     started.reach(Phase.COMPLETED)
     started.do(Deregister(EXECUTOR))
     assert started.place.executors == frozenset()
+
+
+def test_an_executor_that_comes_back_has_acknowledged_nothing(scene: Scene) -> None:
+    scene.do(Deregister(EXECUTOR), Enrol(EXECUTOR))
+    assert (scene.place.fenced, scene.place.opened, scene.place.is_settled) == (frozenset(), frozenset(), False)
+
+
+def test_what_passed_an_open_passed_its_fence(scene: Scene) -> None:
+    assert (scene.place.opened, scene.place.fenced) == ({EXECUTOR}, {EXECUTOR})
+    scene.do(Enrol("paper-2"), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
+    assert scene.place.fenced == {EXECUTOR, "paper-2"}
 
 
 # ---- Refusals
