@@ -195,7 +195,7 @@ inline commit_unfreeze() {
 
 inline open_again() {
   if
-  :: hold -> phase = ROLLED_BACK
+  :: hold -> put(FREEZE); phase = ROLLED_BACK
   :: else -> open = 1; unfreeze_rows(); phase = OPENING
   fi
 }
@@ -212,10 +212,7 @@ inline restore() { set = prior_set; hold = hold | prior_hold; switched_epoch = e
 
 inline commit_rollback(cause) {
   if
-  :: phase == FREEZING ->
-     next_epoch(); put(FENCE);
-     if :: hold -> put(FREEZE) :: else fi;
-     open_again()
+  :: phase == FREEZING -> next_epoch(); put(FENCE); hold = hold | cause; open_again()
   :: phase == SWITCHING -> next_epoch(); put(FENCE); hold = hold | cause; restore(); open_again()
   :: phase == UNFREEZING ->
 #ifdef BUG_RESTORE_UNFENCED
@@ -271,13 +268,12 @@ end:
   do
   :: atomic { act == 0 && phase == FREEZING && EXECUTOR_FENCED && GATEWAYS_DONE -> seen = version; act = TO_SWITCH }
   :: atomic { act == 0 && phase == SWITCHING && GATEWAYS_DONE -> seen = version; act = TO_UNFREEZE }
-  :: atomic { act == 0 && (phase == UNFREEZING || phase == OPENING) && OPEN_ACKED -> seen = version; act = TO_COMPLETE }
+  :: atomic { act == 0 && (phase == UNFREEZING || phase == OPENING) ->    /* all there, or its time is over */
+       seen = version; act = TO_COMPLETE }
   :: atomic { act == 0 && phase == DRAINING && EXECUTOR_FENCED && GATEWAYS_DONE -> seen = version; act = TO_DRAINED }
   :: atomic { act == 0 && rollbacks && (phase == FREEZING || phase == SWITCHING || phase == UNFREEZING) ->
        rollbacks--; seen = version; act = TO_ROLLBACK; if :: failed = 0 :: failed = 1 fi }
-  :: atomic { act == 0 && rollbacks && phase == DRAINING -> rollbacks--; seen = version; act = TO_UNDRAINED }
-  :: atomic { act == 0 && rollbacks && (phase == UNFREEZING || phase == OPENING) ->    /* its time is over */
-       rollbacks--; seen = version; act = TO_COMPLETE }
+  :: atomic { act == 0 && phase == DRAINING -> seen = version; act = TO_UNDRAINED }    /* its time is over */
   :: atomic { act == 0 && epoch && IDLE && ((open && !OPEN_ACKED) || (!open && !FENCE_ACKED)) && x_sending == 0 ->
        seen = version; act = TO_REPEAT }
   :: d_step { act && !STANDS -> act = 0; seen = 0; failed = 0 }
