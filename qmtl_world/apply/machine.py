@@ -51,7 +51,13 @@ from qmtl_world.apply.place import (
     Told,
     names,
 )
-from qmtl_world.apply.refusals import foreign_acknowledgement, refuse_rollback, refuse_start, refuse_while_running
+from qmtl_world.apply.refusals import (
+    foreign_acknowledgement,
+    refuse_deregistration,
+    refuse_rollback,
+    refuse_start,
+    refuse_while_running,
+)
 
 REPEAT_AFTER: Final = timedelta(seconds=1)  # while a run waits for it
 REMIND_AFTER: Final = timedelta(seconds=30)  # at rest: an executor that is away must not fill the stream
@@ -154,7 +160,7 @@ class _Draft:
 
     def restore(self) -> None:
         """Put the prior set and its holds back; a mode is never raised above what the world allows today."""
-        self.change(activations=tuple(_capped(each, allow_live=self.place.allow_live) for each in self.run.prior))
+        self.change(activations=_capped(self.run.prior, allow_live=self.place.allow_live))
         self.hold(*self.run.prior_holds)
         self.tell(EventKind.SWITCH)
 
@@ -166,7 +172,7 @@ def _start(draft: _Draft, event: Start) -> None:
     place = draft.place
     plan = event.plan
     if plan is None:
-        plan = tuple(_capped(each, allow_live=place.allow_live) for each in place.activations)
+        plan = _capped(place.activations, allow_live=place.allow_live)
     refuse_start(place, event, plan)
     run = Run(
         run_id=event.run_id,
@@ -198,7 +204,8 @@ def _advance(draft: _Draft) -> None:
 
 
 def _switch(draft: _Draft) -> None:
-    draft.change(activations=draft.run.plan, holds=draft.place.holds - {draft.run.clears})
+    allowed = _capped(draft.run.plan, allow_live=draft.place.allow_live)
+    draft.change(activations=allowed, holds=draft.place.holds - {draft.run.clears})
     draft.tell(EventKind.SWITCH)
     draft.enter(Phase.SWITCHING, draft.run.timeouts.switch)
 
@@ -364,7 +371,7 @@ def _enrol(draft: _Draft, event: Enrol) -> None:
 
 
 def _deregister(draft: _Draft, event: Deregister) -> None:
-    refuse_while_running(draft.place)
+    refuse_deregistration(draft.place, event.executor)
     gone = {event.executor}
     place = draft.place
     draft.change(executors=place.executors - gone, fenced=place.fenced - gone, opened=place.opened - gone)
@@ -385,6 +392,9 @@ _ON: Final[dict[type, Callable[[_Draft, Any], None]]] = {
 }
 
 
-def _capped(activation: Activation, *, allow_live: bool) -> Activation:
-    live = activation.mode is EffectiveMode.LIVE
-    return replace(activation, mode=EffectiveMode.COMPUTE_ONLY) if live and not allow_live else activation
+def _capped(activations: tuple[Activation, ...], *, allow_live: bool) -> tuple[Activation, ...]:
+    """Return the set with no mode above what the world allows now; it may have changed its mind since the plan."""
+    if allow_live:
+        return activations
+    live = EffectiveMode.LIVE
+    return tuple(replace(each, mode=EffectiveMode.COMPUTE_ONLY) if each.mode is live else each for each in activations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import Phase, Place, Start
@@ -26,6 +26,8 @@ def refuse_while_running(place: Place) -> None:
 def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> None:
     """Raise for a start that may not be: a run goes on, a hold stands, the set has moved, or an order has no way."""
     refuse_while_running(place)
+    if event.clears and event.plan is not None:
+        raise invalid_field("plan", "a resume keeps the set that stands; leave the plan out, and change it afterwards")
     if event.clears and event.clears not in place.holds:
         held = ", ".join(sorted(place.holds)) or "nothing"
         message = f"world {place.world!r} is not held by {event.clears!r}, but by {held}"
@@ -39,6 +41,16 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
         metadata = {"world": place.world, "expected": place.state_hash, "given": event.base}
         raise QmtlError(Reason.STALE_ETAG, message, metadata=metadata)
     _refuse_modes(place, plan)
+
+
+def refuse_deregistration(place: Place, executor: str) -> None:
+    """Raise while a run is not over, and for the last executor of a world that is open for orders."""
+    refuse_while_running(place)
+    bearing = [each.strategy_id for each in place.activations if each.mode in ORDER_BEARING]
+    if place.is_open and bearing and place.executors == {executor}:
+        message = f"{executor} is the last executor for the orders of {bearing[0]}; freeze world {place.world!r} first"
+        metadata = {"world": place.world, "strategy_id": bearing[0]}
+        raise QmtlError(Reason.NO_EXECUTOR, message, metadata=metadata)
 
 
 def _refuse_modes(place: Place, plan: tuple[Activation, ...]) -> None:

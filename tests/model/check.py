@@ -51,7 +51,8 @@ class Found:
 BASE: Final = "RUNS=1 ROLLBACKS=1"
 SCOPES: Final = (
     Scope("two runs, two intents per gateway, a gateway killed", "RUNS=2 ROLLBACKS=1 INTENTS=2 CRASHES=1 GATEWAYS=1"),
-    Scope("rollback, emergency stop and resume in every phase", f"{BASE} STOPS=1 RESUMES=1"),
+    Scope("rollback and emergency stop in every phase", f"{BASE} STOPS=1"),
+    Scope("rollback, stop and resume in every phase", f"{BASE} STOPS=1 RESUMES=1 GATEWAYS=1"),
     Scope("a lease ends, and the gateway goes on", f"{BASE} LOST=1"),
     Scope("a gateway killed with an intent in flight", f"{BASE} CRASHES=1"),
     Scope("an event lost on its way to a gateway", f"{BASE} GAPS=1"),
@@ -60,8 +61,8 @@ SCOPES: Final = (
     Scope("an old mark delivered again, and a stop", f"{BASE} DUPS=1 STOPS=1 GATEWAYS=1"),
     Scope("a second executor instance takes over", f"{BASE} TAKEOVERS=1"),
     Scope("a venue behind the executor, taken over twice, stop", f"{BASE} STOPS=1 TAKEOVERS=2 LIVE=1 GATEWAYS=1"),
-    Scope("two coordinators and two relays", f"{BASE} COORDINATORS=2 RELAYS=2"),
-    Scope("two coordinators and two relays, and a stop", "RUNS=1 STOPS=1 COORDINATORS=2 RELAYS=2 GATEWAYS=1"),
+    Scope("two coordinators and two relays", "RUNS=1 STOPS=1 COORDINATORS=2 RELAYS=2"),
+    Scope("two coordinators and two relays, rolled back", f"{BASE} COORDINATORS=2 RELAYS=2 GATEWAYS=1"),
 )
 BUGS: Final = (
     Scope("SWITCH without the executor's acknowledgement", BASE, "SKIP_EXECUTOR"),
