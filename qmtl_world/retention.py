@@ -30,7 +30,8 @@ DELETE FROM outbox WHERE id IN (
 _DECISIONS = """
 DELETE FROM round WHERE id IN (
     SELECT id FROM round r WHERE create_time < $1 AND EXISTS (
-        SELECT FROM round later WHERE later.world = r.world AND later.as_of = r.as_of AND later.id > r.id
+        SELECT FROM round later WHERE later.world = r.world AND later.preset = r.preset AND later.as_of = r.as_of
+          AND later.id > r.id
     ) LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from qmtl_foundation.clock import parse_rfc3339
 from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply import store as apply_store
 from qmtl_world.apply.model import Activation, ActivationSet
@@ -68,6 +69,7 @@ async def decide_world(
     wanted = _wanted(represented, standings, world, in_force, applies=result.applies)
     record = RoundRecord(
         world=world.spec.name,
+        preset=world.spec.data_preset,
         as_of=result.decision.as_of,
         policy_version=policy.version,
         world_score=result.decision.world_score,
@@ -119,17 +121,25 @@ async def _gather(
     versions = {each.strategy_id: each.strategy_version for each in in_force.activations}
     standing = await store.evaluations_in_force(connection, name, world.spec.data_preset, versions)
     seen = await _count_trials(connection, name, evaluated)
-    previous = await store.read_round(connection, name)
-    before = RoundState() if previous is None else previous.state
+    newest_snapshots = await world_store.newest_snapshots(connection, name)
+    before = _before(await store.read_round(connection, name), world.spec.data_preset)
+    known = newest_snapshots.get(world.spec.data_preset)
     task = RoundTask(
-        as_of=snapshot or before.as_of or NO_SNAPSHOT,
-        present=Present(now, world.spec, seen, await world_store.newest_snapshots(connection, name)),
+        as_of=snapshot or before.as_of or (parse_rfc3339(known) if known else NO_SNAPSHOT),
+        present=Present(now, world.spec, seen, newest_snapshots),
         contenders=contenders(newest, standing),
         guest=evaluated if evaluated and newest[evaluated.strategy_id].id != evaluated.id else None,
         policy=policy.yaml.encode(),
         previous=before,
     )
     return _Gathered(newest, standing, task)
+
+
+def _before(previous: RoundRecord | None, preset: str) -> RoundState:
+    """Return what a round starts from; snapshots of another preset are not older or newer than this one's."""
+    if previous is None:
+        return RoundState()
+    return previous.state if previous.preset == preset else RoundState(None, (), previous.state.after)
 
 
 async def _count_trials(connection: Connection, world: str, evaluated: ContenderRecord | None) -> int:

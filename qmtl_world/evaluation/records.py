@@ -81,9 +81,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """Hold a decision round: its snapshot, the world's score, the cohort's evaluations by strategy, and the state."""
+    """Hold a decision round: preset, snapshot, the world's score, the cohort's evaluations by strategy, the state."""
 
     world: str
+    preset: str
     as_of: datetime
     policy_version: int
     world_score: float | None

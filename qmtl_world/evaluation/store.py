@@ -62,8 +62,8 @@ ORDER BY {_FOREMOST}
 _JUDGE = "UPDATE evaluation SET status = $2, score = $3, rules = $4 WHERE id = $1"
 _NEWEST_ROUND = "SELECT * FROM round WHERE world = $1 ORDER BY id DESC LIMIT 1"
 _ADD_ROUND = """
-INSERT INTO round (world, as_of, policy_version, world_score, cohort, state, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO round (world, preset, as_of, policy_version, world_score, cohort, state, create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 _STANDING = "strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules"
 _REPLACE = f"""
@@ -146,6 +146,7 @@ async def read_round(connection: Connection, world: str) -> RoundRecord | None:
         return None
     return RoundRecord(
         world=world,
+        preset=row["preset"],
         as_of=row["as_of"],
         policy_version=row["policy_version"],
         world_score=row["world_score"],
@@ -160,6 +161,7 @@ async def add_round(connection: Connection, record: RoundRecord, standings: Sequ
     await connection.execute(
         _ADD_ROUND,
         record.world,
+        record.preset,
         record.as_of,
         record.policy_version,
         record.world_score,

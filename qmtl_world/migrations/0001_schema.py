@@ -140,6 +140,7 @@ STATEMENTS = (
     CREATE TABLE round (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         world text NOT NULL REFERENCES world ON DELETE CASCADE,
+        preset text NOT NULL,
         as_of timestamptz NOT NULL,
         policy_version integer NOT NULL,
         world_score double precision,
@@ -149,7 +150,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX round_by_world ON round (world, id DESC)",
-    "CREATE INDEX round_by_snapshot ON round (world, as_of, id)",
+    "CREATE INDEX round_by_snapshot ON round (world, preset, as_of, id)",
     "CREATE INDEX round_by_time ON round (create_time)",
     """
     CREATE TABLE standing (
