@@ -28,7 +28,6 @@ from qmtl_world.apply.place import (
     ROLLED_BACK_HOLD,
     SWITCH_FAILED,
     UNDRAINED,
-    AckPhase,
     Deregister,
     Effect,
     Enrol,
@@ -64,11 +63,11 @@ REMIND_AFTER: Final = timedelta(seconds=30)  # at rest: an executor that is away
 
 # What a gateway acknowledges in a phase.
 _ACKNOWLEDGED: Final = {
-    Phase.FREEZING: AckPhase.FREEZE,
-    Phase.SWITCHING: AckPhase.SWITCH,
-    Phase.UNFREEZING: AckPhase.UNFREEZE,
-    Phase.REOPENING: AckPhase.UNFREEZE,
-    Phase.DRAINING: AckPhase.FREEZE,
+    Phase.FREEZING: EventKind.FREEZE,
+    Phase.SWITCHING: EventKind.SWITCH,
+    Phase.UNFREEZING: EventKind.UNFREEZE,
+    Phase.REOPENING: EventKind.UNFREEZE,
+    Phase.DRAINING: EventKind.FREEZE,
 }
 
 

@@ -39,15 +39,7 @@ class MarkKind(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Name the events in a world's control stream."""
-
-    FREEZE = "freeze"
-    SWITCH = "switch"
-    UNFREEZE = "unfreeze"
-
-
-class AckPhase(StrEnum):
-    """Name what is acknowledged."""
+    """Name the events in a world's control stream; a gateway acknowledges what it did of one."""
 
     FREEZE = "freeze"
     SWITCH = "switch"
@@ -162,7 +154,7 @@ class GatewayAcknowledged:
 
     gateway: Gateway
     run_id: str
-    phase: AckPhase
+    phase: EventKind
     epoch: int
     sequence: int
 

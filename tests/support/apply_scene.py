@@ -11,9 +11,9 @@ from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.machine import step
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import (
-    AckPhase,
     Effect,
     Event,
+    EventKind,
     ExecutorAcknowledged,
     Gateway,
     GatewayAcknowledged,
@@ -60,7 +60,7 @@ class Scene:
     def opened(self) -> list[str]:
         return self.do(ExecutorAcknowledged(EXECUTOR, MarkKind.OPEN, self.place.epoch))
 
-    def acknowledged(self, phase: AckPhase, *gateways: Gateway) -> list[str]:
+    def acknowledged(self, phase: EventKind, *gateways: Gateway) -> list[str]:
         run, epoch = self.run, self.place.epoch
         return self.do(*(GatewayAcknowledged(each, run.run_id, phase, epoch, run.sequence) for each in gateways))
 
@@ -76,11 +76,11 @@ class Scene:
     def reach(self, phase: Phase) -> None:
         """Let everybody answer until the run is in a phase."""
         ways = {
-            Phase.FREEZING: lambda: (self.fenced(), self.acknowledged(AckPhase.FREEZE, G1, G2)),
-            Phase.SWITCHING: lambda: self.acknowledged(AckPhase.SWITCH, G1, G2),
-            Phase.UNFREEZING: lambda: (self.opened(), self.acknowledged(AckPhase.UNFREEZE, G1, G2)),
-            Phase.DRAINING: lambda: (self.fenced(), self.acknowledged(AckPhase.FREEZE, G1, G2)),
-            Phase.REOPENING: lambda: (self.opened(), self.acknowledged(AckPhase.UNFREEZE, G1, G2)),
+            Phase.FREEZING: lambda: (self.fenced(), self.acknowledged(EventKind.FREEZE, G1, G2)),
+            Phase.SWITCHING: lambda: self.acknowledged(EventKind.SWITCH, G1, G2),
+            Phase.UNFREEZING: lambda: (self.opened(), self.acknowledged(EventKind.UNFREEZE, G1, G2)),
+            Phase.DRAINING: lambda: (self.fenced(), self.acknowledged(EventKind.FREEZE, G1, G2)),
+            Phase.REOPENING: lambda: (self.opened(), self.acknowledged(EventKind.UNFREEZE, G1, G2)),
         }
         while self.run.phase is not phase:
             ways[self.run.phase]()

@@ -16,7 +16,6 @@ from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply import machine
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import (
-    AckPhase,
     Effect,
     Event,
     EventKind,
@@ -326,7 +325,7 @@ class World:
             return
         run = self.place.run
         run_id = run.run_id if run is not None else gateway.run_id
-        said = GatewayAcknowledged(gateway.id, run_id, AckPhase(gateway.last.value), gateway.epoch, gateway.sequence)
+        said = GatewayAcknowledged(gateway.id, run_id, gateway.last, gateway.epoch, gateway.sequence)
         self.mail.append(said)
 
     # ---- The executor

@@ -11,9 +11,9 @@ from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.machine import REMIND_AFTER, REPEAT_AFTER, awaited, next_due
 from qmtl_world.apply.place import (
     OPERATOR,
-    AckPhase,
     Deregister,
     Enrol,
+    EventKind,
     ExecutorAcknowledged,
     ExecutorClosed,
     Gateway,
@@ -56,7 +56,7 @@ def test_an_executor_that_missed_a_mark_gets_the_marks_again_until_it_has_passed
 def test_a_run_waits_again_for_an_executor_that_missed_a_mark(started: Scene) -> None:
     started.fenced()
     assert started.do(ExecutorClosed(EXECUTOR)) == ["fence 3"]
-    assert started.acknowledged(AckPhase.FREEZE, G1, G2) == []
+    assert started.acknowledged(EventKind.FREEZE, G1, G2) == []
     assert started.fenced() == ["switch 3"]
     assert started.do(ExecutorClosed(EXECUTOR)) == ["fence 3"]
     assert awaited(started.place) == (("g1", "g2"), ())  # it is closed, and needs no set
@@ -147,7 +147,7 @@ def test_a_run_that_is_over_or_of_another_name_cannot_go_back(started: Scene) ->
     [
         ("run_id", {"run_id": "run-9"}),
         ("epoch", {"epoch": 2}),
-        ("phase", {"phase": AckPhase.SWITCH}),
+        ("phase", {"phase": EventKind.SWITCH}),
         ("sequence", {"sequence": 1}),
         ("incarnation", {"gateway": Gateway("g1", "g1-b")}),
     ],
@@ -155,7 +155,7 @@ def test_a_run_that_is_over_or_of_another_name_cannot_go_back(started: Scene) ->
 def test_an_acknowledgement_of_something_else_changes_nothing(
     started: Scene, field: str, changed: dict[str, object]
 ) -> None:
-    right = GatewayAcknowledged(G1, "run-1", AckPhase.FREEZE, started.place.epoch, started.run.sequence)
+    right = GatewayAcknowledged(G1, "run-1", EventKind.FREEZE, started.place.epoch, started.run.sequence)
     error = started.refused(replace(right, **changed))
     assert (error.reason, error.metadata["field"]) == (Reason.ACKNOWLEDGEMENT_MISMATCH, field)
 
@@ -176,5 +176,5 @@ def test_an_executor_s_acknowledgement_of_something_else_changes_nothing(
 
 
 def test_an_acknowledgement_twice_is_one(started: Scene) -> None:
-    started.acknowledged(AckPhase.FREEZE, G1, G1)
+    started.acknowledged(EventKind.FREEZE, G1, G1)
     assert started.run.acked == {G1}

@@ -15,7 +15,7 @@ from qmtl_world.apply.place import (
     ROLLED_BACK_HOLD,
     SWITCH_FAILED,
     UNDRAINED,
-    AckPhase,
+    EventKind,
     Gateway,
     GatewayLost,
     Phase,
@@ -38,10 +38,10 @@ def test_a_start_fences_before_it_tells_of_the_freeze(scene: Scene) -> None:
 
 
 def test_the_set_changes_once_everybody_is_closed_and_not_before(started: Scene) -> None:
-    assert started.acknowledged(AckPhase.FREEZE, G1) == []
+    assert started.acknowledged(EventKind.FREEZE, G1) == []
     assert started.fenced() == []
     assert started.place.activations == OLD
-    assert started.acknowledged(AckPhase.FREEZE, G2) == ["switch 3"]
+    assert started.acknowledged(EventKind.FREEZE, G2) == ["switch 3"]
     assert (started.run.phase, started.place.activations, started.place.is_open) == (Phase.SWITCHING, NEW, False)
     told = started.told[-1]
     assert isinstance(told, Told)
@@ -55,14 +55,14 @@ def test_an_executor_is_awaited_whatever_happens_to_gateways(started: Scene) -> 
 
 def test_a_gateway_without_a_lease_is_not_awaited(started: Scene) -> None:
     started.fenced()
-    started.acknowledged(AckPhase.FREEZE, G1)
+    started.acknowledged(EventKind.FREEZE, G1)
     assert started.do(GatewayLost(G2)) == ["switch 3"]
 
 
 def test_the_world_opens_by_its_mark_before_the_event(started: Scene) -> None:
     started.reach(Phase.SWITCHING)
-    started.acknowledged(AckPhase.SWITCH, G1)
-    assert started.acknowledged(AckPhase.SWITCH, G2) == ["open 3", "unfreeze 3"]
+    started.acknowledged(EventKind.SWITCH, G1)
+    assert started.acknowledged(EventKind.SWITCH, G2) == ["open 3", "unfreeze 3"]
     assert (started.run.phase, started.place.is_open) == (Phase.UNFREEZING, True)
 
 
@@ -70,13 +70,13 @@ def test_a_run_is_complete_once_everybody_is_open(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
     started.opened()
     assert started.run.phase is Phase.UNFREEZING
-    started.acknowledged(AckPhase.UNFREEZE, G1, G2)
+    started.acknowledged(EventKind.UNFREEZE, G1, G2)
     assert (started.run.phase, started.run.unopened, next_due(started.place)) == (Phase.COMPLETED, (), None)
 
 
 def test_a_run_is_complete_without_those_that_do_not_open_in_time_and_names_them(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
-    started.acknowledged(AckPhase.UNFREEZE, G1)
+    started.acknowledged(EventKind.UNFREEZE, G1)
     started.later()
     assert (started.run.phase, started.run.unopened) == (Phase.COMPLETED, ("g2", EXECUTOR))
     assert started.run.reason == "unfreezing: no acknowledgement of g2, paper-1 in time"
@@ -162,7 +162,7 @@ def test_a_rollback_after_the_opening_restores_only_what_is_drained_and_holds(st
     started.reach(Phase.UNFREEZING)
     assert started.do(RollBack("run-1", "asked for", frozenset({G1, G2}))) == ["fence 4", "freeze 4"]
     assert (started.run.phase, started.place.activations) == (Phase.DRAINING, NEW)
-    started.acknowledged(AckPhase.FREEZE, G1, G2)
+    started.acknowledged(EventKind.FREEZE, G1, G2)
     assert started.place.activations == NEW
     assert started.fenced() == ["switch 4"]
     assert (started.run.phase, started.place.activations) == (Phase.ROLLED_BACK, OLD)
@@ -172,14 +172,14 @@ def test_a_rollback_after_the_opening_restores_only_what_is_drained_and_holds(st
 def test_a_rollback_after_the_opening_awaits_a_gateway_that_came_back_meanwhile(started: Scene) -> None:
     started.do(GatewayLost(G1))
     started.fenced()
-    started.acknowledged(AckPhase.FREEZE, G2)
-    started.acknowledged(AckPhase.SWITCH, G2)
+    started.acknowledged(EventKind.FREEZE, G2)
+    started.acknowledged(EventKind.SWITCH, G2)
     again = Gateway("g1", "g1-b")
     started.do(RollBack("run-1", "asked for", frozenset({again, G2})))
-    started.acknowledged(AckPhase.FREEZE, G2)
+    started.acknowledged(EventKind.FREEZE, G2)
     started.fenced()
     assert (started.run.phase, awaited(started.place)) == (Phase.DRAINING, (("g1",), ()))
-    assert started.acknowledged(AckPhase.FREEZE, again) == ["switch 4"]
+    assert started.acknowledged(EventKind.FREEZE, again) == ["switch 4"]
 
 
 def test_a_rollback_that_is_not_drained_in_time_keeps_the_set_and_holds(started: Scene) -> None:

@@ -12,7 +12,7 @@ from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import (
     OPERATOR,
     ROLLED_BACK_HOLD,
-    AckPhase,
+    EventKind,
     Phase,
     Place,
     RollBack,
@@ -51,7 +51,7 @@ def test_a_stop_while_a_rollback_opens_leaves_the_world_held_with_the_prior_set(
 def test_a_stop_while_a_rollback_drains_lets_it_drain_behind_the_newer_fence(started: Scene) -> None:
     started.reach(Phase.UNFREEZING)
     started.do(RollBack("run-1", "asked for", frozenset({G1, G2})))
-    started.acknowledged(AckPhase.FREEZE, G1, G2)
+    started.acknowledged(EventKind.FREEZE, G1, G2)
     assert started.do(Stop(OPERATOR, "asked for")) == ["fence 5", "freeze 5"]
     assert (started.run.phase, awaited(started.place)) == (Phase.DRAINING, (("g1", "g2"), (EXECUTOR,)))
     assert started.run.sequence == started.place.sequence
