@@ -5,7 +5,7 @@ The allow-list is read from the descriptors: a method is forwarded when its opti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,9 @@ class Forwarder(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no 
 
     def __init__(self, upstreams: Sequence[Upstream]) -> None:
         self._handlers: Mapping[str, grpc.RpcMethodHandler] = {
-            path: _forwarding(upstream, path) for upstream in upstreams for path in public_methods(upstream.services)
+            method.path: _forwarding(upstream, method)
+            for upstream in upstreams
+            for method in public_methods(upstream.services)
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
@@ -45,22 +47,59 @@ class Forwarder(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no 
         return self._handlers.get(method) or _refusing(method)
 
 
-def public_methods(services: Iterable[ServiceDescriptor]) -> list[str]:
-    """Return the paths of the methods that say PUBLIC; raise TypeError for one that streams: none is forwarded yet."""
-    paths = []
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Name a method, and say whether it answers with a stream."""
+
+    path: str
+    answers_stream: bool
+
+
+def public_methods(services: Iterable[ServiceDescriptor]) -> list[Method]:
+    """Return the methods that say PUBLIC; raise TypeError for one whose requests stream: none is forwarded."""
+    methods = []
     for service in services:
         for method in service.methods:
             options = method.GetOptions()
             exposure: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
             if exposure != exposure_pb2.EXPOSURE_PUBLIC:
                 continue
-            if method.client_streaming or method.server_streaming:
-                raise TypeError(f"{method.full_name} streams; only unary methods are forwarded")
-            paths.append(f"/{service.full_name}/{method.name}")
-    return paths
+            if method.client_streaming:
+                raise TypeError(f"{method.full_name} takes a stream; such methods are not forwarded")
+            methods.append(Method(f"/{service.full_name}/{method.name}", method.server_streaming))
+    return methods
 
 
-def _forwarding(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
+def _forwarding(upstream: Upstream, method: Method) -> grpc.RpcMethodHandler:
+    return (
+        _forwarding_stream(upstream, method.path) if method.answers_stream else _forwarding_one(upstream, method.path)
+    )
+
+
+def _forwarding_stream(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
+    forward = upstream.channel.unary_stream(path)
+
+    async def call(request: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        sent = forward(
+            request,
+            timeout=context.time_remaining(),
+            metadata=_passing(context.invocation_metadata() or ()),
+            wait_for_ready=False,
+        )
+        try:
+            await context.send_initial_metadata(_passing(await sent.initial_metadata()))
+            async for response in sent:
+                yield response
+            context.set_trailing_metadata(_passing(await sent.trailing_metadata()))
+        except grpc.aio.AioRpcError as error:
+            await _fail(context, error, upstream.name)
+        finally:
+            sent.cancel()
+
+    return grpc.unary_stream_rpc_method_handler(call)
+
+
+def _forwarding_one(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
     forward = upstream.channel.unary_unary(path)
 
     async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:

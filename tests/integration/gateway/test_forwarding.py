@@ -12,8 +12,9 @@ import pytest
 from grpc_status import rpc_status
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
-from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.server import serving
@@ -25,7 +26,9 @@ from tests.support.desk import read_refusal
 PATH = "/qmtl.world.v1.WorldService/GetWorld"
 WORLD = world_service_pb2.DESCRIPTOR.services_by_name["WorldService"]
 GRAPH = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"]
-SUBMISSION = submission_service_pb2.DESCRIPTOR.services_by_name["SubmissionService"]
+APPLY = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
+SESSION = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+WATCH = "/qmtl.apply.v1.ApplyService/WatchApply"
 ANYWHERE = Address("127.0.0.1", 0)
 
 Behaviour = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
@@ -60,13 +63,14 @@ async def raised(call: Any) -> Any:
 
 
 def test_the_allow_list_is_what_the_contract_calls_public() -> None:
-    methods = public_methods([WORLD, GRAPH])
+    methods = [each.path for each in public_methods([WORLD, GRAPH])]
     assert "/qmtl.world.v1.WorldService/GetWorld" in methods
     assert "/qmtl.graph.v1.GraphService/GetNode" in methods
     assert "/qmtl.world.v1.WorldService/BindStrategy" not in methods
     assert "/qmtl.graph.v1.GraphService/Diff" not in methods
-    with pytest.raises(TypeError, match="WatchSubmission streams"):
-        public_methods([SUBMISSION])
+    assert [each.path for each in public_methods([APPLY]) if each.answers_stream] == [WATCH]
+    with pytest.raises(TypeError, match="Follow takes a stream"):
+        public_methods([SESSION])
 
 
 async def test_bytes_and_metadata_pass_both_ways_and_the_hop_s_own_do_not() -> None:

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/apply/v1/acknowledgement.proto\x12\rqmtl.apply.v1\"\xd3\x01\n\x0f\x41\x63knowledgement\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12(\n\x05phase\x18\x04 \x01(\x0e\x32\x19.qmtl.apply.v1.ApplyPhase\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x13\n\x0bparticipant\x18\x06 \x01(\t\x12,\n\x04kind\x18\x07 \x01(\x0e\x32\x1e.qmtl.apply.v1.ParticipantKind\x12\x13\n\x0bincarnation\x18\x08 \x01(\t*s\n\nApplyPhase\x12\x1b\n\x17\x41PPLY_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PPLY_PHASE_FREEZE\x10\x01\x12\x16\n\x12\x41PPLY_PHASE_SWITCH\x10\x02\x12\x18\n\x14\x41PPLY_PHASE_UNFREEZE\x10\x03*\x8d\x01\n\x0fParticipantKind\x12 \n\x1cPARTICIPANT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PARTICIPANT_KIND_RUNNER\x10\x01\x12\x1c\n\x18PARTICIPANT_KIND_GATEWAY\x10\x02\x12\x1d\n\x19PARTICIPANT_KIND_EXECUTOR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/apply/v1/acknowledgement.proto\x12\rqmtl.apply.v1\"\xe1\x01\n\x0f\x41\x63knowledgement\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12(\n\x05phase\x18\x04 \x01(\x0e\x32\x19.qmtl.apply.v1.ApplyPhase\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x13\n\x0bparticipant\x18\x06 \x01(\t\x12,\n\x04kind\x18\x07 \x01(\x0e\x32\x1e.qmtl.apply.v1.ParticipantKind\x12\x13\n\x0bincarnation\x18\x08 \x01(\t\x12\x0c\n\x04mark\x18\t \x01(\x03*s\n\nApplyPhase\x12\x1b\n\x17\x41PPLY_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PPLY_PHASE_FREEZE\x10\x01\x12\x16\n\x12\x41PPLY_PHASE_SWITCH\x10\x02\x12\x18\n\x14\x41PPLY_PHASE_UNFREEZE\x10\x03*\x8d\x01\n\x0fParticipantKind\x12 \n\x1cPARTICIPANT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PARTICIPANT_KIND_RUNNER\x10\x01\x12\x1c\n\x18PARTICIPANT_KIND_GATEWAY\x10\x02\x12\x1d\n\x19PARTICIPANT_KIND_EXECUTOR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.apply.v1.acknowledgement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPLYPHASE']._serialized_start=268
-  _globals['_APPLYPHASE']._serialized_end=383
-  _globals['_PARTICIPANTKIND']._serialized_start=386
-  _globals['_PARTICIPANTKIND']._serialized_end=527
+  _globals['_APPLYPHASE']._serialized_start=282
+  _globals['_APPLYPHASE']._serialized_end=397
+  _globals['_PARTICIPANTKIND']._serialized_start=400
+  _globals['_PARTICIPANTKIND']._serialized_end=541
   _globals['_ACKNOWLEDGEMENT']._serialized_start=55
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=266
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=280
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ PARTICIPANT_KIND_GATEWAY: ParticipantKind
 PARTICIPANT_KIND_EXECUTOR: ParticipantKind
 
 class Acknowledgement(_message.Message):
-    __slots__ = ("world", "epoch", "run_id", "phase", "sequence", "participant", "kind", "incarnation")
+    __slots__ = ("world", "epoch", "run_id", "phase", "sequence", "participant", "kind", "incarnation", "mark")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Acknowledgement(_message.Message):
     PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     run_id: str
@@ -45,4 +46,5 @@ class Acknowledgement(_message.Message):
     participant: str
     kind: ParticipantKind
     incarnation: str
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., run_id: _Optional[str] = ..., phase: _Optional[_Union[ApplyPhase, str]] = ..., sequence: _Optional[int] = ..., participant: _Optional[str] = ..., kind: _Optional[_Union[ParticipantKind, str]] = ..., incarnation: _Optional[str] = ...) -> None: ...
+    mark: int
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., run_id: _Optional[str] = ..., phase: _Optional[_Union[ApplyPhase, str]] = ..., sequence: _Optional[int] = ..., participant: _Optional[str] = ..., kind: _Optional[_Union[ParticipantKind, str]] = ..., incarnation: _Optional[str] = ..., mark: _Optional[int] = ...) -> None: ...

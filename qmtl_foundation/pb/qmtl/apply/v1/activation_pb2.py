@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as qmtl_dot_common_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eqmtl/apply/v1/activation.proto\x12\rqmtl.apply.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/common/v1/execution.proto\"\xd4\x01\n\nActivation\x12\x13\n\x0bstrategy_id\x18\x01 \x01(\t\x12\x18\n\x10strategy_version\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12\x0c\n\x04side\x18\x05 \x01(\t\x12+\n\x04mode\x18\x06 \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveMode\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x03\x12\x10\n\x08sequence\x18\t \x01(\x03\"\xb4\x01\n\rActivationSet\x12\r\n\x05world\x18\x01 \x01(\t\x12.\n\x0b\x61\x63tivations\x18\x02 \x03(\x0b\x32\x19.qmtl.apply.v1.Activation\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x12\n\nstate_hash\x18\x05 \x01(\t\x12/\n\x0bswitch_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eqmtl/apply/v1/activation.proto\x12\rqmtl.apply.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/common/v1/execution.proto\"\xe6\x01\n\nActivation\x12\x13\n\x0bstrategy_id\x18\x01 \x01(\t\x12\x18\n\x10strategy_version\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12\x0c\n\x04side\x18\x05 \x01(\t\x12+\n\x04mode\x18\x06 \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveMode\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x03\x12\x10\n\x08sequence\x18\t \x01(\x03\x12\x10\n\x08\x65xecutor\x18\n \x01(\t\"\xb4\x01\n\rActivationSet\x12\r\n\x05world\x18\x01 \x01(\t\x12.\n\x0b\x61\x63tivations\x18\x02 \x03(\x0b\x32\x19.qmtl.apply.v1.Activation\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x12\n\nstate_hash\x18\x05 \x01(\t\x12/\n\x0bswitch_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.apply.v1.activation_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACTIVATION']._serialized_start=115
-  _globals['_ACTIVATION']._serialized_end=327
-  _globals['_ACTIVATIONSET']._serialized_start=330
-  _globals['_ACTIVATIONSET']._serialized_end=510
+  _globals['_ACTIVATION']._serialized_end=345
+  _globals['_ACTIVATIONSET']._serialized_start=348
+  _globals['_ACTIVATIONSET']._serialized_end=528
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Activation(_message.Message):
-    __slots__ = ("strategy_id", "strategy_version", "active", "weight", "side", "mode", "dataset_fingerprint", "epoch", "sequence")
+    __slots__ = ("strategy_id", "strategy_version", "active", "weight", "side", "mode", "dataset_fingerprint", "epoch", "sequence", "executor")
     STRATEGY_ID_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class Activation(_message.Message):
     DATASET_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     strategy_id: str
     strategy_version: str
     active: bool
@@ -30,7 +31,8 @@ class Activation(_message.Message):
     dataset_fingerprint: str
     epoch: int
     sequence: int
-    def __init__(self, strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., active: _Optional[bool] = ..., weight: _Optional[float] = ..., side: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.EffectiveMode, str]] = ..., dataset_fingerprint: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+    executor: str
+    def __init__(self, strategy_id: _Optional[str] = ..., strategy_version: _Optional[str] = ..., active: _Optional[bool] = ..., weight: _Optional[float] = ..., side: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.EffectiveMode, str]] = ..., dataset_fingerprint: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., executor: _Optional[str] = ...) -> None: ...
 
 class ActivationSet(_message.Message):
     __slots__ = ("world", "activations", "epoch", "sequence", "state_hash", "switch_time")

@@ -22,11 +22,16 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as qmtl_dot_apply_dot_v1_dot_acknowledgement__pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as qmtl_dot_apply_dot_v1_dot_activation__pb2
+from qmtl_foundation.pb.qmtl.apply.v1 import executor_pb2 as qmtl_dot_apply_dot_v1_dot_executor__pb2
+from qmtl_foundation.pb.qmtl.apply.v1 import lease_pb2 as qmtl_dot_apply_dot_v1_dot_lease__pb2
+from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2 as qmtl_dot_apply_dot_v1_dot_run__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as qmtl_dot_common_dot_v1_dot_execution__pb2
 from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/apply/v1/apply_service.proto\x12\rqmtl.apply.v1\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1dqmtl/common/v1/exposure.proto\"%\n\x14GetActivationRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\\\n\x15GetActivationResponse\x12\x34\n\x0e\x61\x63tivation_set\x18\x01 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12\r\n\x05holds\x18\x02 \x03(\t2p\n\x0c\x41pplyService\x12`\n\rGetActivation\x12#.qmtl.apply.v1.GetActivationRequest\x1a$.qmtl.apply.v1.GetActivationResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/apply/v1/apply_service.proto\x12\rqmtl.apply.v1\x1a#qmtl/apply/v1/acknowledgement.proto\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1cqmtl/apply/v1/executor.proto\x1a\x19qmtl/apply/v1/lease.proto\x1a\x17qmtl/apply/v1/run.proto\x1a\x1eqmtl/common/v1/execution.proto\x1a\x1dqmtl/common/v1/exposure.proto\"%\n\x14GetActivationRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\xbf\x01\n\x15GetActivationResponse\x12\x34\n\x0e\x61\x63tivation_set\x18\x01 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12\r\n\x05holds\x18\x02 \x03(\t\x12(\n\x05phase\x18\x03 \x01(\x0e\x32\x19.qmtl.apply.v1.ApplyPhase\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x12\n\nevent_hash\x18\x05 \x01(\t\x12\x13\n\x0btimeline_id\x18\x06 \x01(\t\"\xb3\x01\n\x11StartApplyRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12!\n\x04plan\x18\x03 \x01(\x0b\x32\x13.qmtl.apply.v1.Plan\x12\x17\n\x0f\x62\x61se_state_hash\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\x08\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\":\n\x12StartApplyResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\"0\n\x0fGetApplyRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"8\n\x10GetApplyResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\"J\n\x12ListAppliesRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x13ListAppliesResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11WatchApplyRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\":\n\x12WatchApplyResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\"T\n\x14RollbackApplyRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"=\n\x15RollbackApplyResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\"P\n\x12\x46reezeWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0c\n\x04hold\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"3\n\x13\x46reezeWorldResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\r\n\x05holds\x18\x02 \x03(\t\"`\n\x12ResumeWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04hold\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\";\n\x13ResumeWorldResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.qmtl.apply.v1.ApplyRun\"B\n\x12ReseedWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\x13ReseedWorldResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\r\n\x05holds\x18\x03 \x03(\t\"\x83\x01\n\x14\x45nrolExecutorRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x02 \x01(\t\x12+\n\x04mode\x18\x03 \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveMode\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"D\n\x15\x45nrolExecutorResponse\x12+\n\tenrolment\x18\x01 \x01(\x0b\x32\x18.qmtl.apply.v1.Enrolment\"[\n\x19\x44\x65registerExecutorRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"I\n\x1a\x44\x65registerExecutorResponse\x12+\n\tenrolment\x18\x01 \x01(\x0b\x32\x18.qmtl.apply.v1.Enrolment\"%\n\x14ListExecutorsRequest\x12\r\n\x05world\x18\x01 \x01(\t\"E\n\x15ListExecutorsResponse\x12,\n\nenrolments\x18\x01 \x03(\x0b\x32\x18.qmtl.apply.v1.Enrolment\"W\n\x1c\x41\x63knowledgeActivationRequest\x12\x37\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x1e.qmtl.apply.v1.Acknowledgement\"\x1f\n\x1d\x41\x63knowledgeActivationResponse\"\x95\x01\n\x11RenewLeaseRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.qmtl.apply.v1.ParticipantKind\x12\x13\n\x0bparticipant\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12(\n\x06worlds\x18\x04 \x03(\x0b\x32\x18.qmtl.apply.v1.HeldPlace\"O\n\x12RenewLeaseResponse\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\x05\x12)\n\x06worlds\x18\x02 \x03(\x0b\x32\x19.qmtl.apply.v1.WorldPlace2\xd1\n\n\x0c\x41pplyService\x12`\n\rGetActivation\x12#.qmtl.apply.v1.GetActivationRequest\x1a$.qmtl.apply.v1.GetActivationResponse\"\x04\x88\xb5\x18\x01\x12W\n\nStartApply\x12 .qmtl.apply.v1.StartApplyRequest\x1a!.qmtl.apply.v1.StartApplyResponse\"\x04\x88\xb5\x18\x01\x12Q\n\x08GetApply\x12\x1e.qmtl.apply.v1.GetApplyRequest\x1a\x1f.qmtl.apply.v1.GetApplyResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0bListApplies\x12!.qmtl.apply.v1.ListAppliesRequest\x1a\".qmtl.apply.v1.ListAppliesResponse\"\x04\x88\xb5\x18\x01\x12Y\n\nWatchApply\x12 .qmtl.apply.v1.WatchApplyRequest\x1a!.qmtl.apply.v1.WatchApplyResponse\"\x04\x88\xb5\x18\x01\x30\x01\x12`\n\rRollbackApply\x12#.qmtl.apply.v1.RollbackApplyRequest\x1a$.qmtl.apply.v1.RollbackApplyResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0b\x46reezeWorld\x12!.qmtl.apply.v1.FreezeWorldRequest\x1a\".qmtl.apply.v1.FreezeWorldResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0bResumeWorld\x12!.qmtl.apply.v1.ResumeWorldRequest\x1a\".qmtl.apply.v1.ResumeWorldResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0bReseedWorld\x12!.qmtl.apply.v1.ReseedWorldRequest\x1a\".qmtl.apply.v1.ReseedWorldResponse\"\x04\x88\xb5\x18\x01\x12`\n\rEnrolExecutor\x12#.qmtl.apply.v1.EnrolExecutorRequest\x1a$.qmtl.apply.v1.EnrolExecutorResponse\"\x04\x88\xb5\x18\x01\x12o\n\x12\x44\x65registerExecutor\x12(.qmtl.apply.v1.DeregisterExecutorRequest\x1a).qmtl.apply.v1.DeregisterExecutorResponse\"\x04\x88\xb5\x18\x01\x12`\n\rListExecutors\x12#.qmtl.apply.v1.ListExecutorsRequest\x1a$.qmtl.apply.v1.ListExecutorsResponse\"\x04\x88\xb5\x18\x01\x12x\n\x15\x41\x63knowledgeActivation\x12+.qmtl.apply.v1.AcknowledgeActivationRequest\x1a,.qmtl.apply.v1.AcknowledgeActivationResponse\"\x04\x88\xb5\x18\x02\x12W\n\nRenewLease\x12 .qmtl.apply.v1.RenewLeaseRequest\x1a!.qmtl.apply.v1.RenewLeaseResponse\"\x04\x88\xb5\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +40,88 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_APPLYSERVICE'].methods_by_name['GetActivation']._loaded_options = None
   _globals['_APPLYSERVICE'].methods_by_name['GetActivation']._serialized_options = b'\210\265\030\001'
-  _globals['_GETACTIVATIONREQUEST']._serialized_start=115
-  _globals['_GETACTIVATIONREQUEST']._serialized_end=152
-  _globals['_GETACTIVATIONRESPONSE']._serialized_start=154
-  _globals['_GETACTIVATIONRESPONSE']._serialized_end=246
-  _globals['_APPLYSERVICE']._serialized_start=248
-  _globals['_APPLYSERVICE']._serialized_end=360
+  _globals['_APPLYSERVICE'].methods_by_name['StartApply']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['StartApply']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['GetApply']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['GetApply']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['ListApplies']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['ListApplies']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['WatchApply']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['WatchApply']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['RollbackApply']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['RollbackApply']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['FreezeWorld']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['FreezeWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['ResumeWorld']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['ResumeWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['ReseedWorld']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['ReseedWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['EnrolExecutor']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['EnrolExecutor']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['DeregisterExecutor']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['DeregisterExecutor']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['ListExecutors']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['ListExecutors']._serialized_options = b'\210\265\030\001'
+  _globals['_APPLYSERVICE'].methods_by_name['AcknowledgeActivation']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['AcknowledgeActivation']._serialized_options = b'\210\265\030\002'
+  _globals['_APPLYSERVICE'].methods_by_name['RenewLease']._loaded_options = None
+  _globals['_APPLYSERVICE'].methods_by_name['RenewLease']._serialized_options = b'\210\265\030\002'
+  _globals['_GETACTIVATIONREQUEST']._serialized_start=266
+  _globals['_GETACTIVATIONREQUEST']._serialized_end=303
+  _globals['_GETACTIVATIONRESPONSE']._serialized_start=306
+  _globals['_GETACTIVATIONRESPONSE']._serialized_end=497
+  _globals['_STARTAPPLYREQUEST']._serialized_start=500
+  _globals['_STARTAPPLYREQUEST']._serialized_end=679
+  _globals['_STARTAPPLYRESPONSE']._serialized_start=681
+  _globals['_STARTAPPLYRESPONSE']._serialized_end=739
+  _globals['_GETAPPLYREQUEST']._serialized_start=741
+  _globals['_GETAPPLYREQUEST']._serialized_end=789
+  _globals['_GETAPPLYRESPONSE']._serialized_start=791
+  _globals['_GETAPPLYRESPONSE']._serialized_end=847
+  _globals['_LISTAPPLIESREQUEST']._serialized_start=849
+  _globals['_LISTAPPLIESREQUEST']._serialized_end=923
+  _globals['_LISTAPPLIESRESPONSE']._serialized_start=925
+  _globals['_LISTAPPLIESRESPONSE']._serialized_end=1010
+  _globals['_WATCHAPPLYREQUEST']._serialized_start=1012
+  _globals['_WATCHAPPLYREQUEST']._serialized_end=1080
+  _globals['_WATCHAPPLYRESPONSE']._serialized_start=1082
+  _globals['_WATCHAPPLYRESPONSE']._serialized_end=1140
+  _globals['_ROLLBACKAPPLYREQUEST']._serialized_start=1142
+  _globals['_ROLLBACKAPPLYREQUEST']._serialized_end=1226
+  _globals['_ROLLBACKAPPLYRESPONSE']._serialized_start=1228
+  _globals['_ROLLBACKAPPLYRESPONSE']._serialized_end=1289
+  _globals['_FREEZEWORLDREQUEST']._serialized_start=1291
+  _globals['_FREEZEWORLDREQUEST']._serialized_end=1371
+  _globals['_FREEZEWORLDRESPONSE']._serialized_start=1373
+  _globals['_FREEZEWORLDRESPONSE']._serialized_end=1424
+  _globals['_RESUMEWORLDREQUEST']._serialized_start=1426
+  _globals['_RESUMEWORLDREQUEST']._serialized_end=1522
+  _globals['_RESUMEWORLDRESPONSE']._serialized_start=1524
+  _globals['_RESUMEWORLDRESPONSE']._serialized_end=1583
+  _globals['_RESEEDWORLDREQUEST']._serialized_start=1585
+  _globals['_RESEEDWORLDREQUEST']._serialized_end=1651
+  _globals['_RESEEDWORLDRESPONSE']._serialized_start=1653
+  _globals['_RESEEDWORLDRESPONSE']._serialized_end=1722
+  _globals['_ENROLEXECUTORREQUEST']._serialized_start=1725
+  _globals['_ENROLEXECUTORREQUEST']._serialized_end=1856
+  _globals['_ENROLEXECUTORRESPONSE']._serialized_start=1858
+  _globals['_ENROLEXECUTORRESPONSE']._serialized_end=1926
+  _globals['_DEREGISTEREXECUTORREQUEST']._serialized_start=1928
+  _globals['_DEREGISTEREXECUTORREQUEST']._serialized_end=2019
+  _globals['_DEREGISTEREXECUTORRESPONSE']._serialized_start=2021
+  _globals['_DEREGISTEREXECUTORRESPONSE']._serialized_end=2094
+  _globals['_LISTEXECUTORSREQUEST']._serialized_start=2096
+  _globals['_LISTEXECUTORSREQUEST']._serialized_end=2133
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=2135
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=2204
+  _globals['_ACKNOWLEDGEACTIVATIONREQUEST']._serialized_start=2206
+  _globals['_ACKNOWLEDGEACTIVATIONREQUEST']._serialized_end=2293
+  _globals['_ACKNOWLEDGEACTIVATIONRESPONSE']._serialized_start=2295
+  _globals['_ACKNOWLEDGEACTIVATIONRESPONSE']._serialized_end=2326
+  _globals['_RENEWLEASEREQUEST']._serialized_start=2329
+  _globals['_RENEWLEASEREQUEST']._serialized_end=2478
+  _globals['_RENEWLEASERESPONSE']._serialized_start=2480
+  _globals['_RENEWLEASERESPONSE']._serialized_end=2559
+  _globals['_APPLYSERVICE']._serialized_start=2562
+  _globals['_APPLYSERVICE']._serialized_end=3923
 # @@protoc_insertion_point(module_scope)

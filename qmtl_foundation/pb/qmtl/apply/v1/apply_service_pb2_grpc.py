@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ApplyServiceStub:
-    """Activation sets.
+    """Changes of what may trade in a world: apply runs, holds, executors.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,171 @@ class ApplyServiceStub:
                 request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationRequest.SerializeToString,
                 response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationResponse.FromString,
                 _registered_method=True)
+        self.StartApply = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/StartApply',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyResponse.FromString,
+                _registered_method=True)
+        self.GetApply = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/GetApply',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyResponse.FromString,
+                _registered_method=True)
+        self.ListApplies = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/ListApplies',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesResponse.FromString,
+                _registered_method=True)
+        self.WatchApply = channel.unary_stream(
+                '/qmtl.apply.v1.ApplyService/WatchApply',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyResponse.FromString,
+                _registered_method=True)
+        self.RollbackApply = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/RollbackApply',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyResponse.FromString,
+                _registered_method=True)
+        self.FreezeWorld = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/FreezeWorld',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldResponse.FromString,
+                _registered_method=True)
+        self.ResumeWorld = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/ResumeWorld',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldResponse.FromString,
+                _registered_method=True)
+        self.ReseedWorld = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/ReseedWorld',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldResponse.FromString,
+                _registered_method=True)
+        self.EnrolExecutor = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/EnrolExecutor',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorResponse.FromString,
+                _registered_method=True)
+        self.DeregisterExecutor = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/DeregisterExecutor',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorResponse.FromString,
+                _registered_method=True)
+        self.ListExecutors = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/ListExecutors',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeActivation = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/AcknowledgeActivation',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationResponse.FromString,
+                _registered_method=True)
+        self.RenewLease = channel.unary_unary(
+                '/qmtl.apply.v1.ApplyService/RenewLease',
+                request_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseResponse.FromString,
+                _registered_method=True)
 
 
 class ApplyServiceServicer:
-    """Activation sets.
+    """Changes of what may trade in a world: apply runs, holds, executors.
     """
 
     def GetActivation(self, request, context):
         """Read what may trade in a world, at the last sequence that was relayed to the control stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartApply(self, request, context):
+        """Begin an apply run. The same `run_id` and request again returns the run as it stands; nothing begins twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApply(self, request, context):
+        """Read an apply run with its timeline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApplies(self, request, context):
+        """List a world's apply runs, the newest first, without timelines.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchApply(self, request, context):
+        """Follow an apply run to its end: its state at once, then each change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackApply(self, request, context):
+        """Undo a run that is not over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeWorld(self, request, context):
+        """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeWorld(self, request, context):
+        """End one hold: a run with the set that stands, which opens the world unless another hold stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReseedWorld(self, request, context):
+        """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen, fenced
+        and held by "reseeded"; a resume of that hold opens it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolExecutor(self, request, context):
+        """Let an executor take a world's orders in one mode, behind a new Fence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeregisterExecutor(self, request, context):
+        """Let an executor leave a world; what it holds is in the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExecutors(self, request, context):
+        """List a world's executors, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeActivation(self, request, context):
+        """Say that a gateway or executor did its part of a phase.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLease(self, request, context):
+        """Say that a start of a gateway or executor lives; the first call registers it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +218,71 @@ def add_ApplyServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationRequest.FromString,
                     response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationResponse.SerializeToString,
             ),
+            'StartApply': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartApply,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyResponse.SerializeToString,
+            ),
+            'GetApply': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApply,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyResponse.SerializeToString,
+            ),
+            'ListApplies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApplies,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesResponse.SerializeToString,
+            ),
+            'WatchApply': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchApply,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyResponse.SerializeToString,
+            ),
+            'RollbackApply': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackApply,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyResponse.SerializeToString,
+            ),
+            'FreezeWorld': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeWorld,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldResponse.SerializeToString,
+            ),
+            'ResumeWorld': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeWorld,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldResponse.SerializeToString,
+            ),
+            'ReseedWorld': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReseedWorld,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldResponse.SerializeToString,
+            ),
+            'EnrolExecutor': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolExecutor,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorResponse.SerializeToString,
+            ),
+            'DeregisterExecutor': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeregisterExecutor,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorResponse.SerializeToString,
+            ),
+            'ListExecutors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExecutors,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsResponse.SerializeToString,
+            ),
+            'AcknowledgeActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeActivation,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationResponse.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'qmtl.apply.v1.ApplyService', rpc_method_handlers)
@@ -70,7 +292,7 @@ def add_ApplyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApplyService:
-    """Activation sets.
+    """Changes of what may trade in a world: apply runs, holds, executors.
     """
 
     @staticmethod
@@ -90,6 +312,357 @@ class ApplyService:
             '/qmtl.apply.v1.ApplyService/GetActivation',
             qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationRequest.SerializeToString,
             qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/StartApply',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.StartApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/GetApply',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.GetApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApplies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/ListApplies',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListAppliesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/WatchApply',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.WatchApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/RollbackApply',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RollbackApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeWorld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/FreezeWorld',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.FreezeWorldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeWorld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/ResumeWorld',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ResumeWorldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReseedWorld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/ReseedWorld',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ReseedWorldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolExecutor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/EnrolExecutor',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.EnrolExecutorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeregisterExecutor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/DeregisterExecutor',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.DeregisterExecutorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExecutors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/ListExecutors',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.ListExecutorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/AcknowledgeActivation',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.AcknowledgeActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.apply.v1.ApplyService/RenewLease',
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseRequest.SerializeToString,
+            qmtl_dot_apply_dot_v1_dot_apply__service__pb2.RenewLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

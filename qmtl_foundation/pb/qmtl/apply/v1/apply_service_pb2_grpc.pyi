@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ApplyServiceStub:
-    """Activation sets."""
+    """Changes of what may trade in a world: apply runs, holds, executors."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,17 +35,73 @@ class ApplyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ApplyServiceAsyncStub: ...
     GetActivation: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.GetActivationRequest, _apply_service_pb2.GetActivationResponse]
     """Read what may trade in a world, at the last sequence that was relayed to the control stream."""
+    StartApply: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.StartApplyRequest, _apply_service_pb2.StartApplyResponse]
+    """Begin an apply run. The same `run_id` and request again returns the run as it stands; nothing begins twice."""
+    GetApply: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.GetApplyRequest, _apply_service_pb2.GetApplyResponse]
+    """Read an apply run with its timeline."""
+    ListApplies: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.ListAppliesRequest, _apply_service_pb2.ListAppliesResponse]
+    """List a world's apply runs, the newest first, without timelines."""
+    WatchApply: _grpc.UnaryStreamMultiCallable[_apply_service_pb2.WatchApplyRequest, _apply_service_pb2.WatchApplyResponse]
+    """Follow an apply run to its end: its state at once, then each change."""
+    RollbackApply: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.RollbackApplyRequest, _apply_service_pb2.RollbackApplyResponse]
+    """Undo a run that is not over."""
+    FreezeWorld: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.FreezeWorldRequest, _apply_service_pb2.FreezeWorldResponse]
+    """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
+    ResumeWorld: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.ResumeWorldRequest, _apply_service_pb2.ResumeWorldResponse]
+    """End one hold: a run with the set that stands, which opens the world unless another hold stands."""
+    ReseedWorld: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.ReseedWorldRequest, _apply_service_pb2.ReseedWorldResponse]
+    """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen, fenced
+    and held by "reseeded"; a resume of that hold opens it.
+    """
+    EnrolExecutor: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.EnrolExecutorRequest, _apply_service_pb2.EnrolExecutorResponse]
+    """Let an executor take a world's orders in one mode, behind a new Fence."""
+    DeregisterExecutor: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.DeregisterExecutorRequest, _apply_service_pb2.DeregisterExecutorResponse]
+    """Let an executor leave a world; what it holds is in the answer."""
+    ListExecutors: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.ListExecutorsRequest, _apply_service_pb2.ListExecutorsResponse]
+    """List a world's executors, by name."""
+    AcknowledgeActivation: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.AcknowledgeActivationRequest, _apply_service_pb2.AcknowledgeActivationResponse]
+    """Say that a gateway or executor did its part of a phase."""
+    RenewLease: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.RenewLeaseRequest, _apply_service_pb2.RenewLeaseResponse]
+    """Say that a start of a gateway or executor lives; the first call registers it."""
 
 @_typing.type_check_only
 class ApplyServiceAsyncStub(ApplyServiceStub):
-    """Activation sets."""
+    """Changes of what may trade in a world: apply runs, holds, executors."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetActivation: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.GetActivationRequest, _apply_service_pb2.GetActivationResponse]  # type: ignore[assignment]
     """Read what may trade in a world, at the last sequence that was relayed to the control stream."""
+    StartApply: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.StartApplyRequest, _apply_service_pb2.StartApplyResponse]  # type: ignore[assignment]
+    """Begin an apply run. The same `run_id` and request again returns the run as it stands; nothing begins twice."""
+    GetApply: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.GetApplyRequest, _apply_service_pb2.GetApplyResponse]  # type: ignore[assignment]
+    """Read an apply run with its timeline."""
+    ListApplies: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.ListAppliesRequest, _apply_service_pb2.ListAppliesResponse]  # type: ignore[assignment]
+    """List a world's apply runs, the newest first, without timelines."""
+    WatchApply: _aio.UnaryStreamMultiCallable[_apply_service_pb2.WatchApplyRequest, _apply_service_pb2.WatchApplyResponse]  # type: ignore[assignment]
+    """Follow an apply run to its end: its state at once, then each change."""
+    RollbackApply: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.RollbackApplyRequest, _apply_service_pb2.RollbackApplyResponse]  # type: ignore[assignment]
+    """Undo a run that is not over."""
+    FreezeWorld: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.FreezeWorldRequest, _apply_service_pb2.FreezeWorldResponse]  # type: ignore[assignment]
+    """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
+    ResumeWorld: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.ResumeWorldRequest, _apply_service_pb2.ResumeWorldResponse]  # type: ignore[assignment]
+    """End one hold: a run with the set that stands, which opens the world unless another hold stands."""
+    ReseedWorld: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.ReseedWorldRequest, _apply_service_pb2.ReseedWorldResponse]  # type: ignore[assignment]
+    """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen, fenced
+    and held by "reseeded"; a resume of that hold opens it.
+    """
+    EnrolExecutor: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.EnrolExecutorRequest, _apply_service_pb2.EnrolExecutorResponse]  # type: ignore[assignment]
+    """Let an executor take a world's orders in one mode, behind a new Fence."""
+    DeregisterExecutor: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.DeregisterExecutorRequest, _apply_service_pb2.DeregisterExecutorResponse]  # type: ignore[assignment]
+    """Let an executor leave a world; what it holds is in the answer."""
+    ListExecutors: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.ListExecutorsRequest, _apply_service_pb2.ListExecutorsResponse]  # type: ignore[assignment]
+    """List a world's executors, by name."""
+    AcknowledgeActivation: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.AcknowledgeActivationRequest, _apply_service_pb2.AcknowledgeActivationResponse]  # type: ignore[assignment]
+    """Say that a gateway or executor did its part of a phase."""
+    RenewLease: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.RenewLeaseRequest, _apply_service_pb2.RenewLeaseResponse]  # type: ignore[assignment]
+    """Say that a start of a gateway or executor lives; the first call registers it."""
 
 class ApplyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Activation sets."""
+    """Changes of what may trade in a world: apply runs, holds, executors."""
 
     @_abc_1.abstractmethod
     def GetActivation(
@@ -54,5 +110,111 @@ class ApplyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_apply_service_pb2.GetActivationResponse, _abc.Awaitable[_apply_service_pb2.GetActivationResponse]]:
         """Read what may trade in a world, at the last sequence that was relayed to the control stream."""
+
+    @_abc_1.abstractmethod
+    def StartApply(
+        self,
+        request: _apply_service_pb2.StartApplyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.StartApplyResponse, _abc.Awaitable[_apply_service_pb2.StartApplyResponse]]:
+        """Begin an apply run. The same `run_id` and request again returns the run as it stands; nothing begins twice."""
+
+    @_abc_1.abstractmethod
+    def GetApply(
+        self,
+        request: _apply_service_pb2.GetApplyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.GetApplyResponse, _abc.Awaitable[_apply_service_pb2.GetApplyResponse]]:
+        """Read an apply run with its timeline."""
+
+    @_abc_1.abstractmethod
+    def ListApplies(
+        self,
+        request: _apply_service_pb2.ListAppliesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.ListAppliesResponse, _abc.Awaitable[_apply_service_pb2.ListAppliesResponse]]:
+        """List a world's apply runs, the newest first, without timelines."""
+
+    @_abc_1.abstractmethod
+    def WatchApply(
+        self,
+        request: _apply_service_pb2.WatchApplyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_apply_service_pb2.WatchApplyResponse], _abc.AsyncIterator[_apply_service_pb2.WatchApplyResponse]]:
+        """Follow an apply run to its end: its state at once, then each change."""
+
+    @_abc_1.abstractmethod
+    def RollbackApply(
+        self,
+        request: _apply_service_pb2.RollbackApplyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.RollbackApplyResponse, _abc.Awaitable[_apply_service_pb2.RollbackApplyResponse]]:
+        """Undo a run that is not over."""
+
+    @_abc_1.abstractmethod
+    def FreezeWorld(
+        self,
+        request: _apply_service_pb2.FreezeWorldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.FreezeWorldResponse, _abc.Awaitable[_apply_service_pb2.FreezeWorldResponse]]:
+        """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
+
+    @_abc_1.abstractmethod
+    def ResumeWorld(
+        self,
+        request: _apply_service_pb2.ResumeWorldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.ResumeWorldResponse, _abc.Awaitable[_apply_service_pb2.ResumeWorldResponse]]:
+        """End one hold: a run with the set that stands, which opens the world unless another hold stands."""
+
+    @_abc_1.abstractmethod
+    def ReseedWorld(
+        self,
+        request: _apply_service_pb2.ReseedWorldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.ReseedWorldResponse, _abc.Awaitable[_apply_service_pb2.ReseedWorldResponse]]:
+        """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen, fenced
+        and held by "reseeded"; a resume of that hold opens it.
+        """
+
+    @_abc_1.abstractmethod
+    def EnrolExecutor(
+        self,
+        request: _apply_service_pb2.EnrolExecutorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.EnrolExecutorResponse, _abc.Awaitable[_apply_service_pb2.EnrolExecutorResponse]]:
+        """Let an executor take a world's orders in one mode, behind a new Fence."""
+
+    @_abc_1.abstractmethod
+    def DeregisterExecutor(
+        self,
+        request: _apply_service_pb2.DeregisterExecutorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.DeregisterExecutorResponse, _abc.Awaitable[_apply_service_pb2.DeregisterExecutorResponse]]:
+        """Let an executor leave a world; what it holds is in the answer."""
+
+    @_abc_1.abstractmethod
+    def ListExecutors(
+        self,
+        request: _apply_service_pb2.ListExecutorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.ListExecutorsResponse, _abc.Awaitable[_apply_service_pb2.ListExecutorsResponse]]:
+        """List a world's executors, by name."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeActivation(
+        self,
+        request: _apply_service_pb2.AcknowledgeActivationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.AcknowledgeActivationResponse, _abc.Awaitable[_apply_service_pb2.AcknowledgeActivationResponse]]:
+        """Say that a gateway or executor did its part of a phase."""
+
+    @_abc_1.abstractmethod
+    def RenewLease(
+        self,
+        request: _apply_service_pb2.RenewLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apply_service_pb2.RenewLeaseResponse, _abc.Awaitable[_apply_service_pb2.RenewLeaseResponse]]:
+        """Say that a start of a gateway or executor lives; the first call registers it."""
 
 def add_ApplyServiceServicer_to_server(servicer: ApplyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

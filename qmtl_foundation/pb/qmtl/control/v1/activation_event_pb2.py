@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as qmtl_dot_apply_dot_v1_dot_activation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&qmtl/control/v1/activation_event.proto\x12\x0fqmtl.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/apply/v1/activation.proto\"\xa0\x02\n\x0f\x41\x63tivationEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x32\n\x04kind\x18\x05 \x01(\x0e\x32$.qmtl.control.v1.ActivationEventKind\x12\x34\n\x0e\x61\x63tivation_set\x18\x06 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12\x1b\n\x13previous_event_hash\x18\x07 \x01(\t\x12\x13\n\x0btimeline_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa4\x01\n\x13\x41\x63tivationEventKind\x12%\n!ACTIVATION_EVENT_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x41\x43TIVATION_EVENT_KIND_FREEZE\x10\x01\x12 \n\x1c\x41\x43TIVATION_EVENT_KIND_SWITCH\x10\x02\x12\"\n\x1e\x41\x43TIVATION_EVENT_KIND_UNFREEZE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&qmtl/control/v1/activation_event.proto\x12\x0fqmtl.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/apply/v1/activation.proto\"\xbf\x02\n\x0f\x41\x63tivationEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x32\n\x04kind\x18\x05 \x01(\x0e\x32$.qmtl.control.v1.ActivationEventKind\x12\x34\n\x0e\x61\x63tivation_set\x18\x06 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12\x1b\n\x13previous_event_hash\x18\x07 \x01(\t\x12\x13\n\x0btimeline_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\n \x01(\t\x12\r\n\x05holds\x18\x0b \x03(\t*\xa4\x01\n\x13\x41\x63tivationEventKind\x12%\n!ACTIVATION_EVENT_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x41\x43TIVATION_EVENT_KIND_FREEZE\x10\x01\x12 \n\x1c\x41\x43TIVATION_EVENT_KIND_SWITCH\x10\x02\x12\"\n\x1e\x41\x43TIVATION_EVENT_KIND_UNFREEZE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.control.v1.activation_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTIVATIONEVENTKIND']._serialized_start=416
-  _globals['_ACTIVATIONEVENTKIND']._serialized_end=580
+  _globals['_ACTIVATIONEVENTKIND']._serialized_start=447
+  _globals['_ACTIVATIONEVENTKIND']._serialized_end=611
   _globals['_ACTIVATIONEVENT']._serialized_start=125
-  _globals['_ACTIVATIONEVENT']._serialized_end=413
+  _globals['_ACTIVATIONEVENT']._serialized_end=444
 # @@protoc_insertion_point(module_scope)

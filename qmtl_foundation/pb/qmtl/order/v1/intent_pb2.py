@@ -23,15 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as qmtl_dot_common_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqmtl/order/v1/intent.proto\x12\rqmtl.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x0bOrderIntent\x12\x11\n\tintent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x0e\n\x06symbol\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\x01\x12,\n\x08\x62\x61r_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\x07 \x01(\x03\x12\x10\n\x08\x65xecutor\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqmtl/order/v1/intent.proto\x12\rqmtl.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/common/v1/execution.proto\"\x88\x02\n\x0bOrderIntent\x12\x11\n\tintent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x0e\n\x06symbol\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\x01\x12,\n\x08\x62\x61r_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\x07 \x01(\x03\x12\x10\n\x08\x65xecutor\x18\x08 \x01(\t\x12\x18\n\x10strategy_version\x18\t \x01(\t\x12\x0c\n\x04side\x18\n \x01(\t\x12+\n\x04mode\x18\x0b \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveModeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.order.v1.intent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERINTENT']._serialized_start=79
-  _globals['_ORDERINTENT']._serialized_end=258
+  _globals['_ORDERINTENT']._serialized_start=111
+  _globals['_ORDERINTENT']._serialized_end=375
 # @@protoc_insertion_point(module_scope)

@@ -337,6 +337,72 @@ class ErrorReason(betterproto2.Enum):
     {"field": "epoch", "given": "6", "expected": "7"}.
     """
 
+    RUN_EXISTS = 36
+    """
+    ALREADY_EXISTS. The run id stands for another request: {"world": "equity", "run_id": "…"}.
+    """
+
+    RUN_NOT_FOUND = 37
+    """
+    NOT_FOUND. {"world": "equity", "run_id": "…"}.
+    """
+
+    EXECUTOR_NOT_FOUND = 38
+    """
+    NOT_FOUND. {"world": "equity", "executor": "paper"}.
+    """
+
+    EXECUTOR_EXISTS = 39
+    """
+    ALREADY_EXISTS. It is enrolled for another mode, or another one is for this: {"world": "equity", "executor": "paper"}.
+    """
+
+    NOTHING_PLANNED = 40
+    """
+    FAILED_PRECONDITION. No round has said what shall trade: {"world": "equity"}.
+    """
+
+    GATE_CLOSED = 41
+    """
+    FAILED_PRECONDITION. Order gates are closed: {"world": "equity", "phase": "freeze", "run_id": "…", "holds": "…"}.
+    """
+
+    EPOCH_MISMATCH = 42
+    """
+    FAILED_PRECONDITION. The intents are of another epoch than the gate: {"world": "equity", "given": "6", "expected": "7"}.
+    """
+
+    ACTIVATION_MISMATCH = 43
+    """
+    FAILED_PRECONDITION. What the intents are stamped with is not what stands in the activation set:
+    {"world": "equity", "strategy_id": "ann/Trend", "field": "side", "given": "long", "expected": "short"}.
+    """
+
+    MODE_WITHOUT_ORDERS = 44
+    """
+    FAILED_PRECONDITION. The strategy's mode has no orders: {"world": "equity", "strategy_id": "…", "mode": "validate"}.
+    """
+
+    LIVE_CONSENT_MISSING = 45
+    """
+    FAILED_PRECONDITION. Venue orders need the caller's consent: {"world": "equity", "strategy_id": "ann/Trend"}.
+    """
+
+    INTENT_EXISTS = 46
+    """
+    ALREADY_EXISTS. The intent id stands for another content: {"intent_id": "blake3:…"}.
+    """
+
+    ORDER_STREAM_FULL = 47
+    """
+    RESOURCE_EXHAUSTED. The order stream is nearly full; what is left is for marks: {"stream": "orders"}.
+    """
+
+    FOREIGN_INCARNATION = 48
+    """
+    FAILED_PRECONDITION. A newer start has the lease: {"participant": "gateway", "incarnation": "…"}.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -376,6 +442,19 @@ class ErrorReason(betterproto2.Enum):
             33: "ERROR_REASON_LIVE_NOT_ALLOWED",
             34: "ERROR_REASON_NO_EXECUTOR",
             35: "ERROR_REASON_ACKNOWLEDGEMENT_MISMATCH",
+            36: "ERROR_REASON_RUN_EXISTS",
+            37: "ERROR_REASON_RUN_NOT_FOUND",
+            38: "ERROR_REASON_EXECUTOR_NOT_FOUND",
+            39: "ERROR_REASON_EXECUTOR_EXISTS",
+            40: "ERROR_REASON_NOTHING_PLANNED",
+            41: "ERROR_REASON_GATE_CLOSED",
+            42: "ERROR_REASON_EPOCH_MISMATCH",
+            43: "ERROR_REASON_ACTIVATION_MISMATCH",
+            44: "ERROR_REASON_MODE_WITHOUT_ORDERS",
+            45: "ERROR_REASON_LIVE_CONSENT_MISSING",
+            46: "ERROR_REASON_INTENT_EXISTS",
+            47: "ERROR_REASON_ORDER_STREAM_FULL",
+            48: "ERROR_REASON_FOREIGN_INCARNATION",
         }
 
     @classmethod
@@ -417,6 +496,19 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_LIVE_NOT_ALLOWED": 33,
             "ERROR_REASON_NO_EXECUTOR": 34,
             "ERROR_REASON_ACKNOWLEDGEMENT_MISMATCH": 35,
+            "ERROR_REASON_RUN_EXISTS": 36,
+            "ERROR_REASON_RUN_NOT_FOUND": 37,
+            "ERROR_REASON_EXECUTOR_NOT_FOUND": 38,
+            "ERROR_REASON_EXECUTOR_EXISTS": 39,
+            "ERROR_REASON_NOTHING_PLANNED": 40,
+            "ERROR_REASON_GATE_CLOSED": 41,
+            "ERROR_REASON_EPOCH_MISMATCH": 42,
+            "ERROR_REASON_ACTIVATION_MISMATCH": 43,
+            "ERROR_REASON_MODE_WITHOUT_ORDERS": 44,
+            "ERROR_REASON_LIVE_CONSENT_MISSING": 45,
+            "ERROR_REASON_INTENT_EXISTS": 46,
+            "ERROR_REASON_ORDER_STREAM_FULL": 47,
+            "ERROR_REASON_FOREIGN_INCARNATION": 48,
         }
 
 
