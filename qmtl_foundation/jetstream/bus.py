@@ -12,7 +12,7 @@ from typing import Any
 import nats
 import nats.errors
 import nats.js.errors
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from qmtl_foundation.errors import QmtlError, Reason
 
@@ -26,13 +26,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """Describe a stream: its name and subjects. Stored on file; kept until consumed when ``work_queue``."""
+    """Describe a stream: its name and subjects. Stored on file; kept until consumed when ``work_queue``.
+
+    ``max_age_s`` 0 keeps messages for ever. ``max_bytes`` -1 is no limit; a full stream refuses what is new.
+    """
 
     name: str
     subjects: tuple[str, ...]
     work_queue: bool = False
     replicas: int = 1
     duplicate_window_s: float = 120.0
+    max_age_s: float = 0.0
+    max_bytes: int = -1
 
 
 class Bus:
@@ -52,6 +57,9 @@ class Bus:
             storage=StorageType.FILE,
             num_replicas=spec.replicas,
             duplicate_window=spec.duplicate_window_s,
+            max_age=spec.max_age_s,
+            max_bytes=spec.max_bytes,
+            discard=DiscardPolicy.NEW,
         )
         with translated_errors():
             try:

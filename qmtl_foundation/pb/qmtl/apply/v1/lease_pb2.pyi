@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HeldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions")
+    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     MARK_FIELD_NUMBER: _ClassVar[int]
     UNSURE_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
     mark: int
     unsure: bool
     positions: _containers.RepeatedCompositeFieldContainer[_executor_pb2.ExecutorPosition]
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ...) -> None: ...
+    position: int
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
     __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position")

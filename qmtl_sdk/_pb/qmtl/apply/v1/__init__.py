@@ -942,6 +942,11 @@ class HeldPlace(betterproto2.Message):
     What an executor holds, at most 1,000 entries.
     """
 
+    position: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    """
+    Place in the order stream up to which an executor has settled everything; 0 from a gateway.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "HeldPlace", HeldPlace)
 

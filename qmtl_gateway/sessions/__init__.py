@@ -1,0 +1,1 @@
+"""What may trade, followed from the control stream, and the runners' sessions."""
