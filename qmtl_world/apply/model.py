@@ -1,16 +1,44 @@
-"""An activation set and its identity. Pure."""
+"""An activation set and its identity; the terms on which a policy lets it change. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import content_id
 
 STATE_CONTEXT: Final = "qmtl 2026-11 activation-state v1"
+
+
+class OnDemote(StrEnum):
+    """Say what becomes of a strategy's position when it leaves the set."""
+
+    FLATTEN = "flatten"
+    HOLD = "hold"
+    HAND_OVER = "hand_over"
+
+
+class OnFreeze(StrEnum):
+    """Say what becomes of orders that rest at a venue when the world freezes."""
+
+    CANCEL = "cancel"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class RunTerms:
+    """Hold what a policy says of apply runs; each timeout in milliseconds, in [100, 600000]."""
+
+    freeze_timeout_ms: int = 30_000
+    switch_timeout_ms: int = 10_000
+    unfreeze_timeout_ms: int = 30_000
+    rollback_timeout_ms: int = 10_000
+    on_demote: OnDemote = OnDemote.FLATTEN
+    on_freeze: OnFreeze = OnFreeze.CANCEL
 
 
 @dataclass(frozen=True, slots=True)

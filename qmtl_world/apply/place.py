@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from qmtl_world.apply.model import Activation, state_hash
+from qmtl_world.apply.model import Activation, RunTerms, state_hash
 
 OPERATOR: Final = "operator"
 SWITCH_FAILED: Final = "switch_failed"
@@ -58,10 +58,20 @@ class Gateway:
 class Timeouts:
     """Say how long each phase waits for acknowledgements before the run goes on without, or back."""
 
-    freeze: timedelta = timedelta(seconds=30)
-    switch: timedelta = timedelta(seconds=10)
-    unfreeze: timedelta = timedelta(seconds=30)
-    rollback: timedelta = timedelta(seconds=10)
+    freeze: timedelta
+    switch: timedelta
+    unfreeze: timedelta
+    rollback: timedelta
+
+    @classmethod
+    def of(cls, terms: RunTerms) -> Timeouts:
+        """Return those that a policy states."""
+        return cls(
+            freeze=timedelta(milliseconds=terms.freeze_timeout_ms),
+            switch=timedelta(milliseconds=terms.switch_timeout_ms),
+            unfreeze=timedelta(milliseconds=terms.unfreeze_timeout_ms),
+            rollback=timedelta(milliseconds=terms.rollback_timeout_ms),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,7 @@ class Start:
     gateways: frozenset[Gateway]
     clears: str = ""
     base: str = ""
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = field(default_factory=lambda: Timeouts.of(RunTerms()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from qmtl_world.allocation.weights import WeightRules
+from qmtl_world.apply.model import RunTerms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,6 +136,7 @@ class Policy:
     constraints: ConstraintRules = ConstraintRules()
     hysteresis: HysteresisRules = HysteresisRules()
     weights: WeightRules = field(default_factory=WeightRules)
+    runs: RunTerms = field(default_factory=RunTerms)
 
 
 @dataclass(frozen=True, slots=True)

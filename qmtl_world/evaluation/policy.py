@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qmtl_foundation.errors import FieldViolation, QmtlError, Reason
 from qmtl_foundation.identity import content_id
 from qmtl_world.allocation.weights import Weighting, WeightRules
+from qmtl_world.apply.model import OnDemote, OnFreeze, RunTerms
 from qmtl_world.evaluation.document import Document, DocumentError, Fault, Path, Position, field_name, read_document
 from qmtl_world.evaluation.gates import Gate, RuleError, Score, compile_gate, compile_score
 from qmtl_world.evaluation.model import (
@@ -46,6 +47,7 @@ Days = Annotated[float, Field(ge=0.0, le=36_500.0)]
 Bars = Annotated[int, Field(ge=2, le=100_000_000)]
 Count = Annotated[int, Field(ge=1, le=MAX_ACTIVE)]
 Exposure = Annotated[float, Field(gt=0.0, le=100.0)]
+Timeout = Annotated[int, Field(ge=100, le=600_000)]  # milliseconds
 
 
 class _Section(BaseModel):
@@ -93,6 +95,15 @@ class _Weights(_Section):
     max_weight: PositiveFraction = 1.0
 
 
+class _Runs(_Section):
+    freeze_timeout_ms: Timeout = 30_000
+    switch_timeout_ms: Timeout = 10_000
+    unfreeze_timeout_ms: Timeout = 30_000
+    rollback_timeout_ms: Timeout = 10_000
+    on_demote: Literal["flatten", "hold", "hand_over"] = "flatten"
+    on_freeze: Literal["cancel", "leave"] = "cancel"
+
+
 class _Policy(_Section):
     gates: Annotated[list[_Gate], Field(min_length=1, max_length=MAX_GATES)]
     select: _Select
@@ -103,6 +114,7 @@ class _Policy(_Section):
     constraints: _Constraints = _Constraints()
     hysteresis: _Hysteresis = _Hysteresis()
     weights: _Weights = _Weights()
+    runs: _Runs = _Runs()
 
 
 _SECTIONS: Final[dict[str, type[_Section]]] = {
@@ -114,6 +126,7 @@ _SECTIONS: Final[dict[str, type[_Section]]] = {
     "constraints": _Constraints,
     "hysteresis": _Hysteresis,
     "weights": _Weights,
+    "runs": _Runs,
 }
 
 
@@ -263,6 +276,18 @@ def _convert(section: _Policy) -> Policy:
         constraints=ConstraintRules(**section.constraints.model_dump()),
         hysteresis=HysteresisRules(**section.hysteresis.model_dump()),
         weights=WeightRules(Weighting(section.weights.method), section.weights.max_weight),
+        runs=_convert_runs(section.runs),
+    )
+
+
+def _convert_runs(section: _Runs) -> RunTerms:
+    return RunTerms(
+        freeze_timeout_ms=section.freeze_timeout_ms,
+        switch_timeout_ms=section.switch_timeout_ms,
+        unfreeze_timeout_ms=section.unfreeze_timeout_ms,
+        rollback_timeout_ms=section.rollback_timeout_ms,
+        on_demote=OnDemote(section.on_demote),
+        on_freeze=OnFreeze(section.on_freeze),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from qmtl_world.apply.model import RunTerms
 from qmtl_world.evaluation.candidates import CROSS_CONTEXT_RULE, Present, to_candidate
 from qmtl_world.evaluation.model import (
     Apply,
@@ -62,12 +63,14 @@ class RoundResult:
     """Hold a round's decision. ``held_off`` names the strategies for which the version in force still stands.
 
     ``applies`` is False where the policy waits for an operator, or a cached result of another context was reported.
+    ``terms`` are those of the policy that it was decided under.
     """
 
     decision: RoundDecision
     alone: tuple[AssessedAlone, ...]
     held_off: frozenset[str]
     applies: bool
+    terms: RunTerms
 
 
 def decide_round(task: RoundTask, sent: Series) -> RoundResult | Missing:
@@ -100,7 +103,7 @@ def decide_round(task: RoundTask, sent: Series) -> RoundResult | Missing:
     cohort = Cohort(task.as_of, task.present.spec.bars_per_year, tuple(standing))
     decision = decide(cohort, policy, task.previous)
     applies = policy.policy.apply is Apply.AUTO and not hits
-    return RoundResult(decision, tuple(alone), frozenset(held_off), applies)
+    return RoundResult(decision, tuple(alone), frozenset(held_off), applies, policy.policy.runs)
 
 
 def assess_alone(record: ContenderRecord, returns: ReturnSeries, present: Present, policy: bytes) -> AssessedAlone:

@@ -10,6 +10,7 @@ import pytest
 from qmtl_foundation.errors import Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.machine import REPEAT_AFTER, awaited, next_due
+from qmtl_world.apply.model import RunTerms
 from qmtl_world.apply.place import (
     OPERATOR,
     ROLLED_BACK_HOLD,
@@ -227,7 +228,7 @@ def test_a_mode_is_not_restored_above_what_the_world_allows_today(scene: Scene) 
     ],
 )
 def test_each_phase_has_its_own_time(scene: Scene, phase: Phase, seconds: int) -> None:
-    each = Timeouts(*(timedelta(seconds=count) for count in (1, 2, 3, 4)))
+    each = Timeouts.of(RunTerms(1_000, 2_000, 3_000, 4_000))
     scene.do(Start("run-1", NEW, frozenset({G1, G2}), timeouts=each))
     scene.reach({Phase.REOPENING: Phase.FREEZING, Phase.DRAINING: Phase.UNFREEZING}.get(phase, phase))
     if scene.run.phase is not phase:

@@ -9,6 +9,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_world.allocation.weights import Weighting, WeightRules
+from qmtl_world.apply.model import OnDemote, OnFreeze, RunTerms
 from qmtl_world.evaluation.model import (
     Apply,
     ConstraintRules,
@@ -19,7 +20,7 @@ from qmtl_world.evaluation.model import (
     SampleRules,
     SelectRules,
 )
-from qmtl_world.evaluation.policy import parse_policy
+from qmtl_world.evaluation.policy import content_id_of, parse_policy
 
 MINIMAL = 'gates:\n  - {name: sharpe, rule: "metrics.sharpe >= 0.5"}\nselect: {top_k: 3}\n'
 DOCS = Path(__file__).parents[4] / "docs" / "policies.md"
@@ -52,6 +53,8 @@ def test_every_section_is_read() -> None:
         "constraints: {max_correlation: 0.9, max_gross: 1, max_abs_net: 0.5, max_symbol_weight: 0.2}\n"
         "hysteresis: {promote_after: 2, demote_after: 3, min_dwell_rounds: 4}\n"
         "weights: {method: inverse_volatility, max_weight: 0.5}\n"
+        "runs:\n  freeze_timeout_ms: 100\n  switch_timeout_ms: 200\n  unfreeze_timeout_ms: 300\n"
+        "  rollback_timeout_ms: 600000\n  on_demote: hand_over\n  on_freeze: leave\n"
     )
     assert parse_policy(text.encode()) == Policy(
         gates=(GateRule("sharpe", "metrics.sharpe >= 0.5"),),
@@ -63,7 +66,16 @@ def test_every_section_is_read() -> None:
         constraints=ConstraintRules(0.9, 1.0, 0.5, 0.2),
         hysteresis=HysteresisRules(2, 3, 4),
         weights=WeightRules(Weighting.INVERSE_VOLATILITY, 0.5),
+        runs=RunTerms(100, 200, 300, 600_000, OnDemote.HAND_OVER, OnFreeze.LEAVE),
     )
+
+
+def test_content_id_covers_the_terms_of_runs_and_no_layout() -> None:
+    def content(addition: str) -> str:
+        return content_id_of(parse_policy((MINIMAL + addition).encode()))
+
+    assert content("") == content("runs: {freeze_timeout_ms: 30000, on_freeze: cancel}  # as by default\n")
+    assert len({content(""), content("runs: {freeze_timeout_ms: 29999}"), content("runs: {on_demote: hold}")}) == 3
 
 
 @pytest.mark.parametrize(
@@ -83,6 +95,21 @@ def test_every_section_is_read() -> None:
         ("sample: null", "sample", "4:9: must be a mapping, is null"),
         ("weights: {max_weight: .inf}", "weights.max_weight", "4:23: should be a valid number, is '.inf'"),
         ("weights: {max_weight: 1e999}", "weights.max_weight", "4:23: should be a finite number, is inf"),
+        ("runs: {freeze_timeout: 5}", "runs.freeze_timeout", "4:8: unknown key; did you mean freeze_timeout_ms?"),
+        (
+            "runs: {freeze_timeout_ms: 99}",
+            "runs.freeze_timeout_ms",
+            "4:27: should be greater than or equal to 100, is 99",
+        ),
+        (
+            "runs: {rollback_timeout_ms: 600001}",
+            "runs.rollback_timeout_ms",
+            "4:29: should be less than or equal to 600000, is 600001",
+        ),
+        ("runs: {switch_timeout_ms: 10s}", "runs.switch_timeout_ms", "4:27: should be a valid integer, is '10s'"),
+        ("runs: {on_demote: sell}", "runs.on_demote", "4:19: should be 'flatten', 'hold' or 'hand_over', is 'sell'"),
+        ("runs: {on_freeze: no}", "runs.on_freeze", "4:19: should be 'cancel' or 'leave', is 'no'"),
+        ("runs: 30000", "runs", "4:7: must be a mapping, is 30000"),
         ("score: metrics.sharpe > 0.5", "score", "4:8: a score must be a number, this is a bool"),
         ("score: 3", "score", "4:8: should be a valid string, is 3"),
         ("score: ''", "score", "4:9: empty; write an expression"),

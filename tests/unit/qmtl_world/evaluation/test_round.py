@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from qmtl_world.apply.model import OnFreeze, RunTerms
 from qmtl_world.evaluation.model import RoundState, StrategyState
 from qmtl_world.evaluation.records import Contender, ContenderRecord
 from qmtl_world.evaluation.round import RoundResult, RoundTask, as_applied, decide_round
@@ -55,6 +56,12 @@ def test_no_round_applies_while_a_cached_result_of_another_context_stands() -> N
     hit = replace(stored(), dataset=replace(stored().dataset, cross_context_hits=1))
     result = decided(Contender(record()), Contender(record("b", row=2, candidate=hit)))
     assert not result.applies
+
+
+def test_a_round_hands_on_the_terms_of_its_policy() -> None:
+    assert decided(Contender(record())).terms == RunTerms()
+    stated = "runs: {switch_timeout_ms: 500, on_freeze: leave}\n"
+    assert decided(Contender(record()), more=stated).terms == RunTerms(switch_timeout_ms=500, on_freeze=OnFreeze.LEAVE)
 
 
 def chosen(as_of: datetime, before: tuple[StrategyState, ...] = ()) -> RoundState:
