@@ -395,5 +395,7 @@ def _capped(activations: tuple[Activation, ...], *, allow_live: bool) -> tuple[A
     """Return the set with no mode above what the world allows now; it may have changed its mind since the plan."""
     if allow_live:
         return activations
-    live = EffectiveMode.LIVE
-    return tuple(replace(each, mode=EffectiveMode.COMPUTE_ONLY) if each.mode is live else each for each in activations)
+    return tuple(
+        replace(each, mode=EffectiveMode.COMPUTE_ONLY, executor="") if each.mode is EffectiveMode.LIVE else each
+        for each in activations
+    )

@@ -21,6 +21,7 @@ def to_activation(activation: Activation, activation_set: ActivationSet) -> acti
         dataset_fingerprint=activation.dataset_fingerprint,
         epoch=activation_set.epoch,
         sequence=activation_set.sequence,
+        executor=activation.executor,
     )
 
 

@@ -43,7 +43,10 @@ class RunTerms:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Let one strategy version trade. ``weight`` is a fraction of the world's equity, in [0, 1]."""
+    """Let one strategy version trade.
+
+    ``weight`` is a fraction of the world's equity, in [0, 1]; ``executor`` takes its orders, empty in a mode without.
+    """
 
     strategy_id: str
     strategy_version: str
@@ -51,6 +54,7 @@ class Activation:
     side: str
     mode: EffectiveMode
     dataset_fingerprint: str
+    executor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class ActivationSet:
 
     @property
     def state_hash(self) -> str:
-        """Return the identity of set, modes and pins; not of epoch, sequence or time."""
+        """Return the identity of set, modes, executors and pins; not of epoch, sequence or time."""
         return state_hash(self.activations)
 
     def find(self, strategy_id: str) -> Activation | None:
@@ -80,6 +84,7 @@ def state_hash(activations: Sequence[Activation]) -> str:
         [
             {
                 "dataset_fingerprint": each.dataset_fingerprint,
+                "executor": each.executor,
                 "mode": each.mode.value,
                 "side": each.side,
                 "strategy_id": each.strategy_id,

@@ -44,12 +44,16 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
 
 
 def refuse_deregistration(place: Place, executor: str) -> None:
-    """Raise while a run is not over, and for the last executor of a world that is open for orders."""
+    """Raise while a run is not over, and for an executor that takes orders of a world that is open."""
     refuse_while_running(place)
-    bearing = [each.strategy_id for each in place.activations if each.mode in ORDER_BEARING]
-    if place.is_open and bearing and place.executors == {executor}:
-        message = f"{executor} is the last executor for the orders of {bearing[0]}; freeze world {place.world!r} first"
-        metadata = {"world": place.world, "strategy_id": bearing[0]}
+    served = [each for each in place.activations if each.mode in ORDER_BEARING and each.executor == executor]
+    if place.is_open and served:
+        strategy_id = served[0].strategy_id
+        message = (
+            f"executor {executor!r} takes the orders of {strategy_id}; "
+            f"apply a set that does not name it to world {place.world!r}, or freeze the world, first"
+        )
+        metadata = {"world": place.world, "strategy_id": strategy_id, "executor": executor}
         raise QmtlError(Reason.NO_EXECUTOR, message, metadata=metadata)
 
 
@@ -59,9 +63,10 @@ def _refuse_modes(place: Place, plan: tuple[Activation, ...]) -> None:
             message = f"{each.strategy_id} cannot be live: world {place.world!r} does not allow it"
             metadata = {"world": place.world, "strategy_id": each.strategy_id}
             raise QmtlError(Reason.LIVE_NOT_ALLOWED, message, metadata=metadata)
-        if each.mode in ORDER_BEARING and not place.executors:
-            message = f"world {place.world!r} has no executor for the orders of {each.strategy_id}; enrol one"
-            metadata = {"world": place.world, "strategy_id": each.strategy_id}
+        if each.mode in ORDER_BEARING and each.executor not in place.executors:
+            named = f"executor {each.executor!r} is not enrolled" if each.executor else "no executor is named"
+            message = f"{named} for the orders of {each.strategy_id} in world {place.world!r}; enrol and name one"
+            metadata = {"world": place.world, "strategy_id": each.strategy_id, "executor": each.executor}
             raise QmtlError(Reason.NO_EXECUTOR, message, metadata=metadata)
 
 

@@ -100,6 +100,7 @@ def _encode(activations: Sequence[Activation]) -> str:
                 "side": each.side,
                 "mode": each.mode.value,
                 "dataset_fingerprint": each.dataset_fingerprint,
+                "executor": each.executor,
             }
             for each in activations
         ]

@@ -27,8 +27,8 @@ from qmtl_world.apply.place import (
 
 EXECUTOR = "paper-1"
 G1, G2 = Gateway("g1", "g1-a"), Gateway("g2", "g2-a")
-OLD = (Activation("ann/Trend", "v1", 0.5, "long", EffectiveMode.PAPER, "f"),)
-NEW = (Activation("bob/Carry", "v1", 0.5, "long", EffectiveMode.PAPER, "f"),)
+OLD = (Activation("ann/Trend", "v1", 0.5, "long", EffectiveMode.PAPER, "f", EXECUTOR),)
+NEW = (Activation("bob/Carry", "v1", 0.5, "long", EffectiveMode.PAPER, "f", EXECUTOR),)
 LONG = timedelta(seconds=60)
 
 

@@ -58,7 +58,7 @@ class Bug(Enum):
 def plan(*strategies: str, weight: float = 0.5) -> tuple[Activation, ...]:
     """Return a set that trades these strategies on paper."""
     return tuple(
-        Activation(each, f"version-of-{each}", weight, "long", EffectiveMode.PAPER, "fingerprint")
+        Activation(each, f"version-of-{each}", weight, "long", EffectiveMode.PAPER, "fingerprint", EXECUTOR)
         for each in strategies
     )
 

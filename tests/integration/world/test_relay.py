@@ -169,6 +169,18 @@ async def test_a_hold_stands_in_the_database_until_a_started_relay_finds_the_str
         assert await second.relay() == 1
 
 
+async def test_a_switched_set_is_read_and_told_with_the_executor_of_its_orders(migrated_dsn: str) -> None:
+    world, subject = "routed_desk", "control.activation.routed_desk"
+    only = Activation("ann/Trend", version_of(), 0.5, "long", EffectiveMode.PAPER, "", "paper-1")
+    async with open_pool(Secret(migrated_dsn), "world") as pool, transaction(pool) as connection:
+        switched = await store.switch(connection, world, [only], utc_now())
+        assert await store.read_set(connection, world) == switched
+        payload = await connection.fetchval("SELECT payload FROM outbox WHERE subject = $1", subject)
+    told = activation_event_pb2.ActivationEvent.FromString(payload)
+    assert switched.activations == (only,)
+    assert [each.executor for each in told.activation_set.activations] == ["paper-1"]
+
+
 async def test_what_is_allowed_was_announced_and_still_stands(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
     world = switched_world(desk)
     announced = allocations(desk, world)

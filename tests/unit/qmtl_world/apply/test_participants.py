@@ -78,21 +78,40 @@ def test_executors_come_and_go_between_runs_only(started: Scene) -> None:
     for event in (Enrol("paper-2"), Deregister(EXECUTOR)):
         assert started.refused(event).reason is Reason.RUN_IN_PROGRESS
     started.reach(Phase.COMPLETED)
-    started.do(Enrol("paper-2"), Deregister(EXECUTOR))
-    assert started.place.executors == {"paper-2"}
+    started.do(Enrol("paper-2"))
+    assert started.place.executors == {EXECUTOR, "paper-2"}
+    started.do(Deregister("paper-2"))
+    assert started.place.executors == {EXECUTOR}
 
 
-def test_the_last_executor_leaves_only_a_world_that_is_closed_or_has_no_orders(scene: Scene) -> None:
+def test_an_executor_leaves_an_open_world_only_when_no_orders_go_to_it(scene: Scene) -> None:
+    scene.do(Enrol("paper-2"))
     error = scene.refused(Deregister(EXECUTOR))
     assert (error.reason, error.metadata["strategy_id"]) == (Reason.NO_EXECUTOR, "ann/Trend")
-    scene.do(Stop(OPERATOR, "asked for"), Deregister(EXECUTOR))
+    scene.do(Deregister("paper-2"), Stop(OPERATOR, "asked for"), Deregister(EXECUTOR))
     assert scene.place.executors == frozenset()
 
 
+def test_the_only_executor_leaves_an_open_world_without_orders(scene: Scene) -> None:
+    validated = tuple(replace(each, mode=EffectiveMode.VALIDATE, executor="") for each in OLD)
+    scene.apply("run-1", validated)
+    scene.do(Deregister(EXECUTOR))
+    assert (scene.place.is_open, scene.place.executors) == (True, frozenset())
+
+
+def test_a_resume_waits_for_the_executor_of_its_set_to_be_enrolled_again(scene: Scene) -> None:
+    scene.do(Stop(OPERATOR, "asked for"), Deregister(EXECUTOR), Enrol("paper-2"))
+    resume = Start("run-1", None, frozenset({G1, G2}), clears=OPERATOR)
+    assert scene.refused(resume).reason is Reason.NO_EXECUTOR
+    scene.do(Enrol(EXECUTOR), resume)
+    assert scene.run.phase is Phase.FREEZING
+
+
 def test_an_executor_that_comes_back_has_acknowledged_nothing(scene: Scene) -> None:
-    scene.do(Enrol("paper-2"), Deregister(EXECUTOR), Enrol(EXECUTOR))
-    scene.do(ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
-    assert (scene.place.fenced, scene.place.opened, scene.place.is_settled) == ({"paper-2"}, {"paper-2"}, False)
+    scene.do(Enrol("paper-2"), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
+    assert scene.place.is_settled
+    scene.do(Deregister("paper-2"), Enrol("paper-2"))
+    assert (scene.place.fenced, scene.place.opened, scene.place.is_settled) == ({EXECUTOR}, {EXECUTOR}, False)
 
 
 def test_what_passed_an_open_passed_its_fence(scene: Scene) -> None:
@@ -128,6 +147,23 @@ def test_orders_without_an_executor_and_live_without_leave_are_refused(scene: Sc
     bare = Scene()
     error = bare.refused(Start("run-1", NEW, frozenset()))
     assert (error.reason, error.metadata["strategy_id"]) == (Reason.NO_EXECUTOR, "bob/Carry")
+
+
+@pytest.mark.parametrize(
+    ("executor", "message"),
+    [
+        (
+            "paper-2",
+            "executor 'paper-2' is not enrolled for the orders of bob/Carry in world 'equity'; enrol and name one",
+        ),
+        ("", "no executor is named for the orders of bob/Carry in world 'equity'; enrol and name one"),
+    ],
+)
+def test_orders_to_an_executor_that_is_not_enrolled_are_refused(scene: Scene, executor: str, message: str) -> None:
+    plan = (*OLD, *(replace(each, executor=executor) for each in NEW))
+    error = scene.refused(Start("run-1", plan, frozenset()))
+    assert (error.reason, str(error)) == (Reason.NO_EXECUTOR, message)
+    assert error.metadata == {"world": "equity", "strategy_id": "bob/Carry", "executor": executor}
 
 
 def test_a_resume_states_no_plan(scene: Scene) -> None:

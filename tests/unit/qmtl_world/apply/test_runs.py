@@ -203,7 +203,7 @@ def test_a_mode_that_is_no_longer_allowed_is_not_switched_in(scene: Scene) -> No
     scene.do(Start("run-1", live, frozenset({G1, G2})))
     scene.place = replace(scene.place, allow_live=False)
     scene.reach(Phase.SWITCHING)
-    assert [each.mode for each in scene.place.activations] == [EffectiveMode.COMPUTE_ONLY]
+    assert [(each.mode, each.executor) for each in scene.place.activations] == [(EffectiveMode.COMPUTE_ONLY, "")]
 
 
 def test_a_mode_is_not_restored_above_what_the_world_allows_today(scene: Scene) -> None:
