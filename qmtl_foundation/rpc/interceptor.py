@@ -19,7 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Give each unary call a deadline, and turn what it raises into a status; a stream lives as its client wants."""
+    """Give each unary call a deadline, and turn what it raises into a status; a stream lives as its client wants.
+
+    No method of ours takes a stream and answers once, so such handlers pass as they are.
+    """
 
     async def intercept_service(
         self,
@@ -28,11 +31,15 @@ class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc sh
     ) -> grpc.RpcMethodHandler:
         """Return the method's handler, guarded."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
+        if handler is None or (handler.request_streaming and not handler.response_streaming):
             return handler
         method = handler_call_details.method
         # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
         parse = _parser(handler.request_deserializer)
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                _guarded_dialogue(handler.stream_stream, parse, method), response_serializer=handler.response_serializer
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _guarded_stream(handler.unary_stream, parse, method), response_serializer=handler.response_serializer
@@ -75,22 +82,42 @@ def _guarded_unary(
     return call
 
 
-def _guarded_stream(
-    behaviour: Callable[..., AsyncIterator[Any] | Awaitable[None]], parse: Parser, method: str
-) -> Callable[..., AsyncIterator[Any]]:
+StreamBehaviour = Callable[..., AsyncIterator[Any] | Awaitable[None]]
+
+
+def _guarded_stream(behaviour: StreamBehaviour, parse: Parser, method: str) -> Callable[..., AsyncIterator[Any]]:
     async def call(content: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        try:
-            responses = behaviour(parse(content), context)
-            if isinstance(responses, Awaitable):  # it writes to the context by itself, as health's Watch does
-                await responses
-                return
-            async for response in responses:
-                yield response
-        except Exception as error:  # as above
-            _log.debug("stream %s ended by %r", method, error)
-            await abort(context, _refusal(error, context))
+        async for response in _answering(lambda: behaviour(parse(content), context), context, method):
+            yield response
 
     return call
+
+
+def _guarded_dialogue(behaviour: StreamBehaviour, parse: Parser, method: str) -> Callable[..., AsyncIterator[Any]]:
+    async def parsed(contents: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for content in contents:
+            yield parse(content)
+
+    async def call(contents: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async for response in _answering(lambda: behaviour(parsed(contents), context), context, method):
+            yield response
+
+    return call
+
+
+async def _answering(
+    begin: Callable[[], AsyncIterator[Any] | Awaitable[None]], context: grpc.aio.ServicerContext, method: str
+) -> AsyncIterator[Any]:
+    try:
+        responses = begin()
+        if isinstance(responses, Awaitable):  # it writes to the context by itself, as health's Watch does
+            await responses
+            return
+        async for response in responses:
+            yield response
+    except Exception as error:  # as above
+        _log.debug("stream %s ended by %r", method, error)
+        await abort(context, _refusal(error, context))
 
 
 def _refusal(error: Exception, context: grpc.aio.ServicerContext) -> QmtlError:

@@ -21,7 +21,9 @@ from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address
 
 PATH = "/test.Service/Call"
+DIALOGUE_PATH = "/test.Service/Talk"
 Behaviour = Callable[[Any, grpc.aio.ServicerContext], Awaitable[bytes]]
+DialogueBehaviour = Callable[[AsyncIterator[Any], grpc.aio.ServicerContext], AsyncIterator[bytes]]
 
 
 class Answering(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
@@ -47,6 +49,35 @@ async def calling(behaviour: Behaviour) -> AsyncIterator[Any]:
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield channel.unary_unary(PATH)
+
+
+class Talking(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """Serve one method whose requests and responses stream."""
+
+    def __init__(self, behaviour: DialogueBehaviour) -> None:
+        self._behaviour = behaviour
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if handler_call_details.method != DIALOGUE_PATH:
+            return None
+        return grpc.stream_stream_rpc_method_handler(
+            self._behaviour, request_deserializer=world_service_pb2.GetWorldRequest.FromString
+        )
+
+
+@asynccontextmanager
+async def talking(behaviour: DialogueBehaviour) -> AsyncIterator[Any]:
+    """Serve and yield one call of the method."""
+    async with (
+        serving(Address("127.0.0.1", 0), [], {}, handlers=[Talking(behaviour)]) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel.stream_stream(DIALOGUE_PATH)(timeout=10)
+
+
+async def echo(requests: AsyncIterator[Any], _context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+    async for request in requests:
+        yield request.world.encode()
 
 
 async def raised(call: Awaitable[object]) -> grpc.aio.AioRpcError:
@@ -145,6 +176,69 @@ async def test_a_timeout_inside_is_not_the_callers_deadline() -> None:
 
     async with calling(fail) as call:
         assert (await raised(call(b""))).code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_dialogue_goes_both_ways() -> None:
+    async with talking(echo) as call:
+        for name in ("equity", "bonds"):
+            await call.write(world_service_pb2.GetWorldRequest(world=name).SerializeToString())
+            assert await call.read() == name.encode()
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_bytes_that_are_no_message_end_a_dialogue_as_an_invalid_request() -> None:
+    async with talking(echo) as call:
+        await call.write(world_service_pb2.GetWorldRequest(world="equity").SerializeToString())
+        assert await call.read() == b"equity"
+        await call.write(b"\xff\xff")
+        error = await raised(call.read())
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    (request,) = details(error, error_details_pb2.BadRequest)
+    assert request.field_violations[0].field == "request"
+
+
+async def test_what_a_dialogue_raises_arrives_as_its_reason() -> None:
+    async def refuse(requests: AsyncIterator[Any], _context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        yield b"welcome"
+        await anext(requests)
+        raise QmtlError(Reason.ACKNOWLEDGEMENT_MISMATCH, "another epoch", metadata={"field": "epoch"})
+
+    async with talking(refuse) as call:
+        assert await call.read() == b"welcome"
+        await call.write(b"")
+        back = from_rpc_error(await raised(call.read()))
+    assert (back.reason, back.metadata) == (Reason.ACKNOWLEDGEMENT_MISMATCH, {"field": "epoch"})
+
+
+async def test_a_fault_of_ours_in_a_dialogue_shows_an_incident() -> None:
+    async def fail(_requests: AsyncIterator[Any], _context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        yield b"welcome"
+        raise ZeroDivisionError("the password is 1234")
+
+    async with talking(fail) as call:
+        assert await call.read() == b"welcome"
+        error = await raised(call.read())
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "1234" not in str(error)
+
+
+async def test_a_dialogue_ends_when_its_client_goes() -> None:
+    ended = asyncio.Event()
+
+    async def talk(requests: AsyncIterator[Any], _context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        try:
+            yield b"welcome"
+            await anext(requests)
+        finally:
+            ended.set()
+
+    async with talking(talk) as call:
+        assert await call.read() == b"welcome"
+        call.cancel()
+        async with asyncio.timeout(5):
+            await ended.wait()
 
 
 async def test_an_unknown_reason_of_a_newer_release_is_read_by_its_status() -> None:
