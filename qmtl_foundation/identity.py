@@ -27,6 +27,7 @@ STRATEGY_CONTEXT: Final = "qmtl 2026-11 strategy-version v1"
 CODE_CONTEXT: Final = "qmtl 2026-11 code-hash v1"
 SERIES_CONTEXT: Final = "qmtl 2026-11 series-hash v1"
 REQUEST_CONTEXT: Final = "qmtl 2026-11 request-hash v1"
+EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
 
 CONTENT_ID: Final = re.compile(r"blake3:[0-9a-f]{64}")
 BUILTIN_SCHEMA: Final = "qmtl.bars/1"

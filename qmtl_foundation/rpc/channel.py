@@ -1,4 +1,4 @@
-"""Channels between services: opened once, shared by every call."""
+"""Channels between services: opened once, shared by every call; and what a call's failure means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.requests import MAX_MESSAGE_BYTES
+from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address
 
 CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
@@ -27,3 +29,15 @@ async def open_channel(address: Address) -> AsyncIterator[grpc.aio.Channel]:
     """Yield a channel to a service; it connects at the first call and comes back by itself."""
     async with grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS) as channel:
         yield channel
+
+
+@asynccontextmanager
+async def calling(dependency: str) -> AsyncIterator[None]:
+    """Turn what a call raises into the QmtlError that the service sent; one that does not answer is named."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        found = from_rpc_error(error)
+        if found.reason is Reason.DEPENDENCY_UNAVAILABLE and not found.metadata:
+            found = QmtlError(found.reason, f"the {dependency} does not answer", metadata={"dependency": dependency})
+        raise found from error

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import grpc
 
-from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.pb.qmtl.dataset.v1.dataset_service_pb2_grpc import DatasetServiceStub
 from qmtl_foundation.pb.qmtl.graph.v1.graph_service_pb2_grpc import GraphServiceStub
 from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceStub
-from qmtl_foundation.rpc.status import from_rpc_error
+from qmtl_foundation.rpc.channel import calling
 from qmtl_gateway.submission import messages
 from qmtl_gateway.submission.model import Dataset, Decision, NodeResolution, SubmissionOrder
 
@@ -30,7 +27,7 @@ class Upstreams:
 
     async def data_preset(self, world: str) -> str:
         """Return the name of a world's data preset."""
-        async with _calling("world service"):
+        async with calling("world service"):
             answer = await self._world.GetWorld(messages.to_get_world(world), timeout=CALL_SECONDS)
         return messages.from_world(answer)
 
@@ -44,36 +41,25 @@ class Upstreams:
 
     async def merge(self, order: SubmissionOrder) -> tuple[NodeResolution, ...]:
         """Merge a strategy version into the graph."""
-        async with _calling("DAG manager"):
+        async with calling("DAG manager"):
             answer = await self._graph.Diff(messages.to_diff(order), timeout=CALL_SECONDS)
         return messages.from_diff(answer)
 
     async def bind(self, order: SubmissionOrder, dataset: Dataset) -> Decision:
         """Bind a strategy version to its world."""
-        async with _calling("world service"):
+        async with calling("world service"):
             answer = await self._world.BindStrategy(messages.to_bind(order, dataset), timeout=CALL_SECONDS)
         return messages.from_decision(answer.decision)
 
     async def decide(self, world: str, strategy_id: str, strategy_version: str) -> Decision:
         """Take a fresh decision for a bound strategy version."""
         request = messages.to_decide(world, strategy_id, strategy_version)
-        async with _calling("world service"):
+        async with calling("world service"):
             answer = await self._world.GetDecision(request, timeout=DECISION_SECONDS)
         return messages.from_decision(answer.decision)
 
     async def _snapshot(self, preset: str, as_of: str = "", fingerprint: str = "") -> Dataset | None:
         request = messages.to_snapshot_request(preset, as_of, fingerprint)
-        async with _calling("DAG manager"):
+        async with calling("DAG manager"):
             answer = await self._datasets.GetSnapshot(request, timeout=CALL_SECONDS)
         return messages.from_snapshot(answer)
-
-
-@asynccontextmanager
-async def _calling(dependency: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        found = from_rpc_error(error)
-        if found.reason is Reason.DEPENDENCY_UNAVAILABLE and not found.metadata:
-            found = QmtlError(found.reason, f"the {dependency} does not answer", metadata={"dependency": dependency})
-        raise found from error

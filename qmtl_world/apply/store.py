@@ -6,15 +6,13 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.identity import bytes_id
+from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply.messages import encode_switch
 from qmtl_world.apply.model import Activation, ActivationSet, state_hash
-
-EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
 
 _GET_SET = "SELECT * FROM activation_set WHERE world = $1"
 _RELAYED_SET = """

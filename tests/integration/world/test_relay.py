@@ -12,7 +12,7 @@ import nats.js.errors
 
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.identity import bytes_id
+from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.jetstream import open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2, allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
@@ -25,7 +25,6 @@ from qmtl_sdk.local.progress import ProcessStatus
 from qmtl_world.apply import store
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.relay import ASTRAY_HOLD, EVENT_ID, STREAM, Relay, Turn, turn
-from qmtl_world.apply.store import EVENT_CONTEXT
 from tests.support.desk import (
     Asked,
     Desk,
