@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -15,7 +14,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
 from qmtl_gateway.submission import ingest
 from qmtl_sdk.local.progress import ProcessStatus
 from tests.support.desk import CALL_SECONDS, Asked, Desk, ended, make_world
-from tests.support.waiting import wait_until
+from tests.support.waiting import becomes, wait_until
 
 SHORT_WAIT_SECONDS = 0.4
 
@@ -34,13 +33,6 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
 async def waiting(bus: Bus) -> int:
     """Return how many requests for messages the server keeps."""
     return int((await bus.jetstream.consumer_info(ingest.STREAM, ingest.CONSUMER)).num_waiting or 0)
-
-
-async def becomes(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 2.0) -> None:
-    """Return as soon as a reading is the wanted one."""
-    async with asyncio.timeout(seconds):
-        while await read() != wanted:
-            pass
 
 
 async def test_a_message_that_is_held_goes_to_nobody_else_and_one_that_is_dropped_does(bus: Bus) -> None:
