@@ -1,9 +1,10 @@
-"""What a gateway knows of a world: its gate, and what may pass it. Pure."""
+"""What a gateway knows of a world: its gate, what may pass it, and the event that told it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from qmtl_foundation.execution_domain import EffectiveMode
@@ -30,7 +31,10 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Hold a world as of the newest event that was applied. Only an UNFREEZE leaves a gate open."""
+    """Hold a world as of the newest event that was applied. Only an UNFREEZE leaves a gate open.
+
+    Epoch and sequence are 0 while nothing was ever told of the world.
+    """
 
     world: str
     epoch: int
@@ -46,3 +50,44 @@ class Gate:
     def is_open(self) -> bool:
         """Tell whether intents of this epoch may pass."""
         return self.phase is Phase.UNFREEZE and not self.holds
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Hold one event of a world, or a snapshot in its place: the gate after it.
+
+    ``previous_hash`` is empty for the first event and in a snapshot. ``payload`` are the bytes of an
+    ``ActivationEvent``, for runners. ``create_time`` is unknown of a snapshot.
+    """
+
+    gate: Gate
+    payload: bytes
+    previous_hash: str = ""
+    create_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Name a gateway, stable over restarts, and one start of it."""
+
+    name: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorldPlace:
+    """Hold how far a world is by the answer to a lease renewal."""
+
+    world: str
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Hold one report of an intent: its place in the stream of reports, and the bytes of its ``OrderReport``."""
+
+    position: int
+    world: str
+    strategy_id: str
+    payload: bytes

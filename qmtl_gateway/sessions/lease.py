@@ -1,0 +1,55 @@
+"""The gateway's own lease at the world service: without it every gate is closed, whatever was told.
+
+It counts from before the request was sent, on a monotonic clock: the world service, which counts from when the request
+came, never takes it for over before the gateway does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError
+from qmtl_gateway.sessions.gates import Gates
+from qmtl_gateway.sessions.upstream import WorldUpstream
+
+RENEW_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class LeaseKeeper:
+    """Register this start of the gateway, and renew its lease. ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, upstream: WorldUpstream, gates: Gates, clock: Callable[[], float]) -> None:
+        self._upstream = upstream
+        self._gates = gates
+        self._clock = clock
+        self._failing = False
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            begun = self._clock()
+            try:
+                await self._renew()
+            except QmtlError as error:
+                self._note(error)
+            except Exception:  # a fault of ours must not end the gateway: its gates close by themselves
+                _log.exception("renewing the lease")
+            await asyncio.sleep(max(0.0, RENEW_SECONDS - (self._clock() - begun)))
+
+    async def _renew(self) -> None:
+        sent = self._clock()
+        seconds, places = await self._upstream.renew(self._gates.places())
+        self._gates.renewed(sent + seconds, places)
+        if self._failing:
+            _log.info("the lease is renewed again")
+        self._failing = False
+
+    def _note(self, error: QmtlError) -> None:
+        if not self._failing:
+            _log.warning("the lease is not renewed; gates close when it is over: %s", error)
+        self._failing = True
