@@ -24,6 +24,7 @@ from qmtl_foundation.identity import NodeIdentity, canonical_json, node_crc32, n
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
@@ -47,6 +48,7 @@ CONTRACTS: Final[Sequence[FileDescriptor]] = tuple(
     module.DESCRIPTOR
     for module in (
         submission_service_pb2,
+        session_service_pb2,
         world_service_pb2,
         evaluation_service_pb2,
         apply_service_pb2,
@@ -67,6 +69,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "metrics_listen": "where it serves `/metrics`, `host:port`",
     "world_address": "the world service, `host:port`",
     "dagmgr_address": "the DAG manager, `host:port`",
+    "name": "its own among the gateways, the same after a restart; a newer start of the same name takes its place",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
     "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",
@@ -173,7 +176,9 @@ def rpcs() -> str:
             stated: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
             exposure = exposure_pb2.Exposure.Name(stated)
             reach = exposure.removeprefix("EXPOSURE_").lower()
-            kind = "stream" if method.server_streaming else "unary"
+            kind = "unary"
+            if method.server_streaming:
+                kind = "both stream" if method.client_streaming else "stream"
             rows.append((f"`{service.full_name}/{method.name}`", kind, reach, said[method.name]))
     return table(("method", "kind", "exposure", "does"), rows)
 

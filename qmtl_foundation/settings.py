@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, Self, TypeVar, get_type_hints
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.requests import check_resource_name
 
 PREFIX: Final = "QMTL_"
 SettingsType = TypeVar("SettingsType")
@@ -76,6 +77,14 @@ def check_at_least(field: str, value: int, least: int) -> None:
         raise QmtlError(
             Reason.NOT_CONFIGURED, f"{name} is {value}, must be at least {least}", metadata={"setting": name}
         )
+
+
+def check_name(field: str, text: str) -> None:
+    """Raise QmtlError(NOT_CONFIGURED) naming the variable of a setting that is no name of a participant."""
+    try:
+        check_resource_name(PREFIX + field.upper(), text)
+    except QmtlError as error:
+        raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": PREFIX + field.upper()}) from error
 
 
 def _parse_switch(text: str) -> bool:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from opentelemetry.metrics import Meter, Observation
 
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import DOWNGRADE_METRIC, DowngradeReason
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream import Bus, open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
@@ -32,6 +38,17 @@ from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
 from qmtl_gateway.forwarding.reflection import public_pool
 from qmtl_gateway.retention import aged
+from qmtl_gateway.sessions.acknowledge import Acknowledgements
+from qmtl_gateway.sessions.control import Control
+from qmtl_gateway.sessions.follow import Resync
+from qmtl_gateway.sessions.gates import Gates
+from qmtl_gateway.sessions.holders import FIELDS, Holders
+from qmtl_gateway.sessions.lease import LeaseKeeper
+from qmtl_gateway.sessions.model import Event, Identity
+from qmtl_gateway.sessions.reports import Reports
+from qmtl_gateway.sessions.service import SessionMetrics, SessionService
+from qmtl_gateway.sessions.session import Sessions
+from qmtl_gateway.sessions.upstream import WorldUpstream
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.ends import EndWatch
@@ -41,6 +58,7 @@ from qmtl_gateway.submission.upstream import Upstreams
 from qmtl_gateway.submission.worker import Worker
 
 SCHEMA = "gateway"
+SKEW_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # upper ends of buckets
 
 
 def _services(*files: Any) -> list[ServiceDescriptor]:
@@ -50,10 +68,12 @@ def _services(*files: Any) -> list[ServiceDescriptor]:
 WORLD_FILES = (world_service_pb2, evaluation_service_pb2, apply_service_pb2, allocation_service_pb2)
 DAGMGR_FILES = (graph_service_pb2, dataset_service_pb2)
 # What operators' tools read: the methods, their own protocols, and the details of refusals.
-SHOWN_FILES = (*WORLD_FILES, *DAGMGR_FILES, submission_service_pb2, health_pb2, reflection_pb2, error_details_pb2)
+OWN_FILES = (submission_service_pb2, session_service_pb2)
+SHOWN_FILES = (*WORLD_FILES, *DAGMGR_FILES, *OWN_FILES, health_pb2, reflection_pb2, error_details_pb2)
 WORLD_SERVICES = _services(*WORLD_FILES)
 DAGMGR_SERVICES = _services(*DAGMGR_FILES)
 (SUBMISSION_SERVICE,) = _services(submission_service_pb2)
+(SESSION_SERVICE,) = _services(session_service_pb2)
 
 
 @asynccontextmanager
@@ -63,6 +83,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
         open_pool(settings.postgres_dsn, SCHEMA) as pool,
         open_bus(settings.nats_url, "qmtl-gateway") as bus,
         open_channel(settings.world_address) as world,
+        # Leases are renewed beside large calls, and while the service is away, without delaying who calls next.
+        open_channel(settings.world_address, apart=True) as applies,
         open_channel(settings.dagmgr_address) as dagmgr,
     ):
         await open_ingest(bus, settings.nats_replicas)
@@ -82,10 +104,14 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             decisions = Decisions(upstreams, downgrades, utc_now)
             watchers = EndWatch()
             service = SubmissionService(pool, bus, watchers, decisions, mismatches)
+            sessions = _session_room(settings, bus, applies, meter)
             rooms = [
                 ServedService.of(
                     SUBMISSION_SERVICE, submission_service_pb2_grpc.add_SubmissionServiceServicer_to_server, service
-                )
+                ),
+                ServedService.of(
+                    SESSION_SERVICE, session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions.service
+                ),
             ]
             forwarder = Forwarder(
                 [
@@ -102,10 +128,82 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     watchers.listen(settings.postgres_dsn),
                     worker.run(),
                     sweeping(pool, aged(settings.keep_days), utc_now),
+                    *(begin() for begin in sessions.work),
                 ),
                 serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder], shown=shown) as port,
             ):
-                yield port
+                with sessions.held():
+                    yield port
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRoom:
+    """Hold the room of sessions: what serves them, the gates that order ingress reads, and what goes on beside."""
+
+    service: SessionService
+    gates: Gates
+    work: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold sessions; end them before the server drains, so that their runners go to another gateway at once."""
+        try:
+            yield
+        finally:
+            self.service.leave()
+
+
+def _session_room(settings: GatewaySettings, bus: Bus, world: grpc.aio.Channel, meter: Meter) -> SessionRoom:
+    """Return the room of one start of this gateway, all of it wired; its work begins when it is awaited."""
+    identity = Identity(settings.name, uuid.uuid4().hex)
+    upstream = WorldUpstream(world, identity)
+    holders, sessions = Holders(time.monotonic), Sessions()
+    acknowledgements = Acknowledgements(upstream.acknowledge, _nothing_in_flight, holders)
+
+    def applied(event: Event) -> None:
+        service.tell(event)
+        acknowledgements.begin(event)
+
+    resyncs = LabelledCounter(
+        meter,
+        "activation_resync_total",
+        "Worlds closed until they were read anew.",
+        "reason",
+        (each for each in Resync if each is not Resync.UNKNOWN),
+    )
+    gates = Gates(upstream.snapshot, applied, resyncs, time.monotonic)
+    reports = Reports(bus, sessions, settings.nats_replicas)
+    service = SessionService(
+        identity, gates, holders, sessions, acknowledgements, reports, _session_metrics(meter, sessions), utc_now
+    )
+    work = (
+        Control(bus, gates, settings.nats_replicas).run,
+        LeaseKeeper(upstream, gates, time.monotonic).run,
+        gates.run,
+        acknowledgements.run,
+        reports.run,
+    )
+    return SessionRoom(service, gates, work)
+
+
+def _session_metrics(meter: Meter, sessions: Sessions) -> SessionMetrics:
+    meter.create_observable_gauge(
+        "runner_sessions", [lambda _options: [Observation(sessions.count)]], description="Runners' sessions held."
+    )
+    return SessionMetrics(
+        refused=LabelledCounter(
+            meter, "acknowledgements_refused_total", "Acknowledgements of runners refused.", "field", FIELDS
+        ),
+        skew=meter.create_histogram(
+            "activation_skew_seconds",
+            description="From an event's writing to a runner's acknowledgement of it.",
+            explicit_bucket_boundaries_advisory=SKEW_SECONDS,
+        ),
+    )
+
+
+async def _nothing_in_flight(_world: str) -> None:
+    """Have nothing to wait for: this gateway takes no orders yet."""
 
 
 @asynccontextmanager

@@ -25,9 +25,13 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
 
 
 @asynccontextmanager
-async def open_channel(address: Address) -> AsyncIterator[grpc.aio.Channel]:
-    """Yield a channel to a service; it connects at the first call and comes back by itself."""
-    async with grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS) as channel:
+async def open_channel(address: Address, *, apart: bool = False) -> AsyncIterator[grpc.aio.Channel]:
+    """Yield a channel to a service; it connects at the first call and comes back by itself.
+
+    Channels to one address share a connection, and the pause after it could not be made, unless one is ``apart``.
+    """
+    options = (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", int(apart)))
+    async with grpc.aio.insecure_channel(str(address), options=options) as channel:
         yield channel
 
 

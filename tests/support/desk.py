@@ -42,7 +42,7 @@ POLICY: Final = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 0.5"}]\nselect:
 STRICT_POLICY: Final = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 1000.0"}]\nselect: {top_k: 3}\n'
 
 _numbers = itertools.count(1)
-_SAMPLE = re.compile(r'^(\w+)(?:\{(?:.*?,)?(?:reason|outcome)="(\w+)".*?\}|\{.*\})? (\S+)$', re.MULTILINE)
+_SAMPLE = re.compile(r'^(\w+)(?:\{(?:.*?,)?(?:reason|outcome|field)="(\w+)".*?\}|\{.*\})? (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +315,7 @@ def world_status(desk: Desk, world: str) -> world_service_pb2.GetWorldStatusResp
 
 
 def metrics(address: str) -> dict[str, float]:
-    """Return what ``/metrics`` exposes: by name, and ``name/value`` where a sample has a label reason or outcome."""
+    """Return what ``/metrics`` exposes: by name, and ``name/value`` where a sample is labelled by one."""
     with urlopen(f"http://{address}/metrics", timeout=CALL_SECONDS) as answer:
         text = answer.read().decode()
     return {f"{name}/{label}" if label else name: float(value) for name, label, value in _SAMPLE.findall(text)}

@@ -27,7 +27,7 @@ def another_gateway(stack: StackStatus) -> Iterator[Endpoint]:
     parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
     own = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
     urls = (parts["postgres"].address, nats.url(parts["nats"].address))
-    values = service.settings(gateway, {**parts, "gateway": own}, *urls)
+    values = {**service.settings(gateway, {**parts, "gateway": own}, *urls), "QMTL_NAME": "another"}
     command = service.command(gateway.arguments, values, ROOT, stack.state_dir / "logs" / "another.log")
     with (
         command.log.open("wb") as log,
