@@ -65,6 +65,9 @@ DOMAIN_RULES: Final[Mapping[EffectiveMode, DomainRule]] = {
 # What a world may be set to; SHADOW is reached by operators through an apply only.
 WORLD_MODES: Final = (EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER, EffectiveMode.LIVE)
 
+# Whose orders an executor takes.
+ORDER_MODES: Final = frozenset({EffectiveMode.PAPER, EffectiveMode.LIVE})
+
 ALIASES: Final[Mapping[str, EffectiveMode]] = {"sim": EffectiveMode.PAPER}
 
 # How much each mode lets happen; a hint may only go down this list. Shadow stands apart: nobody reaches it by a hint.

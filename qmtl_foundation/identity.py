@@ -10,10 +10,13 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import blake3
 import rfc8785
+
+from qmtl_foundation.clock import format_rfc3339
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -28,6 +31,7 @@ CODE_CONTEXT: Final = "qmtl 2026-11 code-hash v1"
 SERIES_CONTEXT: Final = "qmtl 2026-11 series-hash v1"
 REQUEST_CONTEXT: Final = "qmtl 2026-11 request-hash v1"
 EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
+INTENT_CONTEXT: Final = "qmtl 2026-11 intent-id v1"
 
 CONTENT_ID: Final = re.compile(r"blake3:[0-9a-f]{64}")
 BUILTIN_SCHEMA: Final = "qmtl.bars/1"
@@ -188,6 +192,17 @@ def partition_hash(content: bytes) -> str:
 def strategy_version(dag: Json, params: Mapping[str, Json]) -> str:
     """Return the version of a strategy: its DAG (node ids and targets) and its parameters."""
     return content_id(STRATEGY_CONTEXT, {"dag": dag, "params": params})
+
+
+def intent_id(world: str, strategy_id: str, bar_time: datetime, symbol: str) -> str:
+    """Return the id of a strategy's wish for one symbol at the bar that closes at ``bar_time`` (timezone-aware).
+
+    Neither target nor epoch: a wish that a fence caught is sent again under its id, and none is executed twice.
+    """
+    return content_id(
+        INTENT_CONTEXT,
+        {"bar_time": format_rfc3339(bar_time), "strategy_id": strategy_id, "symbol": symbol, "world": world},
+    )
 
 
 def is_content_id(text: str) -> bool:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
-from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import Phase, Place, Start
-
-ORDER_BEARING: Final = frozenset({EffectiveMode.PAPER, EffectiveMode.LIVE})
 
 
 def refuse_while_running(place: Place) -> None:
@@ -46,7 +42,7 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
 def refuse_deregistration(place: Place, executor: str) -> None:
     """Raise while a run is not over, and for an executor that takes orders of a world that is open."""
     refuse_while_running(place)
-    served = [each for each in place.activations if each.mode in ORDER_BEARING and each.executor == executor]
+    served = [each for each in place.activations if each.mode in ORDER_MODES and each.executor == executor]
     if place.is_open and served:
         strategy_id = served[0].strategy_id
         message = (
@@ -63,7 +59,7 @@ def _refuse_modes(place: Place, plan: tuple[Activation, ...]) -> None:
             message = f"{each.strategy_id} cannot be live: world {place.world!r} does not allow it"
             metadata = {"world": place.world, "strategy_id": each.strategy_id}
             raise QmtlError(Reason.LIVE_NOT_ALLOWED, message, metadata=metadata)
-        if each.mode in ORDER_BEARING and each.executor not in place.executors:
+        if each.mode in ORDER_MODES and each.executor not in place.executors:
             named = f"executor {each.executor!r} is not enrolled" if each.executor else "no executor is named"
             message = f"{named} for the orders of {each.strategy_id} in world {place.world!r}; enrol and name one"
             metadata = {"world": place.world, "strategy_id": each.strategy_id, "executor": each.executor}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import blake3
@@ -23,6 +24,7 @@ from qmtl_foundation.identity import (
     content_id,
     dataset_fingerprint,
     eval_key,
+    intent_id,
     is_content_id,
     node_crc32,
     node_id,
@@ -34,6 +36,8 @@ STREAM = NodeIdentity("stream/1", 86_400, 1, {"stream": "bars"})
 MEAN = NodeIdentity("op.rolling_mean/1", 86_400, 10, {"window": 10}, (("x", node_id(STREAM)),))
 CONTEXT = ComputeContext("w", "backtest", "2013-03-01T21:00:00Z", "p", "blake3:" + "0" * 64, {"numpy": "2.0"})
 EVALUATION = EvaluationIdentity("v", "w", "backtest", 1, {"fill": "close"}, "d", "s", "1.0", "r")
+
+BAR = datetime(2026, 1, 5, 21, tzinfo=UTC)
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8"))
 documents = st.recursive(
@@ -61,6 +65,22 @@ def test_ids_are_pinned() -> None:
         strategy_version({"nodes": []}, {"fast": 10})
         == "blake3:5ad947a00e562a074cf10733c3c04f222d965383e3f33648ff7a98fd1883239f"
     )
+    assert (
+        intent_id("equity", "ann/Trend", BAR, "AAPL")
+        == "blake3:f55372838695ee24fd87d6c4203b1a248db48b856b20c2f7782a5ebec7db3537"
+    )
+
+
+def test_an_intent_is_the_same_wish_in_every_time_zone_and_another_at_every_other_place() -> None:
+    known = intent_id("equity", "ann/Trend", BAR, "AAPL")
+    assert intent_id("equity", "ann/Trend", BAR.astimezone(timezone(timedelta(hours=9))), "AAPL") == known
+    others = {
+        intent_id("macro", "ann/Trend", BAR, "AAPL"),
+        intent_id("equity", "bob/Trend", BAR, "AAPL"),
+        intent_id("equity", "ann/Trend", BAR + timedelta(microseconds=1), "AAPL"),
+        intent_id("equity", "ann/Trend", BAR, "MSFT"),
+    }
+    assert len(others - {known}) == 4
 
 
 def test_an_id_is_blake3_in_derive_key_mode_over_canonical_json() -> None:
