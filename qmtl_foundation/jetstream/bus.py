@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 START_TIMEOUT_SECONDS = 10.0
 PUBLISH_TIMEOUT_SECONDS = 5.0
 RECONNECT_WAIT_SECONDS = 0.2
+WINDOW = 64  # messages under way of one sequence: enough for the full rate, and a millisecond of the event loop
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,14 @@ class StreamSpec:
     duplicate_window_s: float = 120.0
     max_age_s: float = 0.0
     max_bytes: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Say how much of a stream is used, in bytes; ``max_bytes`` -1 is no limit."""
+
+    used_bytes: int
+    max_bytes: int
 
 
 class Bus:
@@ -72,6 +81,32 @@ class Bus:
         with translated_errors():
             stored = await self.jetstream.publish(subject, payload, headers=dict(headers or {}))
         return int(stored.seq)
+
+    async def publish_all(self, subject: str, payloads: Sequence[bytes]) -> list[int]:
+        """Store messages in their order and return their stream sequences; they are on disk when this returns.
+
+        When it fails nothing is sent any more, and any of those sent may be stored. Nothing is handed to a connection
+        that is down: the driver would keep it, and send it whenever the connection comes back.
+        """
+        sequences: list[int] = []
+        for begin in range(0, len(payloads), WINDOW):
+            with translated_errors():
+                if not self.connection.is_connected:
+                    raise nats.errors.ConnectionReconnectingError
+                # One task after the other begins, and writes before it first waits: so the order is kept.
+                window = (self.jetstream.publish(subject, each) for each in payloads[begin : begin + WINDOW])
+                answers = await asyncio.gather(*window, return_exceptions=True)
+                for answer in answers:
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    sequences.append(int(answer.seq))
+        return sequences
+
+    async def fill(self, stream: str) -> Fill:
+        """Return how much of a stream is used."""
+        with translated_errors():
+            info = await self.jetstream.stream_info(stream)
+        return Fill(int(info.state.bytes), int(info.config.max_bytes))
 
     async def ping(self) -> None:
         """Make a round trip through JetStream."""
