@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from opentelemetry.metrics import Counter
+from opentelemetry.metrics import Meter
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.order.v1.order_service_pb2_grpc import OrderServiceServicer
-from qmtl_foundation.telemetry import LabelledCounter
+from qmtl_foundation.telemetry import LabelledCounter, zeroed_counter
 from qmtl_gateway.orders import ingress
 from qmtl_gateway.orders.accepted import Accepted
 from qmtl_gateway.orders.flights import Flights
@@ -50,15 +50,15 @@ class Gates(Protocol):
 class OrderService(OrderServiceServicer):
     """Take order intents in."""
 
-    def __init__(
-        self, gates: Gates, flights: Flights, stream: OrderStream, accepted: Counter, refused: LabelledCounter
-    ) -> None:
+    def __init__(self, gates: Gates, flights: Flights, stream: OrderStream, meter: Meter) -> None:
         self._gates = gates
         self._flights = flights
         self._stream = stream
         self._known = Accepted()
-        self._accepted = accepted
-        self._refused = refused
+        self._accepted = zeroed_counter(meter, "orders_accepted_total", "Intents stored in the order stream.")
+        self._refused = LabelledCounter(
+            meter, "orders_refused_total", "Intents refused; a request of none counts as one.", "reason", REFUSALS
+        )
 
     async def PublishIntents(self, request: pb.PublishIntentsRequest, context: Any) -> pb.PublishIntentsResponse:
         """Check, store, answer where each stands."""
