@@ -74,7 +74,7 @@ def _check_stamps(intent: Intent) -> None:
         raise invalid_field("side", f"{intent.side[:80]!r} must be long, short or neutral, as in the activation set")
     if intent.mode is None:
         raise invalid_field("mode", "must be stated, as in the activation set: PAPER or LIVE")
-    if intent.executor or intent.mode in ORDER_MODES:
+    if intent.mode in ORDER_MODES:  # the set has no executor for the others
         check_resource_name("executor", intent.executor)
 
 

@@ -41,13 +41,14 @@ async def test_what_was_launched_counts_before_it_has_begun() -> None:
 
 
 async def test_all_flights_of_the_world_are_awaited_and_none_of_another() -> None:
-    flights, one, two, foreign = Flights(), asyncio.Event(), asyncio.Event(), asyncio.Event()
-    for world, end in (("equity", one), ("equity", two), ("macro", foreign)):
-        flights.launch(world, end.wait())
+    flights, ends, foreign = Flights(), [asyncio.Event() for _ in range(20)], asyncio.Event()
+    for end in ends:
+        flights.launch("equity", end.wait())
+    flights.launch("macro", foreign.wait())
     waiting = draining(flights)
-    one.set()
-    assert not await settled(waiting)
-    two.set()
+    for end in ends:
+        assert not await settled(waiting)
+        end.set()
     assert await settled(waiting)
     assert not await settled(draining(flights, "macro"))
     foreign.set()

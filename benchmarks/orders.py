@@ -1,0 +1,148 @@
+"""Order ingress: ``PublishIntents`` on one gateway beside bare synced publishes of the same messages."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import grpc
+import nats
+
+from benchmarks.ingress import ACTIVATION, EPOCH, WORLD
+from benchmarks.local_stack import LocalStack, state_folder
+from benchmarks.measure import MS, OURS, Findings, Line, Target, compare, percentile
+from qmtl_foundation.identity import intent_id
+from qmtl_foundation.jetstream.streams import intent_subject
+from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
+from qmtl_foundation.rpc.modes import to_mode
+from qmtl_sdk.local import stack
+
+METHOD: Final = "/qmtl.order.v1.OrderService/PublishIntents"
+CALLERS: Final = 64
+SIZES: Final = (1, 8, 64)  # intents of a call
+ORDERS: Final = 4_096  # of a round
+ROUNDS: Final = 7
+FLOOR: Final = f"synced publish, {CALLERS} at once"
+TARGET: Final = Target(times=round(1 / 0.65, 2))
+BAR: Final = datetime(2026, 1, 5, 21, tzinfo=UTC)
+
+Call = Callable[[bytes], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Hold what was measured of one contender: milliseconds of an order in each round, and of each call."""
+
+    orders: list[float] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Return orders per second, of the median round."""
+        return MS / percentile(self.orders, 0.5)
+
+
+def run() -> Findings:
+    """Compare each size of call with the floor, in turns."""
+    with state_folder() as folder:
+        stack.up(folder, services=())
+        ours, floor = asyncio.run(_measured(LocalStack(folder)))
+    lines: list[Line] = []
+    for size, load in ours.items():
+        what = f"order through `PublishIntents`, {size} a call"
+        lines.append(compare(what, {OURS: load.orders, FLOOR: floor.orders}, FLOOR, TARGET))
+        mine, theirs = percentile(load.calls, 0.95), percentile(floor.calls, 0.95)
+        lines.append(Line("… its call, p95", mine, FLOOR, theirs, mine / theirs))
+    rates = ", ".join(f"{load.rate:,.0f} ({size} a call)" for size, load in ours.items())
+    note = f"Orders per second from {CALLERS} callers: {rates}; bare publishes: {floor.rate:,.0f}."
+    return Findings(tuple(lines), (note,))
+
+
+async def _measured(local: LocalStack) -> tuple[dict[int, Load], Load]:
+    bars = itertools.count()
+    ours, floor = {size: Load() for size in SIZES}, Load()
+    async with _floor(local) as publish, _ingress(local) as call:
+        for number in range(ROUNDS + 1):
+            for size, load in ours.items():
+                await _round(call, _requests(size, bars), size, load if number else Load())
+            contents = [each.SerializeToString() for each in _intents(next(bars), ORDERS)]
+            await _round(publish, contents, 1, floor if number else Load())
+    return ours, floor
+
+
+async def _round(call: Call, contents: Sequence[bytes], size: int, load: Load) -> None:
+    """Send everything from as many callers, each one after the other."""
+    waiting = iter(contents)
+
+    async def caller() -> None:
+        for content in waiting:
+            began = time.perf_counter()
+            await call(content)
+            load.calls.append((time.perf_counter() - began) * MS)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    load.orders.append((time.perf_counter() - began) * MS / (len(contents) * size))
+
+
+def _requests(size: int, bars: itertools.count[int]) -> list[bytes]:
+    intents = _intents(next(bars), ORDERS)
+    return [
+        pb.PublishIntentsRequest(intents=intents[begin : begin + size]).SerializeToString()
+        for begin in range(0, ORDERS, size)
+    ]
+
+
+def _intents(bar: int, count: int) -> list[OrderIntent]:
+    moment = BAR + timedelta(days=bar)
+    return [
+        OrderIntent(
+            intent_id=intent_id(WORLD, ACTIVATION.strategy_id, moment, symbol),
+            world=WORLD,
+            strategy_id=ACTIVATION.strategy_id,
+            symbol=symbol,
+            target=0.25,
+            bar_time=moment,
+            epoch=EPOCH,
+            executor=ACTIVATION.executor,
+            strategy_version=ACTIVATION.strategy_version,
+            side=ACTIVATION.side,
+            mode=to_mode(ACTIVATION.mode),
+        )
+        for symbol in (f"S{number}" for number in range(count))
+    ]
+
+
+@asynccontextmanager
+async def _floor(local: LocalStack) -> AsyncIterator[Call]:
+    """Yield a bare publish to the same stream."""
+    connection = await nats.connect(local.nats_url)
+    try:
+        jetstream, subject = connection.jetstream(), intent_subject("floor", ACTIVATION.executor)
+        yield lambda content: jetstream.publish(subject, content)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _ingress(local: LocalStack) -> AsyncIterator[Call]:
+    """Yield a call of an ingress in a process of its own."""
+    command = (sys.executable, "-m", "benchmarks.ingress", local.nats_url)
+    server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        port = int(await server.stdout.readline())
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel.unary_unary(METHOD)
+    finally:
+        server.terminate()
+        await server.wait()
