@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 import nats
 
+from benchmarks import echo
 from benchmarks.ingress import ACTIVATION, EPOCH, WORLD
 from benchmarks.local_stack import LocalStack, state_folder
 from benchmarks.measure import MS, OURS, Findings, Line, Target, compare, percentile
@@ -27,11 +28,12 @@ from qmtl_foundation.rpc.modes import to_mode
 from qmtl_sdk.local import stack
 
 METHOD: Final = "/qmtl.order.v1.OrderService/PublishIntents"
-CALLERS: Final = 64
+UNDER_WAY: Final = 64  # orders at once, of one call or of many
 SIZES: Final = (1, 8, 64)  # intents of a call
 ORDERS: Final = 4_096  # of a round
 ROUNDS: Final = 7
-FLOOR: Final = f"synced publish, {CALLERS} at once"
+FLOOR: Final = f"synced publish, {UNDER_WAY} at once"
+CALL_FLOOR: Final = "the same + echo"  # a call that carries one order costs more than its publish
 TARGET: Final = Target(times=round(1 / 0.65, 2))
 BAR: Final = datetime(2026, 1, 5, 21, tzinfo=UTC)
 
@@ -51,36 +53,57 @@ class Load:
         return MS / percentile(self.orders, 0.5)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Hold the loads: ours by intents of a call, bare publishes, bare calls."""
+
+    ours: dict[int, Load] = field(default_factory=lambda: {size: Load() for size in SIZES})
+    publish: Load = field(default_factory=Load)
+    echo: Load = field(default_factory=Load)
+
+
 def run() -> Findings:
     """Compare each size of call with the floor, in turns."""
     with state_folder() as folder:
         stack.up(folder, services=())
-        ours, floor = asyncio.run(_measured(LocalStack(folder)))
+        measured = asyncio.run(_measured(LocalStack(folder)))
+    floor = measured.publish
     lines: list[Line] = []
-    for size, load in ours.items():
-        what = f"order through `PublishIntents`, {size} a call"
+    for size, load in measured.ours.items():
+        what = f"an order through `PublishIntents`, {size} a call"
         lines.append(compare(what, {OURS: load.orders, FLOOR: floor.orders}, FLOOR, TARGET))
+        if size == 1:
+            both = [sum(pair) for pair in zip(floor.orders, measured.echo.orders, strict=True)]
+            lines.append(compare(what, {OURS: load.orders, CALL_FLOOR: both}, CALL_FLOOR))
         mine, theirs = percentile(load.calls, 0.95), percentile(floor.calls, 0.95)
         lines.append(Line("… its call, p95", mine, FLOOR, theirs, mine / theirs))
-    rates = ", ".join(f"{load.rate:,.0f} ({size} a call)" for size, load in ours.items())
-    note = f"Orders per second from {CALLERS} callers: {rates}; bare publishes: {floor.rate:,.0f}."
+    rates = ", ".join(f"{load.rate:,.0f} ({size} a call)" for size, load in measured.ours.items())
+    note = (
+        f"Orders per second through one gateway, {UNDER_WAY} under way at once: {rates}; bare publishes "
+        f"{floor.rate:,.0f}, calls that carry nothing anywhere {measured.echo.rate:,.0f}."
+    )
     return Findings(tuple(lines), (note,))
 
 
-async def _measured(local: LocalStack) -> tuple[dict[int, Load], Load]:
-    bars = itertools.count()
-    ours, floor = {size: Load() for size in SIZES}, Load()
-    async with _floor(local) as publish, _ingress(local) as call:
+async def _measured(local: LocalStack) -> Measured:
+    bars, measured = itertools.count(), Measured()
+    async with (
+        _publishes(local) as publish,
+        _calls("benchmarks.echo", echo.METHOD) as echoed,
+        _calls("benchmarks.ingress", METHOD, local.nats_url) as call,
+    ):
         for number in range(ROUNDS + 1):
-            for size, load in ours.items():
-                await _round(call, _requests(size, bars), size, load if number else Load())
+            warm = number > 0
+            for size, load in measured.ours.items():
+                await _round(call, _requests(size, bars), size, load if warm else Load())
             contents = [each.SerializeToString() for each in _intents(next(bars), ORDERS)]
-            await _round(publish, contents, 1, floor if number else Load())
-    return ours, floor
+            await _round(publish, contents, 1, measured.publish if warm else Load())
+            await _round(echoed, _requests(1, bars), 1, measured.echo if warm else Load())
+    return measured
 
 
 async def _round(call: Call, contents: Sequence[bytes], size: int, load: Load) -> None:
-    """Send everything from as many callers, each one after the other."""
+    """Send everything, each caller one after the other."""
     waiting = iter(contents)
 
     async def caller() -> None:
@@ -90,7 +113,7 @@ async def _round(call: Call, contents: Sequence[bytes], size: int, load: Load) -
             load.calls.append((time.perf_counter() - began) * MS)
 
     began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    await asyncio.gather(*(caller() for _ in range(UNDER_WAY // size)))
     load.orders.append((time.perf_counter() - began) * MS / (len(contents) * size))
 
 
@@ -123,7 +146,7 @@ def _intents(bar: int, count: int) -> list[OrderIntent]:
 
 
 @asynccontextmanager
-async def _floor(local: LocalStack) -> AsyncIterator[Call]:
+async def _publishes(local: LocalStack) -> AsyncIterator[Call]:
     """Yield a bare publish to the same stream."""
     connection = await nats.connect(local.nats_url)
     try:
@@ -134,15 +157,15 @@ async def _floor(local: LocalStack) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def _ingress(local: LocalStack) -> AsyncIterator[Call]:
-    """Yield a call of an ingress in a process of its own."""
-    command = (sys.executable, "-m", "benchmarks.ingress", local.nats_url)
+async def _calls(module: str, method: str, *arguments: str) -> AsyncIterator[Call]:
+    """Yield a method of a server that says its port, in a process of its own."""
+    command = (sys.executable, "-m", module, *arguments)
     server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
         port = int(await server.stdout.readline())
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel.unary_unary(METHOD)
+            yield channel.unary_unary(method)
     finally:
         server.terminate()
         await server.wait()
