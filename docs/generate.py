@@ -28,11 +28,13 @@ from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
+from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc import interceptor, server
 from qmtl_foundation.settings import PREFIX
 from qmtl_foundation.statistics.catalog import METRICS
+from qmtl_gateway.orders import model as orders
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_sdk.cli import reference
 from qmtl_sdk.data.preset import builtin_presets
@@ -52,6 +54,7 @@ CONTRACTS: Final[Sequence[FileDescriptor]] = tuple(
         world_service_pb2,
         evaluation_service_pb2,
         apply_service_pb2,
+        order_service_pb2,
         allocation_service_pb2,
         graph_service_pb2,
         dataset_service_pb2,
@@ -203,6 +206,7 @@ def limits() -> str:
             ("metadata of one call", f"{server.MAX_METADATA_BYTES // 1024} KiB"),
             ("a submitted DAG", f"{dag.MAX_DAG_BYTES // mib} MiB, {dag.MAX_NODES:,} nodes"),
             ("parameters of a strategy, or of a node", f"{dag.MAX_PARAMS_BYTES // 1024} KiB"),
+            ("order intents of one request", f"{orders.MAX_INTENTS:,}, {orders.MAX_INTENT_BYTES // 1024} KiB each"),
             ("a page of a list", f"{requests.MAX_PAGE_SIZE:,} entries; {requests.DEFAULT_PAGE_SIZE} unless stated"),
             ("a unary call without a deadline of its own", f"{interceptor.DEFAULT_DEADLINE_SECONDS:.0f} s"),
             ("calls in flight when a server is told to stop", f"{server.DRAIN_SECONDS:.0f} s to end"),
