@@ -144,16 +144,19 @@ def _difference(intent: Intent, name: str, given: str, expected: str) -> dict[st
 
 
 def _check_mode(intent: Intent, activation: Activation, *, live_consent: bool) -> None:
-    at = {"world": intent.world, "strategy_id": intent.strategy_id}
     if activation.mode not in ORDER_MODES:
         raise QmtlError(
             Reason.MODE_WITHOUT_ORDERS,
             f"{intent.strategy_id} is in mode {activation.mode.value} in world {intent.world!r}, which has no orders",
-            metadata={**at, "mode": activation.mode.value},
+            metadata={
+                "world": intent.world,
+                "strategy_id": intent.strategy_id,
+                "mode": activation.mode.value,
+            },
         )
     if activation.mode is EffectiveMode.LIVE and not live_consent:
         raise QmtlError(
             Reason.LIVE_CONSENT_MISSING,
             f"{intent.strategy_id} is live in world {intent.world!r}: its orders go to a venue; set live_consent",
-            metadata=at,
+            metadata={"world": intent.world, "strategy_id": intent.strategy_id},
         )
