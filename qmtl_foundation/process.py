@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
@@ -41,9 +41,18 @@ def run_service(
     try:
         asyncio.run(_run(settings, running))
     except* (QmtlError, OSError) as failed:
-        for each in failed.exceptions:
-            sys.stderr.write(f"{each}\n")
+        for line in dict.fromkeys(_sentences(failed)):
+            sys.stderr.write(f"{line}\n")
         sys.exit(EXIT_UNAVAILABLE)
+
+
+def _sentences(error: BaseException) -> Iterator[str]:
+    """Return what each failure says, those of tasks within tasks too."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _sentences(each)
+    else:
+        yield str(error)
 
 
 async def _run(settings: SettingsType, running: Callable[[SettingsType], AbstractAsyncContextManager[int]]) -> None:

@@ -1,0 +1,1 @@
+"""The executor of QMTL: takes the intents of worlds from the order stream to one venue."""

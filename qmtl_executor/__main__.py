@@ -1,0 +1,16 @@
+"""Start an executor: ``qmtl-executor`` or ``python -m qmtl_executor``."""
+
+from __future__ import annotations
+
+from qmtl_executor.bootstrap import running
+from qmtl_executor.settings import ExecutorSettings
+from qmtl_foundation.process import run_service
+
+
+def main() -> None:
+    """Run until signalled."""
+    run_service(ExecutorSettings, running)
+
+
+if __name__ == "__main__":
+    main()

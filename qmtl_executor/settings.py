@@ -1,0 +1,41 @@
+"""Settings of an executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.requests import check_resource_name
+from qmtl_foundation.settings import PREFIX, Address, Secret
+
+PAPER: Final = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """Hold what an executor is called, whose orders it takes, where it listens and what it stands on."""
+
+    postgres_dsn: Secret
+    nats_url: str
+    listen: Address
+    metrics_listen: Address
+    world_address: Address
+    gateway_address: Address
+    name: str = PAPER
+    mode: str = PAPER
+    log_level: str = "info"
+    nats_replicas: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is no token of a subject, and a mode that has no venue."""
+        try:
+            check_resource_name(f"{PREFIX}NAME", self.name)
+        except QmtlError as error:
+            raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": f"{PREFIX}NAME"}) from error
+        if self.mode != PAPER:
+            raise QmtlError(
+                Reason.NOT_CONFIGURED,
+                f"{PREFIX}MODE is {self.mode!r}, must be {PAPER}: no venue adapter for live orders is installed",
+                metadata={"setting": f"{PREFIX}MODE"},
+            )
