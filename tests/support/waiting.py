@@ -18,14 +18,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(POLL_SECONDS)
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
     """Let the event loop go on until the condition holds; fail the test when it never does."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def becomes(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 10.0) -> None:
+async def becomes(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 15.0) -> None:
     """Return as soon as a reading is the wanted one; fail the test when it never is."""
     async with asyncio.timeout(seconds):
         while await read() != wanted:  # noqa: ASYNC110  # as above

@@ -1,0 +1,104 @@
+"""Orders whose sending was cut off: settled by the venue's word on the id or by ending the session, not by absence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from qmtl_executor.model import Answer, OrderState, VenueOrder
+from qmtl_executor.venue import Settlement
+from tests.support.executor_rig import Rig, open_rig, outcomes
+from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(params=list(Settlement), ids=lambda each: each.name.lower())
+def exchange(request: pytest.FixtureRequest) -> Exchange:
+    return Exchange(settlement=request.param)
+
+
+@pytest.fixture
+async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
+    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("mood", [Mood.MUTE, Mood.DEAF, Mood.LATE])
+async def test_a_venue_that_does_not_answer_gets_each_order_once(rig: Rig, exchange: Exchange, mood: Mood) -> None:
+    exchange.moods = [mood]
+    world = rig.world
+    await world.fence()
+    await world.open()
+    _, position = await world.send(world.intent(0.5), world.intent(0.6, bar=1))
+    async with rig.started():
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(2)) == ["filled", "filled"]
+        exchange.deliver()  # what was on its way arrives after all
+    assert set(exchange.reached.values()) == {1}
+    assert len(exchange.reached) == 2
+
+
+@pytest.mark.parametrize("mood", [Mood.MUTE, Mood.DEAF, Mood.LATE])
+async def test_a_start_that_dies_between_sending_and_answer_leaves_nothing_twice_and_nothing_lost(
+    rig: Rig, exchange: Exchange, mood: Mood
+) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    intent = world.intent()
+    reached = asyncio.Event()
+
+    class Deadly(SimulatedVenue):
+        async def send(self, order: VenueOrder) -> Answer:
+            exchange.moods = [mood]
+            try:
+                return await super().send(order)
+            finally:
+                reached.set()
+                await asyncio.Event().wait()  # the process is killed here
+
+    living, rig.venue = rig.venue, lambda: _given(Deadly(exchange))
+    async with rig.started():
+        await world.send(intent)
+        await reached.wait()
+        assert await rig.orders() == {intent.intent_id: OrderState.SENDING}
+    rig.venue = living
+    fence = await world.fence()
+    async with rig.started() as start:
+        await start.renew(world.told(epoch=1, mark=2, is_open=True))
+        await rig.until_at(fence)
+        exchange.deliver()
+        assert outcomes(await rig.reports(1)) == ["filled"]
+    assert exchange.reached == {intent.intent_id: 1}
+    assert await rig.orders() == {intent.intent_id: OrderState.FILLED}
+
+
+async def test_no_fence_is_acknowledged_before_an_order_in_doubt_is_settled(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    position = await world.open()
+    silent = asyncio.Event()
+
+    class Silent(SimulatedVenue):
+        async def ask(self, order_ids: Sequence[str]) -> Mapping[str, Answer]:
+            silent.set()
+            await asyncio.Event().wait()
+            return {}
+
+    rig.venue = lambda: _given(Silent(exchange))
+    exchange.moods = [Mood.MUTE]
+    async with rig.started():
+        await rig.until_at(position)
+        await world.send(world.intent())
+        await world.fence()
+        await silent.wait()
+        await eventually(lambda: len(rig.acknowledged) == 2)
+        assert await rig.position() == position
+    assert [each.epoch for each in rig.acknowledged] == [1, 1]
+
+
+async def _given(value: Any) -> Any:
+    return value

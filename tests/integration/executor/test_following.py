@@ -1,0 +1,298 @@
+"""An executor on the real stream and database: what it executes, fences, answers and acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from qmtl_executor.model import MarkKind
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
+from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from tests.support.executor_rig import Rig, Seated, open_rig, outcomes
+from tests.support.simulated_venue import Exchange, SimulatedVenue
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange()
+
+
+@pytest.fixture
+async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
+    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
+        yield opened
+
+
+def said(rig: Rig) -> list[tuple[int, MarkKind]]:
+    return [(each.number, each.kind) for each in rig.acknowledged]
+
+
+async def test_an_intent_behind_its_open_is_executed_once_and_reported(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open(Seated(weight=0.5))
+    (position,) = await world.send(world.intent(0.8))
+    async with rig.started():
+        await rig.until_at(position)
+        (report,) = await rig.reports(1)
+    intent = world.intent(0.8)
+    assert exchange.reached == {intent.intent_id: 1}
+    assert exchange.orders[intent.intent_id].weight == 0.8 * 0.5
+    assert (report.intent_id, report.epoch, report.position) == (intent.intent_id, 1, position)
+    assert (outcomes([report]), report.quantity, report.price) == (["filled"], 4_000.0, 100.0)
+    assert said(rig) == [(1, MarkKind.FENCE), (2, MarkKind.OPEN)]
+    (line,) = await rig.rows("line")
+    assert (line["strategy_id"], line["symbol"], line["quantity"]) == ("ann/Trend", "AAPL", 4_000.0)
+
+
+async def test_intents_before_the_open_behind_a_fence_and_of_other_epochs_never_reach_the_venue(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world = rig.world
+    await world.fence()
+    early = world.intent(bar=1)
+    await world.send(early)
+    await world.open()
+    late = world.intent(bar=2)
+    await world.fence()
+    await world.send(late, world.intent(bar=3))
+    await world.open()
+    ahead = world.intent(bar=4, epoch=9)
+    _, position = await world.send(late, ahead)
+    async with rig.started():
+        await rig.until_at(position)
+        reports = await rig.reports(5)
+    assert outcomes(reports) == ["fenced"] * 5
+    assert not exchange.reached
+    assert len(await rig.rows("turned_away")) == 4  # the late one twice under its id and epoch
+
+
+async def test_a_fenced_id_is_not_used_up(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.send(world.intent(0.5))
+    await world.open()
+    await world.fence()
+    await world.open()
+    (position,) = await world.send(world.intent(0.25))  # the same id, decided anew in the new epoch
+    async with rig.started():
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(2)) == ["fenced", "filled"]
+    assert list(exchange.reached.values()) == [1]
+
+
+async def test_the_same_intent_again_is_answered_with_the_same_report_and_not_executed(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        await world.fence()
+        await world.open()
+        (position,) = await world.send(world.intent())
+        await rig.until_at(position)
+        first, again = await rig.reports(2)
+    assert first == again
+    assert list(exchange.reached.values()) == [1]
+
+
+async def test_an_id_with_another_wish_is_refused(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    _, position = await world.send(world.intent(0.5), world.intent(0.6))
+    async with rig.started():
+        await rig.until_at(position)
+        reports = await rig.reports(2)
+    assert outcomes(reports) == ["filled", "refused"]
+    assert reports[1].reason == Reason.INTENT_EXISTS
+    assert list(exchange.reached.values()) == [1]
+
+
+async def test_a_foreign_stamp_is_refused_with_what_it_must_be(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    (position,) = await world.send(world.intent(side="short"))
+    async with rig.started():
+        await rig.until_at(position)
+        (report,) = await rig.reports(1)
+    assert (report.reason, report.message) == (Reason.ACTIVATION_MISMATCH, "side: is short, must be long")
+    assert not exchange.reached
+
+
+async def test_resting_orders_are_cancelled_before_a_fence_is_acknowledged(rig: Rig, exchange: Exchange) -> None:
+    exchange.fills_at_once = False
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        position = await world.fence()
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(2)) == ["working", "cancelled"]
+        await eventually(lambda: _is_said(rig, 3))
+    assert [each.state.value for each in exchange.answers.values()] == ["cancelled"]
+
+
+async def test_resting_orders_stay_where_the_fence_says_so(rig: Rig, exchange: Exchange) -> None:
+    exchange.fills_at_once = False
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        position = await world.fence(on_freeze=mark_pb2.ON_FREEZE_LEAVE)
+        await rig.until_at(position)
+        assert list((await rig.orders()).values()) == ["working"]
+        exchange.fill(world.intent().intent_id)
+        assert outcomes(await rig.reports(2)) == ["working", "filled"]
+
+
+async def test_a_missed_mark_closes_until_the_marks_are_written_again(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    world.mark += 2  # a Fence and an Open that the broker acknowledged and lost
+    await world.open()
+    (position,) = await world.send(world.intent(bar=1))
+    async with rig.started() as start:
+        await rig.until_at(position)
+        assert start.follower is not None
+        assert start.follower.place is not None
+        assert start.follower.place.unsure
+        assert said(rig) in ([], [(1, MarkKind.FENCE)], [(1, MarkKind.FENCE), (2, MarkKind.OPEN)])
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await world.open()
+        (position,) = await world.send(world.intent(bar=2))
+        await rig.until_at(position)
+    assert list(exchange.reached) == [world.intent(bar=2).intent_id]
+
+
+async def test_a_place_beyond_what_the_stream_still_has_closes(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    position = await world.open()
+    async with rig.started():
+        await rig.until_at(position)
+    (lost,) = await world.send(world.intent())
+    (behind,) = await world.send(world.intent(bar=1))
+    await rig.bus.jetstream.purge_stream(ORDERS, seq=lost + 1)  # everything up to it
+    async with rig.started() as start:
+        await rig.until_at(behind)
+        assert start.follower is not None
+        assert start.follower.place is not None
+        assert start.follower.place.unsure
+    assert not exchange.reached
+
+
+async def test_what_the_world_service_knows_ahead_closes(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    position = await world.open()
+    async with rig.started() as start:
+        await rig.until_at(position)
+        await start.renew(world.told(epoch=2, mark=3, is_open=False))
+        (position,) = await world.send(world.intent())
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(1)) == ["fenced"]
+    assert not exchange.reached
+
+
+async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    before = await world.open()
+    async with rig.started() as start:
+        await start.renew(ttl_s=0.0)
+        (position,) = await world.send(world.intent())
+        await rig.until_at(before)
+        await eventually(lambda: _is_said(rig, 2))
+        assert await rig.position() == before
+        assert not exchange.reached
+        await start.renew()
+        await rig.until_at(position)
+    assert list(exchange.reached.values()) == [1]
+
+
+async def test_a_demoted_strategy_is_closed_kept_or_handed_over_as_the_open_says(rig: Rig, exchange: Exchange) -> None:
+    world, (ann, bob) = rig.world, ("ann/Trend", "bob/Carry")
+    await world.fence()
+    await world.open(Seated(ann, 0.5), Seated(bob, 0.5))
+    async with rig.started():
+        await world.send(world.intent(1.0), world.intent(1.0, symbol="MSFT"), world.intent(0.4, symbol="IBM"))
+        await world.fence()
+        await world.open(Seated(bob, 0.5), on_demote=mark_pb2.ON_DEMOTE_HOLD)
+        position = await world.fence()
+        await rig.until_at(position)
+        held = {row["symbol"]: row["quantity"] for row in await rig.rows("line")}
+        assert held == {"AAPL": 5_000.0, "MSFT": 5_000.0, "IBM": 2_000.0}
+        await world.open(Seated(bob, 0.5), on_demote=mark_pb2.ON_DEMOTE_HAND_OVER)
+        (position,) = await world.send(world.intent(0.4, bar=1, symbol="AAPL", strategy_id=bob))
+        await rig.until_at(position)
+        lines = {(row["strategy_id"], row["symbol"]): row["quantity"] for row in await rig.rows("line")}
+        assert lines[bob, "AAPL"] == 2_000.0
+        assert exchange.orders[world.intent(bar=1, strategy_id=bob).intent_id].held == 5_000.0
+        assert (lines["", "AAPL"], lines["", "MSFT"], lines[ann, "MSFT"]) == (0.0, 5_000.0, 0.0)
+        await world.fence()
+        position = await world.open(Seated(ann, 0.5), on_demote=mark_pb2.ON_DEMOTE_FLATTEN)
+        await rig.until_at(position)
+        assert {row["quantity"] for row in await rig.rows("line")} == {0.0}
+    assert set(exchange.reached.values()) == {1}
+
+
+async def test_two_starts_race_and_the_older_one_stops_and_nothing_is_executed_twice(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started() as older, rig.started():
+        positions = await world.send(*(world.intent(0.5 + bar / 100, bar=bar) for bar in range(20)))
+        await rig.until_at(positions[-1])
+        assert len({each.intent_id for each in await rig.reports(20)}) == 20
+        await world.send(world.intent(bar=0))  # whatever comes next, also a repetition, is a write
+        assert older.task is not None
+        (stopped,) = await asyncio.gather(older.task, return_exceptions=True)
+    assert isinstance(stopped, BaseExceptionGroup)
+    (error,) = stopped.exceptions
+    assert isinstance(error, QmtlError)
+    assert error.reason is Reason.FOREIGN_INCARNATION
+    assert set(exchange.reached.values()) == {1}
+    assert len(exchange.reached) == 20
+
+
+async def test_a_restart_goes_on_behind_what_was_settled(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    positions = await world.send(*(world.intent(0.5 + bar / 100, bar=bar) for bar in range(5)))
+    async with rig.started():
+        await rig.until_at(positions[-1])
+    more = await world.send(*(world.intent(0.5 + bar / 100, bar=bar) for bar in range(5, 10)))
+    async with rig.started() as start:
+        await rig.until_at(more[-1])
+        assert start.follower is not None
+        assert start.follower.place is not None
+        assert start.follower.place.is_open
+    assert set(exchange.sent.values()) == {1}
+    assert len(exchange.reached) == 10
+
+
+async def test_an_idle_place_moves_past_what_is_others(rig: Rig) -> None:
+    world = rig.world
+    await world.fence()
+    position = await world.open()
+    await rig.bus.publish(mark_subject("another_desk"), b"")
+    async with rig.started():
+        await rig.until_at(position + 1)
+
+
+def _is_said(rig: Rig, number: int) -> bool:
+    return number in {each.number for each in rig.acknowledged}
