@@ -23,11 +23,12 @@ BAR = datetime(2013, 3, 1, tzinfo=UTC)
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["fence", "open", "open", "repeat", "redeliver", "lose", "foreign", "intent", "intent", "intent", "late"]
+            ["fence", "open", "open", "repeat", "redeliver", "lose", "foreign", "intent", "intent", "late", "late"]
         ),
         st.integers(0, 7),
         st.integers(0, 3),
     ),
+    min_size=10,
     max_size=60,
 )
 
@@ -61,7 +62,7 @@ class Script:
             self.mark(MarkKind.OPEN)
         elif what == "repeat":
             self.mark(MarkKind.FENCE)
-            if self.is_open:
+            if self.is_open and b:
                 self.mark(MarkKind.OPEN)
         elif what == "redeliver":
             marks = [each for each in self.stream if isinstance(each, Mark)]
@@ -74,10 +75,13 @@ class Script:
             self.intent(self.epoch - (a % 4 if what == "late" else 0), a, b)
 
     def intent(self, epoch: int, a: int, b: int) -> None:
+        """Write an intent of an epoch: now and then with another's stamp, or under an id that was used before."""
         strategy = STRATEGIES[b % 2]
         seat = self.sets.get(epoch, {}).get(strategy, self.seat(strategy, a))
+        version = "version-9" if a == 7 else seat.version
+        number = a if a < 2 else 100 + len(self.stream)
         self.stream.append(
-            Intent(f"blake3:{a % 5:064x}", "desk", strategy, "AAPL", 0.5, BAR, epoch, "paper", seat.version, seat.side,
+            Intent(f"blake3:{number:064x}", "desk", strategy, "AAPL", 0.5, BAR, epoch, "paper", version, seat.side,
                    EffectiveMode.PAPER)
         )  # fmt: skip
 
@@ -101,11 +105,12 @@ def execute(stream: list[Mark | Intent]) -> dict[int, tuple[Intent, Seat]]:
     return taken
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(STEPS)
 def test_what_is_executed_stands_where_it_may(steps: list[tuple[str, int, int]]) -> None:
     script = Script()
     script.mark(MarkKind.FENCE)
+    script.step("open", 0, 1)
     for step in steps:
         script.step(*step)
     taken = execute(script.stream)
