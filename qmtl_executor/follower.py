@@ -35,6 +35,11 @@ class Follower:
         return None if self._passage is None else self._passage.place
 
     @property
+    def behind(self) -> int:
+        """Return how many messages of the world are still to be read."""
+        return 0 if self._passage is None else self._passage.behind
+
+    @property
     def lines(self) -> list[Line]:
         """Return what is held."""
         return [] if self._passage is None else self._passage.trader.lines
@@ -63,7 +68,7 @@ class Follower:
 
 
 def expose(meter: Meter, followers: Mapping[str, Follower]) -> None:
-    """Feed ``executor_position`` and ``executor_open``."""
+    """Feed ``executor_position``, ``executor_open`` and ``executor_behind_messages``."""
 
     def positions(_options: CallbackOptions) -> list[Observation]:
         return [Observation(place.position, {"world": world}) for world, place in _places(followers)]
@@ -71,6 +76,12 @@ def expose(meter: Meter, followers: Mapping[str, Follower]) -> None:
     def opens(_options: CallbackOptions) -> list[Observation]:
         return [Observation(int(place.is_open), {"world": world}) for world, place in _places(followers)]
 
+    def behind(_options: CallbackOptions) -> list[Observation]:
+        return [Observation(each.behind, {"world": world}) for world, each in list(followers.items())]
+
+    meter.create_observable_gauge(
+        "executor_behind_messages", [behind], description="Messages of a world still to be read from the order stream."
+    )
     meter.create_observable_gauge(
         "executor_position", [positions], description="Place in the order stream that is settled."
     )

@@ -261,12 +261,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Hold what a venue says of the account: cash and equity in its currency, marks by symbol, as of a moment."""
+    """Hold what a venue says of the account: cash and equity in its currency, marks by symbol, as of a moment.
+
+    ``is_ruined``: nothing was left, and the venue has closed every position at its mark.
+    """
 
     cash: float
     equity: float
     marks: Mapping[str, float]
     as_of: datetime
+    is_ruined: bool = False
 
 
 class Outcome(StrEnum):

@@ -196,7 +196,7 @@ class PaperVenue:
 
     def _state(self, book: Book) -> Statement:
         equity = book.value({}, self._prices.symbols)
-        return Statement(book.cash, equity, book.marks, _moment(book.clock))
+        return Statement(book.cash, equity, book.marks, _moment(book.clock), book.is_ruined)
 
 
 def _ended(done: Done) -> tuple[OrderState, str]:

@@ -60,13 +60,14 @@ class ReenrolledError(Exception):
 
 
 class Passage:
-    """Be one passage; ``place`` is how far it is."""
+    """Be one passage; ``place`` is how far it is, ``behind`` how many messages are still to be read."""
 
     def __init__(
         self, world: str, ground: Ground, place: Place, trader: Trader, acknowledgements: Acknowledgements
     ) -> None:
         self.place = place
         self.trader = trader
+        self.behind = 0
         self._world = world
         self._ground = ground
         self._acknowledgements = acknowledgements
@@ -99,6 +100,7 @@ class Passage:
         async with reading(ground.bus, self._world, ground.me.executor, self.place.position) as reader:
             while True:
                 message = await reader.next()
+                self.behind = reader.behind
                 told = ground.lease.told(self._world)
                 if told is not None and told.enrolment != self.place.enrolment and told.enrolment_position:
                     raise ReenrolledError(self._world)

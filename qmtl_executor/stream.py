@@ -70,6 +70,7 @@ class Reader:
         self._world = world
         self._consumer = consumer
         self._number = 0  # of the newest delivery
+        self.behind = 0  # messages that the stream has behind the newest delivery
 
     async def quiet_until(self) -> int:
         """Return a place up to which the stream has nothing more for this reader; 0 where it may have."""
@@ -95,7 +96,7 @@ class Reader:
         place = message.metadata.sequence
         if place.consumer != self._number + 1:
             raise _lost(f"a delivery of the order stream was lost: {place.consumer} follows {self._number}")
-        self._number = place.consumer
+        self._number, self.behind = place.consumer, message.metadata.num_pending
         read = read_mark if message.subject == mark_subject(self._world) else read_intent
         return Message(place.stream, read(message.data, self._world))
 

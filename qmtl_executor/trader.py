@@ -136,6 +136,9 @@ class Trader:
             await writing.note(statement)
             for answer in told:
                 await self._book(writing, self._working[answer.order_id], answer)
+            if statement.is_ruined:
+                for line in self.lines:
+                    await self._draw(writing, replace(line, quantity=0.0, standing=None))
 
     async def cancel_working(self) -> None:
         """Cancel every order that the venue has; each has ended when this returns."""

@@ -154,3 +154,30 @@ async def test_what_paper_cannot_trade_is_refused_with_the_field(migrated_dsn: s
         "symbol: XOM is none of the world's data preset",
         "target: is negative, and the world's execution model has can_short false",
     )
+
+
+async def test_an_account_with_nothing_left_is_closed_at_its_marks_and_trades_no_more(
+    migrated_dsn: str, nats_url: str
+) -> None:
+    column = np.array([[100.0], [100.0], [250.0], [240.0]])
+    panel = Panel(START_NS + np.arange(4) * DAY_NS, ("IBM",), {"open": column, "close": column}, 86_400)
+    model = ExecutionModel(can_short=True)
+    expected = account(panel, np.array([[-0.9], [-0.9], [-0.8], [-0.7]]), model)
+    async with open_rig(
+        migrated_dsn,
+        nats_url,
+        lambda rig: PaperVenue(rig.pool, rig.executor, rig.world.name, model, PanelPrices(panel)),
+    ) as rig:
+        rig.model, world = model, rig.world
+        await world.fence()
+        await world.open()
+        first = datetime.fromtimestamp(START_NS / 1e9, UTC)
+        async with rig.started():
+            wishes = [world.intent(target, symbol="IBM", bar_time=first + timedelta(days=bar))
+                      for bar, target in enumerate((-0.9, -0.9, -0.8, -0.7))]  # fmt: skip
+            await world.send(*wishes)
+            reports = await rig.reports(6)
+        (place,) = await rig.rows("place")
+        assert (place["cash"], place["equity"]) == (expected.cash[-1], expected.equity[-1])
+        assert [row["quantity"] for row in await rig.rows("line")] == [expected.positions[-1, 0]] == [0.0]
+    assert outcomes(reports) == ["working", "filled", "unchanged", "working", "cancelled", "refused"]
