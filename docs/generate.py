@@ -17,6 +17,7 @@ from typing import Final
 from google.protobuf.descriptor import FileDescriptor
 
 from qmtl_dagmgr.settings import DagManagerSettings
+from qmtl_executor.settings import ExecutorSettings
 from qmtl_foundation import dag, requests
 from qmtl_foundation.errors import GRPC_STATUS
 from qmtl_foundation.execution_domain import ALIASES, DOMAIN_RULES, DowngradeReason, domain_of
@@ -64,6 +65,7 @@ SERVICES: Final[Mapping[str, type]] = {
     "gateway": GatewaySettings,
     "world service": WorldSettings,
     "DAG manager": DagManagerSettings,
+    "executor": ExecutorSettings,
 }
 SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "postgres_dsn": "PostgreSQL; never shown in logs or errors",
@@ -72,7 +74,10 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "metrics_listen": "where it serves `/metrics`, `host:port`",
     "world_address": "the world service, `host:port`",
     "dagmgr_address": "the DAG manager, `host:port`",
-    "name": "its own among the gateways, the same after a restart; a newer start of the same name takes its place",
+    "gateway_address": "a gateway, `host:port`; data presets are read there",
+    "name": "its own among the gateways; of an executor, as it is enrolled. The same after a restart; a newer start of "
+    "the same name takes its place",
+    "mode": "whose orders it takes; `paper` only, so far",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
     "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",
@@ -295,11 +300,10 @@ def _method(name: str) -> tuple[str, str]:
 
 
 def _setting(name: str) -> tuple[str, str]:
-    """Return default and readers of a setting."""
+    """Return the default of a setting, of each reader in its turn where they differ, and its readers."""
     stated = {service: each for service, owner in SERVICES.items() for each in fields(owner) if each.name == name}
-    found, readers = next(iter(stated.values())), list(stated)
-    default = "required" if found.default is MISSING else f"`{found.default}`"
-    return default, "all" if len(readers) == len(SERVICES) else ", ".join(readers)
+    found = dict.fromkeys("required" if each.default is MISSING else f"`{each.default}`" for each in stated.values())
+    return ", ".join(found), "all" if len(stated) == len(SERVICES) else ", ".join(stated)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import Enum, auto
+from typing import Final
 
 from qmtl_executor.model import (
     NO_EPOCH,
@@ -29,7 +31,10 @@ from qmtl_executor.model import (
 )
 from qmtl_foundation.errors import Reason
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.identity import is_content_id
+
+MAX_SYMBOL: Final = 64  # as a data preset has them
+FIRST_BAR: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_BARS: Final = datetime(2262, 1, 1, tzinfo=UTC)  # nearly where int64 nanoseconds end
 
 
 class Act(Enum):
@@ -193,10 +198,10 @@ def _stamps(place: Place, intent: Intent, me: Me) -> Refused | None:
 
 
 def _wish(intent: Intent) -> Refused | None:
-    if not is_content_id(intent.intent_id):
-        return Refused(Reason.INVALID_FIELD, "intent_id: must be blake3: and 64 hex digits")
-    if not intent.symbol:
-        return Refused(Reason.INVALID_FIELD, "symbol: must not be empty")
+    if not 1 <= len(intent.symbol) <= MAX_SYMBOL:
+        return Refused(Reason.INVALID_FIELD, f"symbol: must have 1 to {MAX_SYMBOL} characters")
+    if not FIRST_BAR <= intent.bar_time < END_OF_BARS:
+        return Refused(Reason.INVALID_FIELD, f"bar_time: {intent.bar_time} is outside the years 1970 to 2261")
     if not (math.isfinite(intent.target) and -1.0 <= intent.target <= 1.0):
         return Refused(Reason.INVALID_FIELD, f"target: is {intent.target}, must be within [-1, 1]")
     return None

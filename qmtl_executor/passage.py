@@ -77,10 +77,11 @@ class Passage:
     async def begin(cls, world: str, ground: Ground, acknowledgements: Acknowledgements) -> Passage:
         """Settle what a former passage left in doubt, and return one that goes on where it stood."""
         trader = Trader(world, ground.me, ground.journal, await ground.open_market(world), ground.clock)
-        await trader.load()
-        stored, passed = await ground.journal.read_place(world)
-        stream = await read_state(ground.bus)
+        stored, _ = await ground.journal.read_place(world)
         told = _enrolment(world, ground.lease)
+        await trader.load(may_send=stored is not None and stored.enrolment == told.enrolment)
+        stored, passed = await ground.journal.read_place(world)  # settling moved it
+        stream = await read_state(ground.bus)
         place = follow.enrolled(told, stream.generation) if stored is None else stored
         place = follow.on_enrolment(place, told)
         place = follow.on_stream(place, stream.generation, stream.first, stream.last)

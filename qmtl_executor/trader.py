@@ -84,15 +84,21 @@ class Trader:
         """Go on under other terms."""
         self._market = market
 
-    async def load(self) -> None:
-        """Read the journal and settle what is in doubt, each order with its place in the stream."""
+    async def load(self, *, may_send: bool) -> None:
+        """Read the journal and settle what is in doubt, each order with its place in the stream.
+
+        ``may_send``: whether the enrolment is the one under which it was taken. Under another nothing is sent again:
+        the world has moved on. What the venue does not know then stays in doubt, and is logged.
+        """
         self._lines = await self._journal.read_lines(self._world)
         await self._persist(self._market.venue.begin)
         for order in await self._journal.read_under_way(self._world):
             if order.state is OrderState.WORKING:
                 self._working[order.order.order_id] = order
-            else:
+            elif may_send:
                 await self._settle_doubt(order)
+            else:
+                await self._settle_former(order)
 
     async def execute(self, intent: Intent, seat: Seat, position: int) -> bool:
         """Execute an intent that was taken, once; return whether it was new. Raises UnsentError."""
@@ -227,6 +233,15 @@ class Trader:
             return False
         await self._booked(entry, answer)
         return True
+
+    async def _settle_former(self, entry: JournalOrder) -> None:
+        order_id = entry.order.order_id
+        known = (await self._persist(lambda: self._market.venue.ask([order_id]))).get(order_id)
+        if known is not None:
+            await self._booked(entry, known)
+        else:
+            _log.error("world %s: order %s of a former enrolment stays in doubt: the venue does not know it",
+                       self._world, order_id)  # fmt: skip
 
     async def _answer_of(self, order: VenueOrder) -> Answer | None:
         """Return the venue's word on an order in doubt; None where it never had it and never will."""

@@ -102,3 +102,29 @@ async def test_no_fence_is_acknowledged_before_an_order_in_doubt_is_settled(rig:
 
 async def _given(value: Any) -> Any:
     return value
+
+
+async def test_an_order_in_doubt_of_a_former_enrolment_is_not_sent_again(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    silent = asyncio.Event()
+
+    class Dead(SimulatedVenue):
+        async def send(self, order: VenueOrder) -> Answer:
+            silent.set()
+            await asyncio.Event().wait()
+            return await super().send(order)
+
+    living, rig.venue = rig.venue, lambda: _given(Dead(exchange))
+    async with rig.started():
+        await world.send(world.intent())
+        await silent.wait()
+    rig.venue = living
+    world.enrolment = (0, 0)
+    await world.fence()  # the executor was deregistered, and is enrolled anew behind this one
+    await world.open()
+    async with rig.started():
+        await rig.until_at((await world.send(world.intent(0.7, bar=1)))[0])
+    assert exchange.sent == {world.intent(bar=1).intent_id: 1}
+    assert (await rig.orders())[world.intent().intent_id] == OrderState.SENDING

@@ -234,7 +234,7 @@ def test_worked_example_has_the_ids_that_the_sdk_computes() -> None:
 def test_every_counter_is_documented_and_every_documented_one_counts() -> None:
     sources = [
         path
-        for package in ("foundation", "gateway", "dagmgr", "world")
+        for package in ("foundation", "gateway", "dagmgr", "world", "executor")
         for path in (ROOT / f"qmtl_{package}").rglob("*.py")
     ]
     counted = {

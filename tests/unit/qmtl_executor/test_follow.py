@@ -214,7 +214,9 @@ def test_an_intent_whose_seat_is_anothers_is_refused(seat: Seat) -> None:
     "intent",
     [
         *(replace(INTENT, target=target) for target in (1.1, -1.1, math.nan, math.inf)),
-        replace(INTENT, intent_id="7"),
+        replace(INTENT, symbol="A" * 65),
+        replace(INTENT, bar_time=datetime(9999, 1, 1, tzinfo=UTC)),
+        replace(INTENT, bar_time=datetime(1969, 1, 1, tzinfo=UTC)),
         replace(INTENT, symbol=""),
     ],
 )
