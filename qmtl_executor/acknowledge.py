@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from qmtl_executor.model import Passed
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 
 RETRY_SECONDS: Final = 1.0
@@ -40,6 +41,7 @@ class Acknowledgements:
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
+            heed_cancellation()
             if not self._unsaid:
                 self._some.clear()
                 await self._some.wait()

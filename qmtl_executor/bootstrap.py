@@ -35,6 +35,7 @@ from qmtl_foundation.telemetry import exposing_metrics
 from qmtl_sdk.settings import cache_dir
 
 SCHEMA = "executor"
+IDLE_TRANSACTION_SECONDS = 3.0  # a start that was paused within one must not hold up its successor
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
     """Yield the port of a running executor."""
     incarnation = uuid.uuid4().hex
     async with (
-        open_pool(settings.postgres_dsn, SCHEMA) as pool,
+        open_pool(settings.postgres_dsn, SCHEMA, IDLE_TRANSACTION_SECONDS) as pool,
         open_bus(settings.nats_url, f"qmtl-executor-{settings.name}") as bus,
         open_channel(settings.world_address) as world,
         open_channel(settings.gateway_address) as gateway,

@@ -13,6 +13,7 @@ from qmtl_executor.model import Told
 from qmtl_executor.passage import Ground
 from qmtl_executor.reports import ReportRelay
 from qmtl_executor.world import WorldClient
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.bus import translated_errors
 from qmtl_foundation.jetstream.streams import ALL_MARKS
@@ -41,6 +42,7 @@ class Executor:
 
     async def _keep_renewing(self, group: asyncio.TaskGroup) -> None:
         while True:
+            heed_cancellation()
             try:
                 await self._renew(group)
             except QmtlError as error:

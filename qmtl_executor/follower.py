@@ -13,6 +13,7 @@ from qmtl_executor.acknowledge import Acknowledgements
 from qmtl_executor.model import Line, Place
 from qmtl_executor.passage import Ground, Passage, ReenrolledError
 from qmtl_executor.trader import UnsentError
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 
 RETRY_SECONDS: Final = 0.5
@@ -50,6 +51,7 @@ class Follower:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._acknowledgements.run())
             while True:
+                heed_cancellation()
                 await self._pass_once()
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -108,6 +108,8 @@ class PaperVenue:
                 return Statement(self._model.initial_cash, self._model.initial_cash, {}, EPOCH)
         elif as_of is not None and _nanoseconds(as_of) <= row["clock"]:
             return self._state(_to_book(row))
+        # Bars are read before the transaction: the first time may take longer than one may be idle.
+        await self._prices.at(_nanoseconds(as_of or EPOCH) if row is None else row["clock"])
         return await self._step(as_of)
 
     async def _step(self, as_of: datetime | None) -> Statement:

@@ -7,6 +7,7 @@ import logging
 from typing import Final
 
 from qmtl_executor.journal import Journal
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.streams import report_subject
@@ -29,6 +30,7 @@ class ReportRelay:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
+            heed_cancellation()
             try:
                 published = await self.publish()
             except QmtlError as error:

@@ -33,6 +33,7 @@ from qmtl_executor.model import (
     demotion_id,
 )
 from qmtl_executor.venue import Settlement, Venue, VenueSilentError
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import Reason
 from qmtl_foundation.execution_model import ExecutionModel, Rebalance
@@ -294,6 +295,7 @@ class Trader:
     async def _persist(self, ask: Callable[[], Awaitable[Said]]) -> Said:
         """Ask the venue until it answers; nothing of this world goes on before."""
         while True:
+            heed_cancellation()
             try:
                 return await ask()
             except VenueSilentError as error:

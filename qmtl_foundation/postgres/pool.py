@@ -30,15 +30,18 @@ _PASSING = (
     asyncpg.TransactionRollbackError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     TimeoutError,
 )
 
 
 @asynccontextmanager
-async def open_pool(dsn: Secret, schema: str) -> AsyncIterator[Pool]:
+async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -> AsyncIterator[Pool]:
     """Yield a pool whose connections see ``schema`` first; closed at the end.
 
-    Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does not answer.
+    ``idle_transaction_s``: seconds after which the server ends a transaction in which nothing is asked, so that a
+    process that was paused keeps no locks; 0 for never. Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does
+    not answer.
     """
     with translated_errors(OSError):
         pool = await asyncpg.create_pool(
@@ -52,6 +55,7 @@ async def open_pool(dsn: Secret, schema: str) -> AsyncIterator[Pool]:
                 "application_name": f"qmtl-{schema}",
                 "TimeZone": "UTC",
                 "jit": "off",
+                "idle_in_transaction_session_timeout": str(round(idle_transaction_s * 1_000)),
             },
         )
     try:

@@ -1,0 +1,16 @@
+"""Hear a cancellation that a library swallowed: its answer and the cancellation came at the same moment.
+
+``asyncio.wait_for`` of Python 3.11 returns the answer then (bpo-37658), and asyncpg and nats-py wait by it. A loop
+without end would go on for ever, and its process could not be stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def heed_cancellation() -> None:
+    """Raise CancelledError if this task has been cancelled; call it at each turn of a loop without end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
