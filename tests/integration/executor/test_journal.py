@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -42,12 +43,15 @@ async def test_a_start_that_is_paused_within_a_transaction_does_not_hold_up_its_
         older, newer = Journal(paused, name, "a", utc_now), Journal(pool, name, "b", utc_now)
         await older.begin()
         with pytest.raises(QmtlError) as lost:
-            async with older.writing("desk") as writing:
-                await writing.stand(PLACE, None)
-                async with asyncio.timeout(10.0):
-                    await newer.begin()  # waits for the older one's transaction, until the server has ended that
+            await _write_while(older, newer.begin)  # waits until the server has ended the older one's transaction
         assert lost.value.reason is Reason.DEPENDENCY_UNAVAILABLE
         assert await newer.read_place("desk") == (None, None)
+
+
+async def _write_while(journal: Journal, something: Callable[[], Awaitable[None]]) -> None:
+    async with journal.writing("desk") as writing, asyncio.timeout(10.0):
+        await writing.stand(PLACE, None)
+        await something()
 
 
 async def _move(journal: Journal, position: int) -> None:
