@@ -79,7 +79,7 @@ class Passage:
         """Settle what a former passage left in doubt, and return one that goes on where it stood."""
         trader = Trader(world, ground.me, ground.journal, await ground.open_market(world), ground.clock)
         stored, _ = await ground.journal.read_place(world)
-        told = _enrolment(world, ground.lease)
+        told = _enrolment(world, ground)
         await trader.load(may_send=stored is not None and stored.enrolment == told.enrolment)
         stored, passed = await ground.journal.read_place(world)  # settling moved it
         stream = await read_state(ground.bus)
@@ -183,12 +183,12 @@ class Passage:
         self._ground.lease.hurry()
 
 
-def _enrolment(world: str, lease: Lease) -> Told:
-    told = lease.told(world)
+def _enrolment(world: str, ground: Ground) -> Told:
+    told = ground.lease.told(world)
     if told is None or not told.enrolment_position:
         raise QmtlError(
             Reason.EXECUTOR_NOT_FOUND,
             "this executor is not enrolled, or its Fence is not in the order stream yet",
-            metadata={"world": world},
+            metadata={"world": world, "executor": ground.me.executor},
         )
     return told

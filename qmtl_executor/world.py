@@ -11,7 +11,7 @@ import grpc
 
 from qmtl_executor.messages import from_world_place
 from qmtl_executor.model import Told
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_model import ExecutionModel, Fill, Rebalance
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, apply_service_pb2, lease_pb2
 from qmtl_foundation.pb.qmtl.apply.v1.apply_service_pb2_grpc import ApplyServiceStub
@@ -101,10 +101,8 @@ def _to_model(message: world_pb2.ExecutionModel) -> ExecutionModel:
 
 def _known(field: str, number: int, values: Mapping[Any, Any]) -> Any:
     if number not in values:
-        raise QmtlError(
-            Reason.INTERNAL,
-            f"execution_model.{field}: {number} is none that this release knows; run a newer executor",
-            metadata={"field": field},
+        raise invalid_field(
+            f"execution_model.{field}", f"{number} is none that this release knows; run a newer executor"
         )
     return values[number]
 

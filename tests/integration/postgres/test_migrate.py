@@ -68,7 +68,7 @@ def read(dsn: str, query: str) -> list[tuple[Any, ...]]:
 
 def test_every_service_has_a_schema_with_its_own_version_table(migrated_dsn: str) -> None:
     found = read(migrated_dsn, "SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version' ORDER BY 1")
-    assert found == [("dagmgr",), ("gateway",), ("world",)]
+    assert found == [("dagmgr",), ("executor",), ("gateway",), ("world",)]
 
 
 def test_new_database_is_brought_to_the_newest_revision_and_then_left_alone(dsn: str, package: Path) -> None:

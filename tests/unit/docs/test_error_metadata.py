@@ -13,7 +13,7 @@ from qmtl_foundation.errors import Reason
 ROOT = Path(__file__).resolve().parents[3]
 PROTO = ROOT / "protos" / "qmtl" / "common" / "v1" / "error_reason.proto"
 ENTRY = re.compile(r"((?:^ *//.*\n)+) *ERROR_REASON_(\w+) = ", re.MULTILINE)
-PLACES = ("qmtl_foundation", "qmtl_gateway", "qmtl_dagmgr", "qmtl_world", "qmtl_sdk/submission")
+PLACES = ("qmtl_foundation", "qmtl_gateway", "qmtl_dagmgr", "qmtl_world", "qmtl_executor", "qmtl_sdk/submission")
 
 
 def promised() -> dict[str, list[set[str]]]:
