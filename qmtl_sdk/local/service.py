@@ -33,6 +33,7 @@ SERVICES: Final = (
     Service("dagmgr", ("-m", "qmtl_dagmgr"), "qmtl_dagmgr"),
     Service("world", ("-m", "qmtl_world"), "qmtl_world"),
     Service("gateway", ("-m", "qmtl_gateway"), "qmtl_gateway", dials=("dagmgr", "world")),
+    Service("executor", ("-m", "qmtl_executor"), "qmtl_executor", dials=("world", "gateway")),
 )
 
 

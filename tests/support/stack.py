@@ -134,7 +134,7 @@ def postgres_dsn(servers: Servers) -> Iterator[str]:
 def migrated_template(servers: Servers) -> str:
     """Migrate every service's schema once and give the database's name, to be copied."""
     servers.execute(f"CREATE DATABASE {TEMPLATE_DATABASE}")
-    migrate(servers.dsn(TEMPLATE_DATABASE), *(service.package for service in SERVICES), "qmtl_executor")
+    migrate(servers.dsn(TEMPLATE_DATABASE), *(service.package for service in SERVICES))
     return TEMPLATE_DATABASE
 
 

@@ -25,7 +25,7 @@ def test_stack_comes_up_heals_and_goes_down(state_dir: Path, capsys: Captured, m
     monkeypatch.delenv("QMTL_GATEWAY", raising=False)
     up = answer_of(capsys, "up")
     assert up["healthy"] is True
-    assert [each["name"] for each in up["processes"]] == ["postgres", "nats", "dagmgr", "world", "gateway"]
+    assert [each["name"] for each in up["processes"]] == ["postgres", "nats", "dagmgr", "world", "gateway", "executor"]
     assert [each["name"] for each in answer_of(capsys, "data", "presets")["presets"]] == up["data_presets"]
 
     [pid] = [each["pid"] for each in up["processes"] if each["name"] == "gateway"]
@@ -61,6 +61,7 @@ def test_migrate_says_what_it_did(postgres_dsn: str, capsys: Captured, monkeypat
         ("dagmgr", None),
         ("world", None),
         ("gateway", None),
+        ("executor", None),
     ]
     assert run(["migrate"]) == 0
     assert "world: " in capsys.readouterr().out
