@@ -27,6 +27,7 @@ from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_serv
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
+from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2, submission_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres import open_pool, ping
@@ -37,6 +38,9 @@ from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
 from qmtl_gateway.forwarding.reflection import public_pool
+from qmtl_gateway.orders.flights import Flights
+from qmtl_gateway.orders.service import OrderService
+from qmtl_gateway.orders.stream import OrderStream
 from qmtl_gateway.retention import aged
 from qmtl_gateway.sessions.acknowledge import Acknowledgements
 from qmtl_gateway.sessions.control import Control
@@ -68,12 +72,13 @@ def _services(*files: Any) -> list[ServiceDescriptor]:
 WORLD_FILES = (world_service_pb2, evaluation_service_pb2, apply_service_pb2, allocation_service_pb2)
 DAGMGR_FILES = (graph_service_pb2, dataset_service_pb2)
 # What operators' tools read: the methods, their own protocols, and the details of refusals.
-OWN_FILES = (submission_service_pb2, session_service_pb2)
+OWN_FILES = (submission_service_pb2, session_service_pb2, order_service_pb2)
 SHOWN_FILES = (*WORLD_FILES, *DAGMGR_FILES, *OWN_FILES, health_pb2, reflection_pb2, error_details_pb2)
 WORLD_SERVICES = _services(*WORLD_FILES)
 DAGMGR_SERVICES = _services(*DAGMGR_FILES)
 (SUBMISSION_SERVICE,) = _services(submission_service_pb2)
 (SESSION_SERVICE,) = _services(session_service_pb2)
+(ORDER_SERVICE,) = _services(order_service_pb2)
 
 
 @asynccontextmanager
@@ -88,6 +93,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
         open_channel(settings.dagmgr_address) as dagmgr,
     ):
         await open_ingest(bus, settings.nats_replicas)
+        stream = OrderStream(bus)
+        await stream.open(settings.nats_replicas)
         with exposing_metrics(settings.metrics_listen) as meter:
             downgrades = LabelledCounter(
                 meter,
@@ -104,7 +111,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             decisions = Decisions(upstreams, downgrades, utc_now)
             watchers = EndWatch()
             service = SubmissionService(pool, bus, watchers, decisions, mismatches)
-            sessions = _session_room(settings, bus, applies, meter)
+            flights = Flights()
+            sessions = _session_room(settings, bus, applies, flights, meter)
+            orders = OrderService(sessions.gates, flights, stream, meter)
             rooms = [
                 ServedService.of(
                     SUBMISSION_SERVICE, submission_service_pb2_grpc.add_SubmissionServiceServicer_to_server, service
@@ -112,6 +121,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                 ServedService.of(
                     SESSION_SERVICE, session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions.service
                 ),
+                ServedService.of(ORDER_SERVICE, order_service_pb2_grpc.add_OrderServiceServicer_to_server, orders),
             ]
             forwarder = Forwarder(
                 [
@@ -127,6 +137,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                 _in_background(
                     watchers.listen(settings.postgres_dsn),
                     worker.run(),
+                    stream.follow(),
                     sweeping(pool, aged(settings.keep_days), utc_now),
                     *(begin() for begin in sessions.work),
                 ),
@@ -153,12 +164,14 @@ class SessionRoom:
             self.service.leave()
 
 
-def _session_room(settings: GatewaySettings, bus: Bus, world: grpc.aio.Channel, meter: Meter) -> SessionRoom:
+def _session_room(
+    settings: GatewaySettings, bus: Bus, world: grpc.aio.Channel, flights: Flights, meter: Meter
+) -> SessionRoom:
     """Return the room of one start of this gateway, all of it wired; its work begins when it is awaited."""
     identity = Identity(settings.name, uuid.uuid4().hex)
     upstream = WorldUpstream(world, identity)
     holders, sessions = Holders(time.monotonic), Sessions()
-    acknowledgements = Acknowledgements(upstream.acknowledge, _nothing_in_flight, holders)
+    acknowledgements = Acknowledgements(upstream.acknowledge, flights.drained, holders)
 
     def applied(event: Event) -> None:
         service.tell(event)
@@ -200,10 +213,6 @@ def _session_metrics(meter: Meter, sessions: Sessions) -> SessionMetrics:
             explicit_bucket_boundaries_advisory=SKEW_SECONDS,
         ),
     )
-
-
-async def _nothing_in_flight(_world: str) -> None:
-    """Have nothing to wait for: this gateway takes no orders yet."""
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
@@ -27,6 +27,7 @@ class Teller:
     timeline: str = "t1"
     epoch: int = 0
     newest_hash: str = ""
+    activations: Sequence[activation_pb2.Activation] = ()
     _sequences: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def tell(self, phase: Phase, *, run_id: str = "run-1", holds: tuple[str, ...] = ()) -> bytes:
@@ -39,7 +40,9 @@ class Teller:
             sequence=sequence,
             epoch=self.epoch,
             kind=KINDS[phase],
-            activation_set=activation_pb2.ActivationSet(world=self.world, epoch=self.epoch, sequence=sequence),
+            activation_set=activation_pb2.ActivationSet(
+                world=self.world, epoch=self.epoch, sequence=sequence, activations=self.activations
+            ),
             previous_event_hash=self.newest_hash,
             timeline_id=self.timeline,
             run_id=run_id,

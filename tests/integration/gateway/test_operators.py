@@ -49,6 +49,7 @@ SERVICES = {
     "qmtl.dataset.v1.DatasetService",
     "qmtl.evaluation.v1.EvaluationService",
     "qmtl.graph.v1.GraphService",
+    "qmtl.order.v1.OrderService",
     "qmtl.submission.v1.SubmissionService",
     "qmtl.world.v1.WorldService",
 }

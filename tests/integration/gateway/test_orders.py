@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 import pytest
 
 from qmtl_foundation.errors import Reason
@@ -20,12 +18,12 @@ from qmtl_foundation.jetstream.streams import MARK_HEADROOM_BYTES, ORDERS, mark_
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_gateway.orders.service import REFUSALS
 from qmtl_gateway.sessions.model import Phase
-from qmtl_sdk.local import nats
-from qmtl_sdk.local.stack import up
+from tests.support.broker import Broker
 from tests.support.desk import metrics, read_refusal
 from tests.support.intents import EPOCH, WORLD, order_gate, order_intent, order_intents
 from tests.support.order_ingress import Ingress, order_ingress
 from tests.support.stack import lasting_dir
+from tests.support.waiting import becomes, eventually
 
 __all__ = ["lasting_dir"]
 
@@ -40,49 +38,10 @@ async def ingress(nats_url: str) -> AsyncIterator[Ingress]:
         yield served
 
 
-class Broker:
-    """Be a nats-server of a test's own, to be stopped and killed; ``up`` brings it back at its address."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.start()
-
-    def start(self) -> None:
-        """Start it, or again after it was killed."""
-        (found,) = (each for each in up(self._directory, services=()).processes if each.name == nats.NAME)
-        self.url = nats.url(found.address)
-        self._process = psutil.Process(found.pid)
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Keep it from answering."""
-        self._process.suspend()
-        try:
-            yield
-        finally:
-            with suppress(psutil.NoSuchProcess):  # it may have been killed
-                self._process.resume()
-
-    def kill(self) -> None:
-        """Kill it, stopped or not."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-
 @pytest.fixture
 def broker(lasting_dir: Path) -> Broker:
     """Give a nats-server of the test's own."""
     return Broker(lasting_dir)
-
-
-async def becomes(condition: Callable[[], Awaitable[bool] | bool], seconds: float = 5.0) -> None:
-    """Return as soon as a condition holds."""
-    async with asyncio.timeout(seconds):
-        while True:
-            holds = condition()
-            if holds if isinstance(holds, bool) else await holds:
-                return
-            await asyncio.sleep(0)
 
 
 async def test_what_is_stored_is_what_was_sent_in_the_order_of_the_request(ingress: Ingress) -> None:
@@ -182,7 +141,7 @@ async def test_ingress_ends_where_the_room_of_marks_begins_and_goes_on_when_ther
             return False
         return True
 
-    await becomes(has_room)
+    await becomes(has_room, True)
     following.cancel()
 
 
@@ -199,7 +158,7 @@ async def publishing(ingress: Ingress, count: int, **options: Any) -> asyncio.Ta
     """Return a call whose intents have passed the gate and went out."""
     before = ingress.bus.connection.stats["out_msgs"]
     call = asyncio.create_task(ingress.publish(order_intents(count), **options))
-    await becomes(lambda: ingress.bus.connection.stats["out_msgs"] == before + count)
+    await eventually(lambda: ingress.bus.connection.stats["out_msgs"] == before + count)
     return call
 
 
@@ -247,7 +206,7 @@ async def test_a_broker_that_dies_in_a_publish_leaves_it_unclear_and_the_repetit
         down = await ingress.refusal(order_intents(3))
         assert (down.code, down.reason) == (grpc.StatusCode.UNAVAILABLE, Reason.DEPENDENCY_UNAVAILABLE)
         await asyncio.to_thread(broker.start)
-        await becomes(lambda: ingress.bus.connection.is_connected)
+        await eventually(lambda: ingress.bus.connection.is_connected)
         assert await ingress.publish(order_intents(3)) == [2, 3, 4]
         stored = [each.SerializeToString() for each in (order_intent(bar=1), *order_intents(3))]
         assert await ingress.stored() == stored
@@ -258,8 +217,8 @@ async def test_a_broker_that_dies_in_a_publish_leaves_it_unclear_and_the_repetit
 async def test_what_is_sent_while_the_broker_is_away_does_not_come_later(broker: Broker) -> None:
     async with impatient_ingress(broker) as ingress:
         broker.kill()
-        await becomes(lambda: not ingress.bus.connection.is_connected)
+        await eventually(lambda: not ingress.bus.connection.is_connected)
         assert (await ingress.refusal(order_intents(3))).reason == Reason.DEPENDENCY_UNAVAILABLE
         await asyncio.to_thread(broker.start)
-        await becomes(lambda: ingress.bus.connection.is_connected)
+        await eventually(lambda: ingress.bus.connection.is_connected)
         assert await ingress.publish([order_intent(bar=1)]) == [1]
