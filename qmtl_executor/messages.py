@@ -27,7 +27,7 @@ from qmtl_executor.model import (
 )
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.execution_domain import EffectiveMode, parse_mode
-from qmtl_foundation.identity import is_content_id
+from qmtl_foundation.identity import intent_id
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, activation_pb2, executor_pb2, lease_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, mark_pb2, report_pb2
 from qmtl_foundation.rpc.modes import mode_text
@@ -82,10 +82,13 @@ def read_intent(payload: bytes, world: str) -> Content:
         bar_time = to_datetime(message.bar_time, "bar_time")
     except (DecodeError, QmtlError) as error:
         return Unreadable(False, f"no intent: {error}")
-    if message.world != world or not is_content_id(message.intent_id):
+    if message.world != world:
         return Unreadable(False, f"an intent {message.intent_id[:80]!r} of world {message.world[:80]!r}")
+    own = intent_id(world, message.strategy_id, bar_time, message.symbol)
+    if message.intent_id != own:
+        return Unreadable(False, f"an intent {message.intent_id[:80]!r} whose strategy, bar and symbol make {own}")
     if "\0" in "".join((message.strategy_id, message.symbol, message.executor, message.strategy_version, message.side)):
-        return Unreadable(False, f"intent {message.intent_id}: a text with a NUL, which no database takes")
+        return Unreadable(False, f"intent {own}: a text with a NUL, which no database takes")
     return Intent(
         intent_id=message.intent_id,
         world=message.world,

@@ -185,7 +185,9 @@ class Trader:
             if known.wish == intent.wish:
                 await writing.repeat_report(intent.intent_id, position)
             else:
-                message = f"intent_id: {intent.intent_id} stands for another target, symbol or bar; take its own"
+                message = (
+                    f"intent_id: {intent.intent_id} stands for another target; a wish does not change once it is sent"
+                )
                 await writing.turn_away(intent, Refused(Reason.INTENT_EXISTS, message), position)
             await writing.move(position)
 

@@ -30,7 +30,7 @@ from qmtl_executor.venue import Venue
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.execution_model import ExecutionModel
-from qmtl_foundation.identity import content_id
+from qmtl_foundation.identity import intent_id
 from qmtl_foundation.jetstream import Bus, open_bus
 from qmtl_foundation.jetstream.streams import (
     intent_subject,
@@ -125,7 +125,7 @@ class World:
         strategy_id = changes.get("strategy_id", "ann/Trend")
         bar_time = changes.pop("bar_time", FIRST_BAR + timedelta(days=bar))
         stated = {
-            "intent_id": content_id("qmtl test intent", [self.name, strategy_id, str(bar_time), symbol]),
+            "intent_id": intent_id(self.name, strategy_id, bar_time, symbol),
             "world": self.name,
             "strategy_id": strategy_id,
             "symbol": symbol,

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from qmtl_executor.messages import decode_passed, decode_seats, encode_passed, encode_seats, read_intent, read_mark
 from qmtl_executor.model import Intent, Mark, MarkKind, OnDemote, OnFreeze, Passed, Seat, Unreadable
 from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.identity import intent_id
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, mark_pb2
 
-ID = "blake3:" + "0" * 64
+BAR = datetime(2026, 1, 5, 21, tzinfo=UTC)
+ID = intent_id("desk", "ann/Trend", BAR, "AAPL")
+
+
+def intent(**changes: Any) -> bytes:
+    """Return an intent as it stands in the stream, with some of it changed and its id as it was."""
+    stated = {"intent_id": ID, "world": "desk", "strategy_id": "ann/Trend", "bar_time": BAR, "symbol": "AAPL"}
+    return intent_pb2.OrderIntent(**{**stated, **changes}).SerializeToString()
 
 
 def test_a_mark_says_what_stands_in_it_and_unstated_terms_are_the_default_ones() -> None:
@@ -37,10 +48,11 @@ def test_a_mark_that_is_none_is_unreadable_where_marks_stand(payload: bytes) -> 
     "payload",
     [
         b"\xff",
-        intent_pb2.OrderIntent(world="other", intent_id=ID).SerializeToString(),
-        intent_pb2.OrderIntent(world="desk", intent_id="7").SerializeToString(),
-        intent_pb2.OrderIntent(world="desk", intent_id=ID, strategy_id="a\0b").SerializeToString(),
-        intent_pb2.OrderIntent(world="desk", intent_id=ID, bar_time={"seconds": 1 << 60}).SerializeToString(),
+        intent(world="other"),
+        intent(world="other", intent_id=intent_id("other", "ann/Trend", BAR, "AAPL")),
+        intent(intent_id="7"),
+        intent(strategy_id="a\0b", intent_id=intent_id("desk", "a\0b", BAR, "AAPL")),
+        intent(bar_time={"seconds": 1 << 60}),
     ],
 )
 def test_an_intent_that_is_none_is_unreadable_and_closes_nothing(payload: bytes) -> None:
@@ -49,8 +61,25 @@ def test_an_intent_that_is_none_is_unreadable_and_closes_nothing(payload: bytes)
     assert not read.is_mark
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"intent_id": "blake3:" + "0" * 64},
+        {"strategy_id": "bob/Carry"},
+        {"symbol": "MSFT"},
+        {"bar_time": BAR + timedelta(microseconds=1)},
+    ],
+)
+def test_an_intent_under_the_id_of_another_wish_is_unreadable(changes: dict[str, Any]) -> None:
+    assert isinstance(read_intent(intent(), "desk"), Intent)
+    read = read_intent(intent(**changes), "desk")
+    assert isinstance(read, Unreadable)
+    assert not read.is_mark
+    assert "strategy, bar and symbol" in read.cause
+
+
 def test_an_intent_of_an_unknown_mode_has_none() -> None:
-    read = read_intent(intent_pb2.OrderIntent(world="desk", intent_id=ID, mode=99).SerializeToString(), "desk")  # type: ignore[arg-type]  # of a newer release
+    read = read_intent(intent(mode=99), "desk")  # of a newer release
     assert isinstance(read, Intent)
     assert read.mode is None
 
