@@ -32,6 +32,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2, submis
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.retention import sweeping
+from qmtl_foundation.postgres.signals import Signals
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import ServedService, serving
@@ -55,9 +56,9 @@ from qmtl_gateway.sessions.session import Sessions
 from qmtl_gateway.sessions.upstream import WorldUpstream
 from qmtl_gateway.settings import GatewaySettings
 from qmtl_gateway.submission.decisions import Decisions
-from qmtl_gateway.submission.ends import EndWatch
 from qmtl_gateway.submission.ingest import open_ingest
 from qmtl_gateway.submission.service import SubmissionService
+from qmtl_gateway.submission.store import ENDED_CHANNEL
 from qmtl_gateway.submission.upstream import Upstreams
 from qmtl_gateway.submission.worker import Worker
 
@@ -109,7 +110,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             mismatches = zeroed_counter(meter, "nodeid_crc_mismatch_total", "Nodes sent under a wrong NodeID.")
             upstreams = Upstreams(world, dagmgr)
             decisions = Decisions(upstreams, downgrades, utc_now)
-            watchers = EndWatch()
+            watchers = Signals(ENDED_CHANNEL)
             service = SubmissionService(pool, bus, watchers, decisions, mismatches)
             flights = Flights()
             sessions = _session_room(settings, bus, applies, flights, meter)

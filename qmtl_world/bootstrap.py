@@ -15,12 +15,19 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evalua
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.retention import sweeping
+from qmtl_foundation.postgres.signals import Signals
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
 from qmtl_world.allocation.service import AllocationService
+from qmtl_world.apply.coordinator import Coordinator
+from qmtl_world.apply.enrolling import Enrolling
+from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.relay import Relay
+from qmtl_world.apply.reseed import Reseeding
 from qmtl_world.apply.service import ApplyService
+from qmtl_world.apply.store import STEPS_CHANNEL
+from qmtl_world.evaluation.planning import EvaluatedPlans
 from qmtl_world.evaluation.processes import open_processes
 from qmtl_world.evaluation.service import EvaluationService
 from qmtl_world.evaluation.trading import EvaluatedTrading
@@ -43,9 +50,12 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
         open_bus(settings.nats_url, "qmtl-world") as bus,
         open_processes() as processes,
     ):
-        relay = Relay(pool, bus, settings.nats_replicas, utc_now)
-        await relay.open()
         with exposing_metrics(settings.metrics_listen) as meter:
+            signals = Signals(STEPS_CHANNEL)
+            coordinator = Coordinator(pool, utc_now, ApplyMetrics(meter))
+            enrolling = Enrolling(coordinator, utc_now, settings.paper_executor)
+            relay = Relay(pool, bus, settings.nats_replicas, utc_now, coordinator.hold_astray)
+            await relay.open()
             hits = zeroed_counter(
                 meter,
                 "cross_context_cache_hit_total",
@@ -56,15 +66,25 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 ServedService.of(
                     worlds,
                     world_service_pb2_grpc.add_WorldServiceServicer_to_server,
-                    WorldService(pool, EvaluatedTrading(processes), utc_now),
+                    WorldService(pool, EvaluatedTrading(processes, coordinator, enrolling), utc_now),
                 ),
                 ServedService.of(
                     evaluations,
                     evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
-                    EvaluationService(pool, processes, utc_now, hits),
+                    EvaluationService(pool, processes, coordinator, signals, utc_now, hits),
                 ),
                 ServedService.of(
-                    applies, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, ApplyService(pool)
+                    applies,
+                    apply_service_pb2_grpc.add_ApplyServiceServicer_to_server,
+                    ApplyService(
+                        pool,
+                        coordinator,
+                        EvaluatedPlans(),
+                        enrolling,
+                        Reseeding(pool, bus, coordinator),
+                        signals,
+                        utc_now,
+                    ),
                 ),
                 ServedService.of(
                     allocations,
@@ -78,7 +98,14 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 serving(settings.listen, rooms, probes) as port,
             ):
                 forgetting = sweeping(pool, aged(settings.keep_days, settings.keep_series_days), utc_now)
-                beside = [group.create_task(each) for each in (relay.run(), processes.warm(), forgetting)]
+                work = (
+                    signals.listen(settings.postgres_dsn),
+                    relay.run(signals),
+                    coordinator.run(),
+                    processes.warm(),
+                    forgetting,
+                )
+                beside = [group.create_task(each) for each in work]
                 try:
                     yield port
                 finally:

@@ -23,7 +23,21 @@ _EVENTS = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox e WHERE publish_time < $1 AND EXISTS (
         SELECT FROM outbox later
-        WHERE later.world = e.world AND later.sequence > e.sequence AND later.publish_time IS NOT NULL
+        WHERE later.world = e.world AND later.kind = e.kind AND later.number > e.number
+          AND later.publish_time IS NOT NULL
+    ) LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_ACKNOWLEDGEMENTS = """
+DELETE FROM acknowledgement WHERE id IN (
+    SELECT id FROM acknowledgement WHERE create_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_STARTS = """
+DELETE FROM participant WHERE (kind, name, incarnation) IN (
+    SELECT kind, name, incarnation FROM participant p WHERE expire_time < $1 AND EXISTS (
+        SELECT FROM participant later
+        WHERE later.kind = p.kind AND later.name = p.name AND later.register_time > p.register_time
     ) LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
@@ -47,7 +61,7 @@ WITH old AS (
         WHERE e.world = o.world AND e.series_id = o.series_id AND (
             EXISTS (SELECT FROM standing s WHERE s.evaluation_id = e.id)
             OR EXISTS (
-                SELECT FROM activation_set a, jsonb_array_elements(a.activations) each
+                SELECT FROM place a, jsonb_array_elements(a.activations) each
                 WHERE a.world = e.world AND each->>'strategy_id' = e.strategy_id
                   AND each->>'strategy_version' = e.strategy_version
             )
@@ -83,6 +97,8 @@ def aged(keep_days: int, keep_series_days: int) -> tuple[Aged, ...]:
     return (
         Aged("answers", days, _ANSWERS),
         Aged("relayed events", days, _EVENTS),
+        Aged("acknowledgements", days, _ACKNOWLEDGEMENTS),
+        Aged("starts of participants", days, _STARTS),
         Aged("replaced decisions", days, _DECISIONS),
         Aged("return series", timedelta(days=keep_series_days), _SERIES, touches=True),
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qmtl_foundation.requests import check_resource_name
 from qmtl_foundation.settings import Address, Secret, check_at_least
 
 
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """Hold where the world service listens and what it stands on."""
+    """Hold where the world service listens and what it stands on.
+
+    ``paper_executor`` names the executor that every paper world is given, empty for none.
+    """
 
     postgres_dsn: Secret
     nats_url: str
@@ -17,10 +21,13 @@ class WorldSettings:
     metrics_listen: Address
     log_level: str = "info"
     nats_replicas: int = 1
+    paper_executor: str = "paper"
     keep_days: int = 7
     keep_series_days: int = 90
 
     def __post_init__(self) -> None:
-        """Refuse to forget what a repetition within the day may still ask for."""
+        """Refuse a name that is none, and to forget what a repetition within the day may still ask for."""
+        if self.paper_executor:
+            check_resource_name("paper_executor", self.paper_executor)
         check_at_least("keep_days", self.keep_days, 1)
         check_at_least("keep_series_days", self.keep_series_days, 1)

@@ -21,6 +21,7 @@ START_TIMEOUT_SECONDS = 10.0
 PUBLISH_TIMEOUT_SECONDS = 5.0
 RECONNECT_WAIT_SECONDS = 0.2
 WINDOW = 64  # messages under way of one sequence: enough for the full rate, and a millisecond of the event loop
+WRONG_LAST_SEQUENCE = 10071  # JSStreamWrongLastSequenceErrF of nats-server
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,28 @@ class Bus:
         with translated_errors():
             info = await self.jetstream.stream_info(stream)
         return Fill(int(info.state.bytes), int(info.config.max_bytes))
+
+    async def append(
+        self, subject: str, payload: bytes, last: int, headers: Mapping[str, str] | None = None
+    ) -> int | None:
+        """Store a message if its subject still ends at ``last`` (0: is empty), else return None, and store nothing."""
+        condition = {**(headers or {}), "Nats-Expected-Last-Subject-Sequence": str(last)}
+        with translated_errors():
+            try:
+                stored = await self.jetstream.publish(subject, payload, headers=condition)
+            except nats.js.errors.APIError as error:
+                if error.err_code == WRONG_LAST_SEQUENCE:
+                    return None
+                raise
+        return int(stored.seq)
+
+    async def newest(self, stream: str, subject: str) -> Any | None:
+        """Return a subject's newest message (``data``, ``headers``, ``seq``), or None."""
+        with translated_errors():
+            try:
+                return await self.jetstream.get_last_msg(stream, subject)
+            except nats.js.errors.NotFoundError:
+                return None
 
     async def ping(self) -> None:
         """Make a round trip through JetStream."""

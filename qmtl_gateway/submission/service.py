@@ -16,6 +16,7 @@ from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.submission.v1.submission_service_pb2_grpc import SubmissionServiceServicer
 from qmtl_foundation.postgres.pool import Pool
+from qmtl_foundation.postgres.signals import Signals, wait
 from qmtl_foundation.requests import (
     REQUEST_ID,
     check_authored_name,
@@ -26,21 +27,20 @@ from qmtl_foundation.requests import (
     check_strategy_id,
     not_found,
 )
-from qmtl_gateway.submission import ends, ingest, store
+from qmtl_gateway.submission import ingest, store
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.messages import to_context, to_decision, to_submission
 from qmtl_gateway.submission.model import State, Submission, SubmissionOrder
 
 INLINE_DAG_BYTES: Final = 16 * 1024  # larger ones are parsed off the event loop
+POLL_SECONDS: Final = 1.0  # a watcher looks this often even without a signal
 MAX_HINT: Final = 40
 
 
 class SubmissionService(SubmissionServiceServicer):
     """Take strategies in."""
 
-    def __init__(
-        self, pool: Pool, bus: Bus, watchers: ends.EndWatch, decisions: Decisions, mismatches: Counter
-    ) -> None:
+    def __init__(self, pool: Pool, bus: Bus, watchers: Signals, decisions: Decisions, mismatches: Counter) -> None:
         self._pool = pool
         self._bus = bus
         self._watchers = watchers
@@ -70,7 +70,7 @@ class SubmissionService(SubmissionServiceServicer):
             submission = await self._existing(request.submission_id)
             yield pb.WatchSubmissionResponse(submission=to_submission(submission))
             while submission.state is State.PENDING:
-                await ends.wait(ended)
+                await wait(ended, POLL_SECONDS)
                 submission = await self._existing(request.submission_id)
                 if submission.state is not State.PENDING:
                     yield pb.WatchSubmissionResponse(submission=to_submission(submission))

@@ -25,6 +25,8 @@ from typing import Any, Final
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import (
+    ASTRAY,
+    RESEEDED,
     ROLLED_BACK_HOLD,
     SWITCH_FAILED,
     UNDRAINED,
@@ -41,6 +43,7 @@ from qmtl_world.apply.place import (
     MarkKind,
     Phase,
     Place,
+    Reseed,
     RollBack,
     Run,
     Start,
@@ -53,6 +56,7 @@ from qmtl_world.apply.place import (
 from qmtl_world.apply.refusals import (
     foreign_acknowledgement,
     refuse_deregistration,
+    refuse_reseed,
     refuse_rollback,
     refuse_start,
     refuse_while_running,
@@ -266,6 +270,19 @@ def _stop(draft: _Draft, event: Stop) -> None:
             draft.change_run(sequence=draft.place.sequence, acked=frozenset())
 
 
+def _reseed(draft: _Draft, event: Reseed) -> None:
+    refuse_reseed(draft.place)
+    place = draft.place
+    draft.change(
+        epoch=max(place.epoch, event.epoch),
+        sequence=max(place.sequence, event.sequence),
+        mark=max(place.mark, event.mark),
+        holds=place.holds - {ASTRAY} | {RESEEDED},
+    )
+    draft.fence()
+    draft.tell(EventKind.FREEZE)
+
+
 # ---- Participants and time
 
 
@@ -386,6 +403,7 @@ _ON: Final[dict[type, Callable[[_Draft, Any], None]]] = {
     SwitchFailed: _switch_failed,
     RollBack: _asked_back,
     Stop: _stop,
+    Reseed: _reseed,
     Enrol: _enrol,
     Deregister: _deregister,
 }

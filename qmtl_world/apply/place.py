@@ -14,11 +14,14 @@ OPERATOR: Final = "operator"
 SWITCH_FAILED: Final = "switch_failed"
 ROLLED_BACK_HOLD: Final = "rolled_back"
 UNDRAINED: Final = "rollback_undrained"
+ASTRAY: Final = "stream_astray"  # streams and database disagree
+RESEEDED: Final = "reseeded"
 
 
 class Phase(StrEnum):
     """Name where a run stands. REOPENING and DRAINING are both shown as ROLLING_BACK."""
 
+    QUEUED = "queued"  # waits for the run before it
     FREEZING = "freezing"  # fenced; gates close
     SWITCHING = "switching"  # the set is the new one, gates still closed
     UNFREEZING = "unfreezing"  # gates open
@@ -26,9 +29,10 @@ class Phase(StrEnum):
     DRAINING = "draining"  # undone after gates may have opened: fenced again, and restored once that is drained
     COMPLETED = "completed"
     ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"  # never began
 
 
-TERMINAL: Final = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK})
+TERMINAL: Final = frozenset({Phase.COMPLETED, Phase.ROLLED_BACK, Phase.ABORTED})
 
 
 class MarkKind(StrEnum):
@@ -223,6 +227,15 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Reseed:
+    """Take a world above everything that was seen of it anywhere; it stays held until a resume."""
+
+    epoch: int
+    sequence: int
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enrol:
     """Let an executor take part from the next mark on."""
 
@@ -246,6 +259,7 @@ Event = (
     | SwitchFailed
     | RollBack
     | Stop
+    | Reseed
     | Enrol
     | Deregister
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
 from qmtl_world.apply.model import Activation
-from qmtl_world.apply.place import Phase, Place, Start
+from qmtl_world.apply.place import ASTRAY, Phase, Place, Start
 
 
 def refuse_while_running(place: Place) -> None:
@@ -28,6 +28,9 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
         held = ", ".join(sorted(place.holds)) or "nothing"
         message = f"world {place.world!r} is not held by {event.clears!r}, but by {held}"
         raise QmtlError(Reason.HOLD_NOT_FOUND, message, metadata={"world": place.world, "hold": event.clears})
+    if event.clears == ASTRAY:
+        message = f"the streams of world {place.world!r} hold what its database does not know; reseed it instead"
+        raise QmtlError(Reason.WORLD_HELD, message, metadata={"world": place.world, "holds": ASTRAY})
     if place.holds and not event.clears:
         held = ", ".join(sorted(place.holds))
         message = f"world {place.world!r} is held by {held}; resume it first"
@@ -37,6 +40,14 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
         metadata = {"world": place.world, "expected": place.state_hash, "given": event.base}
         raise QmtlError(Reason.STALE_ETAG, message, metadata=metadata)
     _refuse_modes(place, plan)
+
+
+def refuse_reseed(place: Place) -> None:
+    """Raise while a run is not over, and for a world whose streams agree with its database."""
+    refuse_while_running(place)
+    if ASTRAY not in place.holds:
+        message = f"the streams of world {place.world!r} agree with its database; there is nothing to reseed"
+        raise QmtlError(Reason.HOLD_NOT_FOUND, message, metadata={"world": place.world, "hold": ASTRAY})
 
 
 def refuse_deregistration(place: Place, executor: str) -> None:

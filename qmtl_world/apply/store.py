@@ -1,57 +1,213 @@
-"""The SQL of activation sets: a switch and its event in one transaction."""
+"""The SQL of places, runs and what they tell: a step is one transaction, under the lock of its world's place."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.postgres.pool import Connection
-from qmtl_world.apply.messages import encode_switch
-from qmtl_world.apply.model import Activation, ActivationSet, state_hash
+from qmtl_world.apply.codec import (
+    decode_activations,
+    decode_gateways,
+    decode_terms,
+    decode_timeouts,
+    encode_activations,
+    encode_gateways,
+    encode_terms,
+    encode_timeouts,
+)
+from qmtl_world.apply.machine import next_due
+from qmtl_world.apply.messages import Envelope, encode_event, encode_mark, told_set
+from qmtl_world.apply.model import Activation, ActivationSet, RunTerms
+from qmtl_world.apply.place import Effect, Mark, Phase, Place, Run
+from qmtl_world.apply.records import ApplyRecord, Cause, RunRecord, Standing
 
-_GET_SET = "SELECT * FROM activation_set WHERE world = $1"
-_RELAYED_SET = """
-SELECT s.* FROM activation_history s JOIN outbox o ON o.world = s.world AND o.sequence = s.sequence
-WHERE s.world = $1 AND o.publish_time IS NOT NULL ORDER BY s.sequence DESC LIMIT 1
+STEPS_CHANNEL: Final = "apply_step"
+EVENT: Final = "event"
+MARK: Final = "mark"
+
+_RUN_COLUMNS = """
+r.world AS run_world, r.request_hash, r.phase, r.plan, r.base, r.prior, r.prior_holds, r.timeouts, r.deadline,
+r.awaited, r.acked, r.sequence AS run_sequence, r.epoch AS run_epoch, r.clears, r.reason, r.unopened, r.actor, r.cause,
+r.revision, r.phase_time, r.create_time, r.end_time
 """
-_SWITCH = """
-INSERT INTO activation_set (world, activations, epoch, sequence, switch_time) VALUES ($1, $2, 1, 1, $3)
-ON CONFLICT (world) DO UPDATE SET activations = excluded.activations, epoch = activation_set.epoch + 1,
-                                  sequence = activation_set.sequence + 1, switch_time = excluded.switch_time
-RETURNING *
+_READ_PLACE = f"""
+SELECT p.*, {_RUN_COLUMNS}, coalesce(w.allow_live, false) AS allow_live,
+       ARRAY(SELECT executor FROM enrolment e WHERE e.world = p.world) AS executors
+FROM place p LEFT JOIN world w ON w.name = p.world
+LEFT JOIN apply_run r ON r.world = p.world AND r.run_id = p.run_id
+WHERE p.world = $1
 """
-_REMEMBER = """
-INSERT INTO activation_history (world, activations, epoch, sequence, switch_time)
-SELECT world, activations, epoch, sequence, switch_time FROM activation_set WHERE world = $1
+# Locked first and read afterwards: a statement that waited for a lock sees the rows it joins as they were before.
+_LOCK_PLACE = "SELECT FROM place WHERE world = $1 FOR NO KEY UPDATE"
+_MAKE_PLACE = "INSERT INTO place (world) VALUES ($1) ON CONFLICT (world) DO NOTHING"
+_SAVE_PLACE = """
+UPDATE place SET epoch = $2, sequence = $3, mark = $4, is_open = $5, holds = $6, activations = $7,
+                 switch_time = $8, fenced = $9, opened = $10, repeat_time = $11, due_time = $12, run_id = $13,
+                 event_hash = $14, terms = $15
+WHERE world = $1
 """
-_HOLDS = "SELECT reason FROM hold WHERE world = $1"
-_LAST_EVENT = "SELECT event_hash FROM outbox WHERE world = $1 ORDER BY sequence DESC LIMIT 1"
-_TIMELINE = "SELECT timeline_id FROM timeline"
-_ADD_EVENT = """
-INSERT INTO outbox (event_id, world, sequence, subject, payload, event_hash) VALUES ($1, $2, $3, $4, $5, $6)
+_ADD_RUN = """
+INSERT INTO apply_run (world, run_id, request_hash, phase, plan, base, prior, prior_holds, timeouts, awaited, acked,
+                       sequence, epoch, clears, reason, unopened, actor, cause, phase_time, create_time)
+VALUES ($1, $2, $3, 'queued', $4, $5, '[]', '{}', $6, '[]', '[]', 0, 0, $7, '', '{}', $8, $9, $10, $10)
 """
+_SAVE_RUN = """
+UPDATE apply_run SET phase = $3, plan = $4, prior = $5, prior_holds = $6, timeouts = $7, deadline = $8, awaited = $9,
+                     acked = $10, sequence = $11, epoch = $12, reason = $13, unopened = $14, phase_time = $15,
+                     end_time = $16, revision = revision + 1
+WHERE world = $1 AND run_id = $2
+"""
+_GET_RUN = f"SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r WHERE r.world = $1 AND r.run_id = $2"
+_LIST_RUNS = f"""
+SELECT r.id, r.run_id, {_RUN_COLUMNS} FROM apply_run r WHERE r.world = $1 AND r.id < $2 ORDER BY r.id DESC LIMIT $3
+"""
+_NEXT_QUEUED = f"""
+SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r
+WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued' ORDER BY r.id LIMIT 1
+"""
+_TIMELINE_ID = "SELECT timeline_id FROM timeline"
+_ADD_TOLD = "INSERT INTO outbox (event_id, world, kind, number, payload) VALUES ($1, $2, $3, $4, $5)"
+_ADD_RECORD = """
+INSERT INTO apply_record (world, run_id, event, actor, reason, epoch, sequence, create_time)
+VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8)
+"""
+_RECORDS = "SELECT * FROM apply_record WHERE world = $1 AND run_id = $2 ORDER BY id"
+_NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
+_RELAYED = "SELECT payload FROM relayed WHERE world = $1 AND kind = 'event'"
+_DUE = "SELECT world FROM place WHERE due_time <= $1 ORDER BY due_time LIMIT 100"
+_NEXT_DUE = "SELECT min(due_time) FROM place"
+_UNFINISHED = "SELECT DISTINCT world FROM apply_run WHERE end_time IS NULL"
+_HELD = "SELECT world, holds FROM place WHERE holds <> '{}'"
 
 
-async def read_set(connection: Connection, world: str) -> ActivationSet:
-    """Return what may trade in a world by the newest switch; the empty set with epoch 0 when there was none."""
-    row = await connection.fetchrow(_GET_SET, world)
-    return ActivationSet(world) if row is None else _to_set(row)
+async def lock_place(connection: Connection, world: str) -> Standing:
+    """Return where a world stands, locked until the transaction's end; a world of which nothing is known is new."""
+    if await connection.fetchrow(_LOCK_PLACE, world) is None:
+        await connection.execute(_MAKE_PLACE, world)
+        await connection.fetchrow(_LOCK_PLACE, world)
+    return _to_standing(await connection.fetchrow(_READ_PLACE, world))
+
+
+async def read_place(connection: Connection, world: str) -> Standing:
+    """Return where a world stands."""
+    row = await connection.fetchrow(_READ_PLACE, world)
+    return Standing(Place(world), None, RunTerms(), None, "") if row is None else _to_standing(row)
+
+
+async def save(
+    connection: Connection,
+    before: Standing,
+    after: Standing,
+    effects: Sequence[Effect],
+    records: Sequence[ApplyRecord],
+    now: datetime,
+) -> Standing:
+    """Store a step of a locked world with what it tells, and wake whoever relays, watches or waits."""
+    world = after.place.world
+    switched = after.place.activations != before.place.activations
+    told = replace(after, switch_time=now if switched else before.switch_time)
+    told = replace(told, event_hash=await _tell(connection, before, told, effects, now))
+    await _save_place(connection, told)
+    if told.record is not None and told.record != before.record:
+        await _save_run(connection, told.record)
+    for each in records:
+        await add_record(connection, each)
+    await connection.execute(_NOTIFY, world)
+    return told
+
+
+async def save_terms(connection: Connection, standing: Standing, terms: RunTerms) -> Standing:
+    """Store on which terms a locked world's runs go, and return it so."""
+    if standing.terms == terms:
+        return standing
+    changed = replace(standing, terms=terms)
+    await _save_place(connection, changed)
+    return changed
+
+
+async def add_run(connection: Connection, record: RunRecord) -> None:
+    """Add a run that has not begun."""
+    await connection.execute(
+        _ADD_RUN,
+        record.world,
+        record.run.run_id,
+        record.request_hash,
+        encode_activations(record.run.plan),
+        record.base,
+        encode_timeouts(record.run.timeouts),
+        record.run.clears,
+        record.cause.actor,
+        record.cause.reason,
+        record.create_time,
+    )
+
+
+async def end_queued(connection: Connection, record: RunRecord, reason: str, now: datetime) -> None:
+    """End a run that will not begin."""
+    ended = replace(record.run, phase=Phase.ABORTED, reason=reason)
+    await _save_run(connection, replace(record, run=ended, phase_time=now, end_time=now))
+    await connection.execute(_NOTIFY, record.world)
+
+
+async def read_run(connection: Connection, world: str, run_id: str) -> RunRecord | None:
+    """Return a run, or None."""
+    row = await connection.fetchrow(_GET_RUN, world, run_id)
+    return None if row is None else _to_record(row)
+
+
+async def next_queued(connection: Connection, world: str) -> RunRecord | None:
+    """Return the run that has waited longest to begin, or None."""
+    row = await connection.fetchrow(_NEXT_QUEUED, world)
+    return None if row is None else _to_record(row)
+
+
+async def list_runs(connection: Connection, world: str, below: int, limit: int) -> list[tuple[int, RunRecord]]:
+    """Return up to ``limit`` runs below a number, the newest first, each with its number."""
+    rows = await connection.fetch(_LIST_RUNS, world, below, limit)
+    return [(row["id"], _to_record(row)) for row in rows]
+
+
+async def add_record(connection: Connection, record: ApplyRecord) -> None:
+    """Add to the audit timeline."""
+    await connection.execute(
+        _ADD_RECORD,
+        record.world,
+        record.run_id,
+        record.event,
+        record.cause.actor,
+        record.cause.reason,
+        record.epoch,
+        record.sequence,
+        record.create_time,
+    )
+
+
+async def read_timeline(connection: Connection, world: str, run_id: str) -> list[ApplyRecord]:
+    """Return the audit timeline of a run, oldest first."""
+    return [
+        ApplyRecord(
+            world, run_id, row["event"], Cause(row["actor"], row["reason"]), row["epoch"], row["sequence"],
+            row["create_time"],
+        )
+        for row in await connection.fetch(_RECORDS, world, run_id)
+    ]  # fmt: skip
+
+
+async def read_relayed(connection: Connection, world: str) -> bytes | None:
+    """Return the newest event of a world that stands in the control stream, or None."""
+    payload: bytes | None = await connection.fetchval(_RELAYED, world)
+    return payload or None
 
 
 async def read_relayed_set(connection: Connection, world: str) -> ActivationSet:
     """Return what may trade in a world at the last sequence that stands in the control stream."""
-    row = await connection.fetchrow(_RELAYED_SET, world)
-    return ActivationSet(world) if row is None else _to_set(row)
-
-
-async def read_holds(connection: Connection, world: str) -> list[str]:
-    """Return the reasons for which a world's events stopped; none while they are relayed."""
-    return [row["reason"] for row in await connection.fetch(_HOLDS, world)]
+    payload = await read_relayed(connection, world)
+    return ActivationSet(world) if payload is None else told_set(payload)
 
 
 async def read_in_force(connection: Connection, world: str, strategy_id: str) -> Activation | None:
@@ -61,52 +217,149 @@ async def read_in_force(connection: Connection, world: str, strategy_id: str) ->
     newest switch took away is gone at once.
     """
     relayed = (await read_relayed_set(connection, world)).find(strategy_id)
-    newest = (await read_set(connection, world)).find(strategy_id)
+    newest = (await read_place(connection, world)).activation_set.find(strategy_id)
     if relayed is None or newest is None:
         return None
     agree = (relayed.strategy_version, relayed.mode) == (newest.strategy_version, newest.mode)
     return newest if agree else None
 
 
-async def switch(connection: Connection, world: str, activations: Sequence[Activation], now: datetime) -> ActivationSet:
-    """Replace what may trade in a world that is locked, and put the event of it into the outbox.
-
-    The same set again changes nothing: no epoch, no event.
-    """
-    current = await read_set(connection, world)
-    if current.state_hash == state_hash(activations):
-        return current
-    ordered = sorted(activations, key=lambda each: each.strategy_id)
-    switched = _to_set(await connection.fetchrow(_SWITCH, world, _encode(ordered), now))
-    await connection.execute(_REMEMBER, world)
-    previous = await connection.fetchval(_LAST_EVENT, world) or ""
-    event_id = uuid.uuid4().hex
-    payload = encode_switch(switched, event_id, previous, await connection.fetchval(_TIMELINE))
-    subject = f"control.activation.{world}"
-    event_hash = bytes_id(EVENT_CONTEXT, payload)
-    await connection.execute(_ADD_EVENT, event_id, world, switched.sequence, subject, payload, event_hash)
-    return switched
+async def due_worlds(connection: Connection, now: datetime) -> list[str]:
+    """Return worlds in which something is due."""
+    return [row["world"] for row in await connection.fetch(_DUE, now)]
 
 
-def _encode(activations: Sequence[Activation]) -> str:
-    return json.dumps(
-        [
-            {
-                "strategy_id": each.strategy_id,
-                "strategy_version": each.strategy_version,
-                "weight": each.weight,
-                "side": each.side,
-                "mode": each.mode.value,
-                "dataset_fingerprint": each.dataset_fingerprint,
-                "executor": each.executor,
-            }
-            for each in activations
-        ]
+async def next_due_time(connection: Connection) -> datetime | None:
+    """Return when the next thing is due in any world, None when nothing is."""
+    due: datetime | None = await connection.fetchval(_NEXT_DUE)
+    return due
+
+
+async def unfinished_worlds(connection: Connection) -> list[str]:
+    """Return the worlds that have a run that is not over."""
+    return [row["world"] for row in await connection.fetch(_UNFINISHED)]
+
+
+async def held_worlds(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Return the worlds that are held, each with the names of its holds."""
+    return {row["world"]: tuple(sorted(row["holds"])) for row in await connection.fetch(_HELD)}
+
+
+async def _tell(
+    connection: Connection, before: Standing, after: Standing, effects: Sequence[Effect], now: datetime
+) -> str:
+    """Put a step's marks and events into the outbox, each event chained to the one before; return the last's hash."""
+    place, previous = after.place, before.event_hash
+    if not effects:
+        return previous
+    timeline = await connection.fetchval(_TIMELINE_ID)
+    rows: list[tuple[str, str, str, int, bytes]] = []
+    for each in effects:
+        envelope = Envelope(uuid.uuid4().hex, timeline, now)
+        if isinstance(each, Mark):
+            payload = encode_mark(each, place, after.switch_time, after.terms, envelope)
+            rows.append((envelope.event_id, place.world, MARK, each.number, payload))
+        else:
+            stood = each.activations == before.place.activations
+            switch_time = before.switch_time if stood else now
+            payload = encode_event(each, place.world, switch_time, place.holds, previous, envelope)
+            previous = bytes_id(EVENT_CONTEXT, payload)
+            rows.append((envelope.event_id, place.world, EVENT, each.sequence, payload))
+    await connection.executemany(_ADD_TOLD, rows)
+    return previous
+
+
+async def _save_place(connection: Connection, standing: Standing) -> None:
+    place = standing.place
+    await connection.execute(
+        _SAVE_PLACE,
+        place.world,
+        place.epoch,
+        place.sequence,
+        place.mark,
+        place.is_open,
+        sorted(place.holds),
+        encode_activations(place.activations),
+        standing.switch_time,
+        sorted(place.fenced),
+        sorted(place.opened),
+        place.repeat_at,
+        next_due(place),
+        None if place.run is None else place.run.run_id,
+        standing.event_hash,
+        encode_terms(standing.terms),
     )
 
 
-def _to_set(row: Mapping[str, Any]) -> ActivationSet:
-    activations = tuple(
-        Activation(**{**each, "mode": EffectiveMode(each["mode"])}) for each in json.loads(row["activations"])
+async def _save_run(connection: Connection, record: RunRecord) -> None:
+    run = record.run
+    await connection.execute(
+        _SAVE_RUN,
+        record.world,
+        run.run_id,
+        run.phase.value,
+        encode_activations(run.plan),
+        encode_activations(run.prior),
+        sorted(run.prior_holds),
+        encode_timeouts(run.timeouts),
+        None if run.is_terminal else run.deadline,
+        encode_gateways(run.awaited),
+        encode_gateways(run.acked),
+        run.sequence,
+        record.epoch,
+        run.reason,
+        list(run.unopened),
+        record.phase_time,
+        record.end_time,
     )
-    return ActivationSet(row["world"], activations, row["epoch"], row["sequence"], row["switch_time"])
+
+
+def _to_standing(row: Mapping[str, Any]) -> Standing:
+    record = None if row["run_world"] is None else _to_record(row)
+    place = Place(
+        world=row["world"],
+        epoch=row["epoch"],
+        sequence=row["sequence"],
+        mark=row["mark"],
+        is_open=row["is_open"],
+        holds=frozenset(row["holds"]),
+        activations=decode_activations(row["activations"]),
+        allow_live=row["allow_live"],
+        executors=frozenset(row["executors"]),
+        fenced=frozenset(row["fenced"]),
+        opened=frozenset(row["opened"]),
+        repeat_at=row["repeat_time"],
+        run=None if record is None else record.run,
+    )
+    terms = decode_terms(row["terms"])
+    return Standing(place, record, terms, row["switch_time"], row["event_hash"])
+
+
+def _to_record(row: Mapping[str, Any]) -> RunRecord:
+    run = Run(
+        run_id=row["run_id"],
+        phase=Phase(row["phase"]),
+        plan=decode_activations(row["plan"]),
+        prior=decode_activations(row["prior"]),
+        prior_holds=frozenset(row["prior_holds"]),
+        timeouts=decode_timeouts(row["timeouts"]),
+        deadline=row["deadline"] or row["phase_time"],
+        awaited=decode_gateways(row["awaited"]),
+        acked=decode_gateways(row["acked"]),
+        sequence=row["run_sequence"],
+        clears=row["clears"],
+        reason=row["reason"],
+        unopened=tuple(row["unopened"]),
+    )
+    return RunRecord(
+        world=row["run_world"],
+        run=run,
+        request_hash=row["request_hash"],
+        cause=Cause(row["actor"], row["cause"]),
+        base=row["base"],
+        epoch=row["run_epoch"],
+        revision=row["revision"],
+        create_time=row["create_time"],
+        phase_time=row["phase_time"],
+        end_time=row["end_time"],
+    )

@@ -1,4 +1,4 @@
-"""A world's round: decide over all its strategies, keep the decision, and switch what may trade.
+"""A world's round: decide over all its strategies, keep the decision, and propose what shall trade.
 
 Run inside a transaction that has locked the world: after each evaluation, and when another policy comes into force or
 the world is stated anew.
@@ -14,11 +14,11 @@ from typing import Final
 
 from qmtl_foundation.clock import parse_rfc3339
 from qmtl_foundation.postgres.pool import Connection
-from qmtl_world.apply import store as apply_store
+from qmtl_world.apply.coordinator import Coordinator, intended
 from qmtl_world.apply.model import Activation, ActivationSet
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.candidates import Present, contenders
-from qmtl_world.evaluation.model import RoundState, StrategyDecision
+from qmtl_world.evaluation.model import RoundState, StrategyDecision, StrategyState
 from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.evaluation.records import ContenderRecord, EvaluationRecord, RoundRecord, Standing
 from qmtl_world.evaluation.round import AssessedAlone, RoundResult, RoundTask, as_applied, decide_round
@@ -34,7 +34,6 @@ class Settled:
 
     standings: tuple[Standing, ...]
     alone: tuple[AssessedAlone, ...]
-    activation_set: ActivationSet
 
     def standing_of(self, record: EvaluationRecord) -> Standing:
         """Return how an evaluated version stands: as the round left it, or by itself when another stands for it."""
@@ -47,26 +46,29 @@ class Settled:
 async def decide_world(
     connection: Connection,
     processes: EvaluationProcesses,
+    coordinator: Coordinator,
     world: World,
     policy: PolicyVersion,
     now: datetime,
     snapshot: datetime | None,
     evaluated: ContenderRecord | None = None,
 ) -> Settled:
-    """Decide the round of a snapshot (None: the one that stands), and switch as far as the policy lets it.
+    """Decide the round of a snapshot (None: the one that stands), and begin its apply run as far as the policy lets it.
 
-    Where the policy waits for an operator, or a cached result of another context was reported, nothing new is
-    activated; what may no longer trade leaves all the same.
+    "In force" is what the world is about to trade: a run that is under way counts as done. Where the policy waits for
+    an operator, or a cached result of another context was reported, nothing new is activated; what may no longer trade
+    leaves all the same.
     """
-    in_force = await apply_store.read_set(connection, world.spec.name)
+    in_force = await intended(connection, world.spec.name)
     gathered = await _gather(connection, world, policy, now, snapshot, evaluated, in_force)
     if gathered is None:
-        return Settled((), (), in_force)
+        return Settled((), ())
     load = partial(trials.load_series, connection, world.spec.name)
     result = await processes.run_on_series(decide_round, gathered.task, load)
     represented = gathered.represented(result)
     standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
-    wanted = _wanted(represented, standings, world, in_force, applies=result.applies)
+    says = _says(represented, standings, world)
+    applied = says if result.applies else _stays(standings, world, in_force)
     record = RoundRecord(
         world=world.spec.name,
         preset=world.spec.data_preset,
@@ -74,11 +76,12 @@ async def decide_world(
         policy_version=policy.version,
         world_score=result.decision.world_score,
         cohort={strategy_id: row.eval_key for strategy_id, row in represented.items()},
-        state=as_applied(result.decision.state, frozenset(each.strategy_id for each in wanted)),
+        state=as_applied(result.decision.state, frozenset(each.strategy_id for each in applied)),
         create_time=now,
     )
-    await store.add_round(connection, record, standings)
-    return Settled(standings, result.alone, await apply_store.switch(connection, world.spec.name, wanted, now))
+    number = await store.add_round(connection, record, standings)
+    await coordinator.propose(connection, world.spec.name, number, says, applied, result.terms)
+    return Settled(standings, result.alone)
 
 
 def standing_alone(found: AssessedAlone, evaluation_id: int) -> Standing:
@@ -122,7 +125,7 @@ async def _gather(
     standing = await store.evaluations_in_force(connection, name, world.spec.data_preset, versions)
     seen = await _count_trials(connection, name, evaluated)
     newest_snapshots = await world_store.newest_snapshots(connection, name)
-    before = _before(await store.read_round(connection, name), world.spec.data_preset)
+    before = _before(await store.read_round(connection, name), world.spec.data_preset, frozenset(versions))
     known = newest_snapshots.get(world.spec.data_preset)
     task = RoundTask(
         as_of=snapshot or before.as_of or (parse_rfc3339(known) if known else NO_SNAPSHOT),
@@ -135,11 +138,20 @@ async def _gather(
     return _Gathered(newest, standing, task)
 
 
-def _before(previous: RoundRecord | None, preset: str) -> RoundState:
-    """Return what a round starts from; snapshots of another preset are not older or newer than this one's."""
+def _before(previous: RoundRecord | None, preset: str, active: frozenset[str]) -> RoundState:
+    """Return what a round starts from: the state of the last one, with what is in force since.
+
+    An operator's plan or a rollback may have changed that. Snapshots of another preset are not older or newer than
+    this one's.
+    """
     if previous is None:
         return RoundState()
-    return previous.state if previous.preset == preset else RoundState(None, (), previous.state.after)
+    state = previous.state
+    after = tuple(
+        each if each.active == (each.strategy_id in active) else StrategyState(each.strategy_id, not each.active)
+        for each in state.after
+    )
+    return replace(state, after=after) if previous.preset == preset else RoundState(None, (), after)
 
 
 async def _count_trials(connection: Connection, world: str, evaluated: ContenderRecord | None) -> int:
@@ -163,19 +175,11 @@ def _standing(record: ContenderRecord, decision: StrategyDecision) -> Standing:
     )
 
 
-def _wanted(
-    represented: Mapping[str, ContenderRecord],
-    standings: Sequence[Standing],
-    world: World,
-    in_force: ActivationSet,
-    *,
-    applies: bool,
+def _says(
+    represented: Mapping[str, ContenderRecord], standings: Sequence[Standing], world: World
 ) -> Sequence[Activation]:
-    """Return what may trade after a round; where it does not apply, what traded before and still may."""
+    """Return what a round says shall trade."""
     mode = switched_mode(world.spec)
-    if not applies:
-        stays = {each.strategy_id for each in standings if each.active}
-        return [replace(each, mode=mode) for each in in_force.activations if each.strategy_id in stays]
     return [
         Activation(
             strategy_id=each.strategy_id,
@@ -188,3 +192,10 @@ def _wanted(
         for each in standings
         if each.active
     ]
+
+
+def _stays(standings: Sequence[Standing], world: World, in_force: ActivationSet) -> Sequence[Activation]:
+    """Return of what traded before what still may."""
+    mode = switched_mode(world.spec)
+    stays = {each.strategy_id for each in standings if each.active}
+    return [replace(each, mode=mode) for each in in_force.activations if each.strategy_id in stays]

@@ -1,12 +1,12 @@
-"""The use case: measure what a strategy submitted, judge it, decide for the cohort, switch what may trade.
+"""The use case: measure what a strategy submitted, judge it, decide for the cohort, propose what shall trade.
 
 1. Check the terms against the binding: same version, snapshot, data and execution model (``check_terms``).
 2. Compute every metric in a worker process (``worker.py``); nothing is locked meanwhile.
 3. One that may not be promoted, as the cell of a sweep, is judged by itself, also before anything is locked.
 4. Lock the world and store the evaluation.
-5. One that may be promoted: decide the round over the whole cohort, and switch what may trade (``cohort.py``).
+5. One that may be promoted: decide the round over the whole cohort, and begin its apply run (``cohort.py``).
 Steps 1 to 3 are ``measure``. Steps 4 and 5 are ``settle``, one transaction with the answer: killed anywhere, a
-repetition does it once.
+repetition does it once. The run goes on by itself; who asked waits for it a while.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import EvaluationIdentity, eval_key
 from qmtl_foundation.postgres import acquire, snapshot
 from qmtl_foundation.postgres.pool import Connection, Pool
-from qmtl_world.apply import store as apply_store
-from qmtl_world.apply.model import ActivationSet
+from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.candidates import PROMOTABLE, Present, terms_id
 from qmtl_world.evaluation.codec import StoredCandidate, StoredDataset, encode_candidate, encode_metrics
@@ -97,7 +96,6 @@ class Evaluated:
 
     record: EvaluationRecord
     standing: Standing | None
-    activation_set: ActivationSet
 
 
 async def measure(
@@ -188,6 +186,7 @@ async def judge_alone(
 async def settle(
     connection: Connection,
     processes: EvaluationProcesses,
+    coordinator: Coordinator,
     terms: Terms,
     measured: Measured,
     now: datetime,
@@ -202,7 +201,7 @@ async def settle(
     record = new_record(ground, terms, metrics, now)
     await trials.add_series(connection, record, _to_series(metrics))
     if is_promotable(record):
-        return await _settle_round(connection, processes, ground, record)
+        return await _settle_round(connection, processes, coordinator, ground, record)
     if judged is None or judged.revision != ground.world.revision:
         present = await read_present(connection, ground, record)
         judged = await judge_alone(processes, ground, record, metrics.returns, present)
@@ -210,17 +209,21 @@ async def settle(
 
 
 async def _settle_round(
-    connection: Connection, processes: EvaluationProcesses, ground: Ground, new: EvaluationRecord
+    connection: Connection,
+    processes: EvaluationProcesses,
+    coordinator: Coordinator,
+    ground: Ground,
+    new: EvaluationRecord,
 ) -> Evaluated:
     record = replace(new, id=await store.add_promotable(connection, new))
     contender = to_contender(record)
     settled = await decide_world(
-        connection, processes, ground.world, ground.policy, new.create_time, _snapshot(ground), contender
+        connection, processes, coordinator, ground.world, ground.policy, new.create_time, _snapshot(ground), contender
     )
     own = settled.standing_of(record)
     await store.judge_evaluation(connection, own)
     await trials.note_trial(connection, record, own.status)
-    return Evaluated(record, own, settled.activation_set)
+    return Evaluated(record, own)
 
 
 async def _settle_alone(
@@ -232,7 +235,7 @@ async def _settle_alone(
         judged = replace(judged, id=row)
         await store.stand_alone(connection, judged, standing_alone(found, row))
         await trials.note_trial(connection, judged, found.status)
-    return Evaluated(judged, None, await apply_store.read_set(connection, new.world))
+    return Evaluated(judged, None)
 
 
 def is_promotable(record: EvaluationRecord) -> bool:

@@ -11,7 +11,9 @@ from qmtl_foundation.clock import format_rfc3339
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.rpc.timestamps import to_timestamp
+from qmtl_world.apply import records as apply_records
 from qmtl_world.apply.model import ActivationSet
+from qmtl_world.apply.proposals import Proposal
 from qmtl_world.evaluation.model import FINDINGS, Proof, ProofState, RuleOutcome
 from qmtl_world.evaluation.records import EvaluationRecord, RoundRecord, SeriesRecord, Standing
 
@@ -63,20 +65,26 @@ def to_rules(rules: Iterable[RuleOutcome]) -> list[world_pb2.RuleOutcome]:
 def to_status(
     world: world_pb2.World,
     standings: Sequence[tuple[EvaluationRecord, Standing]],
-    activation_set: ActivationSet,
+    stands: apply_records.Standing,
+    proposal: Proposal | None,
     latest: RoundRecord | None,
     trials: int,
 ) -> world_service_pb2.GetWorldStatusResponse:
     """Return the message of a world's status."""
+    place, activation_set = stands.place, stands.activation_set
     return world_service_pb2.GetWorldStatusResponse(
         world=world,
         strategies=[_to_strategy(*each, activation_set) for each in standings],
-        epoch=activation_set.epoch,
-        sequence=activation_set.sequence,
+        epoch=place.epoch,
+        sequence=place.sequence,
         trials=trials,
         score=None if latest is None else latest.world_score,
         as_of="" if latest is None else format_rfc3339(latest.as_of),
         round_time=None if latest is None else to_timestamp(latest.create_time),
+        holds=sorted(place.holds),
+        open=place.is_open,
+        run_id="" if place.running is None else place.running.run_id,
+        waits_for="" if proposal is None else proposal.waits_for,
     )
 
 

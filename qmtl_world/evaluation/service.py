@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from opentelemetry.metrics import Counter
@@ -14,6 +15,7 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.evaluation.v1.evaluation_service_pb2_grpc import EvaluationServiceServicer
 from qmtl_foundation.postgres import acquire, snapshot
 from qmtl_foundation.postgres.pool import Connection, Pool
+from qmtl_foundation.postgres.signals import Signals, wait
 from qmtl_foundation.requests import (
     check_content_id,
     check_page_size,
@@ -30,8 +32,9 @@ from qmtl_foundation.rpc.modes import from_domain, mode_text
 from qmtl_world.allocation.messages import to_allocations
 from qmtl_world.allocation.model import allocate
 from qmtl_world.apply import store as apply_store
+from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.messages import to_activation
-from qmtl_world.apply.relay import POLL_SECONDS
+from qmtl_world.apply.place import ASTRAY
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.evaluate import (
     Evaluated,
@@ -45,35 +48,46 @@ from qmtl_world.evaluation.processes import EvaluationProcesses
 from qmtl_world.idempotency import Request, once, stored_answer
 from qmtl_world.worlds import store as world_store
 from qmtl_world.worlds.messages import from_execution_model, to_decision
-from qmtl_world.worlds.model import Decision, decide
+from qmtl_world.worlds.model import decide
 
 MAX_CODE_VERSION: Final = 80
 MAX_SETTLING: Final = 8
-ANNOUNCE_POLLS: Final = 20
+APPLY_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.25  # without a signal
 NEWEST: Final = 2**63 - 1
 
 
 class EvaluationService(EvaluationServiceServicer):
     """Evaluate strategies."""
 
-    def __init__(self, pool: Pool, processes: EvaluationProcesses, clock: Clock, cross_context_hits: Counter) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        processes: EvaluationProcesses,
+        coordinator: Coordinator,
+        signals: Signals,
+        clock: Clock,
+        cross_context_hits: Counter,
+    ) -> None:
         self._pool = pool
         self._processes = processes
+        self._coordinator = coordinator
+        self._signals = signals
         self._clock = clock
         self._cross_context_hits = cross_context_hits
         # Evaluations of one world wait for its lock with a connection in hand; reads must find some left.
         self._settling = asyncio.Semaphore(MAX_SETTLING)
 
     async def Evaluate(self, request: pb.EvaluateRequest, context: Any) -> pb.EvaluateResponse:
-        """Measure, judge, decide, switch."""
+        """Measure, judge, decide, and wait a while for the apply run that follows."""
         named = _named(request)
         terms = _terms(request)
         answer = await stored_answer(self._pool, named)
         if answer is None:
             answer = await self._evaluate(named, terms, request)
         response = pb.EvaluateResponse.FromString(answer)
-        await self._announced(terms.world, response.activation.sequence)
-        response.decision.CopyFrom(to_decision(await self._decide(terms)))
+        await self._applied(terms.world)
+        await self._add_present(response, terms)
         return response
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: Any) -> pb.GetEvaluationResponse:
@@ -110,7 +124,7 @@ class EvaluationService(EvaluationServiceServicer):
 
         async def work(connection: Connection) -> bytes:
             nonlocal has_settled
-            evaluated = await settle(connection, self._processes, terms, measured, self._clock())
+            evaluated = await settle(connection, self._processes, self._coordinator, terms, measured, self._clock())
             has_settled = True
             return _answer(evaluated).SerializeToString()
 
@@ -120,36 +134,39 @@ class EvaluationService(EvaluationServiceServicer):
             self._cross_context_hits.add(terms.cross_context_hits)
         return answer
 
-    async def _announced(self, world: str, sequence: int) -> None:
-        """Wait until the control stream has told of a switch, a second at most: nothing is allowed before.
+    async def _applied(self, world: str) -> None:
+        """Wait until nothing of a world is on its way, a few seconds at most: a run may wait for a dead participant."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(APPLY_SECONDS), self._signals.watching(world) as stepped:
+                while await self._is_applying(world):
+                    await wait(stepped, POLL_SECONDS)
 
-        A held world's stream tells of nothing, and nobody waits for it.
-        """
-        for _ in range(ANNOUNCE_POLLS):
-            async with acquire(self._pool) as connection:
-                relayed = await apply_store.read_relayed_set(connection, world)
-                if relayed.sequence >= sequence or await apply_store.read_holds(connection, world):
-                    return
-            await asyncio.sleep(POLL_SECONDS)
+    async def _is_applying(self, world: str) -> bool:
+        """Tell whether a run is under way, or its last event is not relayed and will be."""
+        async with snapshot(self._pool) as connection:
+            place = (await apply_store.read_place(connection, world)).place
+            relayed = await apply_store.read_relayed_set(connection, world)
+        behind = relayed.sequence < place.sequence and ASTRAY not in place.holds
+        return place.running is not None or behind
 
-    async def _decide(self, terms: Terms) -> Decision:
-        """Take a fresh decision, which is never stored: by the time that an answer is repeated it may have expired."""
+    async def _add_present(self, response: pb.EvaluateResponse, terms: Terms) -> None:
+        """Add what stands now, which is never stored: by the time that an answer is repeated it may be another."""
         async with snapshot(self._pool) as connection:
             world = await world_store.read_world(connection, terms.world)
             binding = await world_store.read_binding(connection, terms.world, terms.strategy_id, terms.submission_id)
             in_force = await apply_store.read_in_force(connection, terms.world, terms.strategy_id)
-        return decide(world, binding, in_force, self._clock())
+            stands = (await apply_store.read_place(connection, terms.world)).activation_set
+        response.decision.CopyFrom(to_decision(decide(world, binding, in_force, self._clock())))
+        activation = stands.find(terms.strategy_id)
+        if activation is not None:
+            response.activation.CopyFrom(to_activation(activation, stands))
+        if stands.activations:
+            response.allocations.CopyFrom(to_allocations(allocate(stands)))
 
 
 def _answer(evaluated: Evaluated) -> pb.EvaluateResponse:
-    """Return what is stored of an answer: all but the decision."""
-    activation_set = evaluated.activation_set
-    activation = activation_set.find(evaluated.record.strategy_id)
-    return pb.EvaluateResponse(
-        evaluation=to_evaluation(evaluated.record, evaluated.standing),
-        activation=None if activation is None else to_activation(activation, activation_set),
-        allocations=to_allocations(allocate(activation_set)) if activation_set.activations else None,
-    )
+    """Return what is stored of an answer: the evaluation, as the round that followed left it."""
+    return pb.EvaluateResponse(evaluation=to_evaluation(evaluated.record, evaluated.standing))
 
 
 def _named(request: pb.EvaluateRequest) -> Request:

@@ -64,6 +64,7 @@ _NEWEST_ROUND = "SELECT * FROM round WHERE world = $1 ORDER BY id DESC LIMIT 1"
 _ADD_ROUND = """
 INSERT INTO round (world, preset, as_of, policy_version, world_score, cohort, state, create_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+RETURNING id
 """
 _STANDING = "strategy_id, evaluation_id, status, active, side, weight, score, contribution, rules"
 _REPLACE = f"""
@@ -156,9 +157,9 @@ async def read_round(connection: Connection, world: str) -> RoundRecord | None:
     )
 
 
-async def add_round(connection: Connection, record: RoundRecord, standings: Sequence[Standing]) -> None:
-    """Store a round, and make its standings the world's."""
-    await connection.execute(
+async def add_round(connection: Connection, record: RoundRecord, standings: Sequence[Standing]) -> int:
+    """Store a round, make its standings the world's, and return its number."""
+    number: int = await connection.fetchval(
         _ADD_ROUND,
         record.world,
         record.preset,
@@ -172,6 +173,7 @@ async def add_round(connection: Connection, record: RoundRecord, standings: Sequ
     columns = list(zip(*(_columns(each) for each in standings), strict=True))
     await connection.execute(_CLEAR_OTHERS, record.world, list(columns[0]))
     await connection.execute(_SET_STANDINGS, record.world, *map(list, columns))
+    return number
 
 
 async def stand_alone(connection: Connection, record: EvaluationRecord, standing: Standing) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres.pool import Connection
+from qmtl_world.apply import proposals
 from qmtl_world.apply import store as apply_store
+from qmtl_world.apply.coordinator import Coordinator
+from qmtl_world.apply.enrolling import Enrolling
 from qmtl_world.apply.model import Activation
+from qmtl_world.apply.refusals import refuse_while_running
 from qmtl_world.evaluation import store, trials
 from qmtl_world.evaluation.cohort import decide_world
 from qmtl_world.evaluation.messages import to_status
@@ -20,8 +25,10 @@ from qmtl_world.worlds.model import PolicyVersion, World
 class EvaluatedTrading:
     """Answer from activation sets and rounds; the promises are those of ``qmtl_world.worlds.trading.Trading``."""
 
-    def __init__(self, processes: EvaluationProcesses) -> None:
+    def __init__(self, processes: EvaluationProcesses, coordinator: Coordinator, enrolling: Enrolling) -> None:
         self._processes = processes
+        self._coordinator = coordinator
+        self._enrolling = enrolling
 
     async def check_policy(self, text: bytes) -> str:
         """Check it in a worker process."""
@@ -31,27 +38,42 @@ class EvaluatedTrading:
         """Read what was announced and still stands."""
         return await apply_store.read_in_force(connection, world, strategy_id)
 
-    async def count_active(self, connection: Connection, world: str) -> int:
-        """Count the newest set."""
-        return len((await apply_store.read_set(connection, world)).activations)
+    async def close_world(self, connection: Connection, world: str) -> None:
+        """Count the newest set, and let the executors out."""
+        place = (await apply_store.lock_place(connection, world)).place
+        refuse_while_running(place)
+        active = len(place.activations)
+        if active:
+            noun = "strategy" if active == 1 else "strategies"
+            raise QmtlError(
+                Reason.WORLD_NOT_EMPTY,
+                f"world {world!r} has {active} active {noun}; demote by a stricter policy first",
+                metadata={"world": world, "active": str(active)},
+            )
+        await self._enrolling.close(connection, world)
 
     async def follow_world(self, connection: Connection, world: World, now: datetime) -> None:
-        """Decide the round of the snapshot that stands; without a policy nothing was ever activated."""
+        """Enrol the house's executor where it is due, and decide the round of the snapshot that stands.
+
+        Without a policy nothing was ever activated.
+        """
+        await self._enrolling.follow_mode(connection, world.spec.name, world.spec.mode)
         if world.active_policy_version:
             policy = await world_store.read_policy(connection, world.spec.name, world.active_policy_version)
             await self.follow_policy(connection, world, policy, now)
 
     async def follow_policy(self, connection: Connection, world: World, policy: PolicyVersion, now: datetime) -> None:
         """Decide the round of the snapshot that stands."""
-        await decide_world(connection, self._processes, world, policy, now, None)
+        await decide_world(connection, self._processes, self._coordinator, world, policy, now, None)
 
     async def status(self, connection: Connection, world: World) -> world_service_pb2.GetWorldStatusResponse:
-        """Read the newest round, its standings, and the newest set."""
+        """Read the newest round, its standings, the newest set, and what becomes of it."""
         name = world.spec.name
         return to_status(
             to_world(world),
             await store.list_standings(connection, name),
-            await apply_store.read_set(connection, name),
+            await apply_store.read_place(connection, name),
+            await proposals.read_proposal(connection, name),
             await store.read_round(connection, name),
             await trials.count_trials(connection, name),
         )

@@ -1,4 +1,4 @@
-"""Worlds, policies, bindings, evaluations, rounds, activation sets and their outbox."""
+"""Worlds, policies, bindings, evaluations, rounds; apply runs, their participants and their outbox."""
 
 from __future__ import annotations
 
@@ -168,48 +168,157 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX standing_by_evaluation ON standing (evaluation_id)",
-    # These outlive their world: epoch and sequence never go back, even when a world of the same name is made again.
+    # All that follows outlives its world: epoch, sequence and mark never go back, even when a world of the same name is
+    # made again. Where a world stands in its apply protocol; one row, changed under its lock only.
     """
-    CREATE TABLE activation_set (
+    CREATE TABLE place (
         world text PRIMARY KEY,
-        activations jsonb NOT NULL,
-        epoch bigint NOT NULL,
-        sequence bigint NOT NULL,
-        switch_time timestamptz NOT NULL
+        epoch bigint NOT NULL DEFAULT 0,
+        sequence bigint NOT NULL DEFAULT 0,
+        mark bigint NOT NULL DEFAULT 0,
+        is_open boolean NOT NULL DEFAULT false,
+        holds text[] NOT NULL DEFAULT '{}',
+        activations jsonb NOT NULL DEFAULT '[]',
+        switch_time timestamptz,
+        fenced text[] NOT NULL DEFAULT '{}',
+        opened text[] NOT NULL DEFAULT '{}',
+        repeat_time timestamptz,
+        due_time timestamptz,
+        run_id text,
+        event_hash text NOT NULL DEFAULT '',
+        terms jsonb
     )
     """,
+    "CREATE INDEX place_due ON place (due_time)",
+    "CREATE INDEX place_held ON place (world) WHERE holds <> '{}'",
     """
-    CREATE TABLE activation_history (
+    CREATE TABLE apply_run (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         world text NOT NULL,
-        activations jsonb NOT NULL,
-        epoch bigint NOT NULL,
+        run_id text NOT NULL,
+        request_hash text NOT NULL,
+        phase text NOT NULL,
+        plan jsonb NOT NULL,
+        base text NOT NULL,
+        prior jsonb NOT NULL,
+        prior_holds text[] NOT NULL,
+        timeouts jsonb NOT NULL,
+        deadline timestamptz,
+        awaited jsonb NOT NULL,
+        acked jsonb NOT NULL,
         sequence bigint NOT NULL,
-        switch_time timestamptz NOT NULL,
-        PRIMARY KEY (world, sequence)
+        epoch bigint NOT NULL,
+        clears text NOT NULL,
+        reason text NOT NULL,
+        unopened text[] NOT NULL,
+        actor text NOT NULL,
+        cause text NOT NULL,
+        revision bigint NOT NULL DEFAULT 1,
+        phase_time timestamptz NOT NULL,
+        create_time timestamptz NOT NULL,
+        end_time timestamptz,
+        UNIQUE (world, run_id)
     )
     """,
+    "CREATE INDEX apply_run_unfinished ON apply_run (world, id) WHERE end_time IS NULL",
+    # What the newest round says shall trade, and what of it waits for its run.
+    """
+    CREATE TABLE proposal (
+        world text PRIMARY KEY REFERENCES world ON DELETE CASCADE,
+        round_id bigint NOT NULL,
+        says jsonb NOT NULL,
+        pending jsonb,
+        waits_for text NOT NULL DEFAULT ''
+    )
+    """,
+    # The audit timeline: rows are added and never changed.
+    """
+    CREATE TABLE apply_record (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        world text NOT NULL,
+        run_id text,
+        event text NOT NULL,
+        actor text NOT NULL,
+        reason text NOT NULL,
+        epoch bigint NOT NULL,
+        sequence bigint NOT NULL,
+        create_time timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX apply_record_by_run ON apply_record (world, run_id, id)",
+    # Each start of a gateway or executor that was heard of.
+    """
+    CREATE TABLE participant (
+        kind text NOT NULL,
+        name text NOT NULL,
+        incarnation text NOT NULL,
+        register_time timestamptz NOT NULL,
+        expire_time timestamptz NOT NULL,
+        PRIMARY KEY (kind, name, incarnation)
+    )
+    """,
+    "CREATE INDEX participant_by_expiry ON participant (kind, expire_time)",
+    """
+    CREATE TABLE enrolment (
+        world text NOT NULL,
+        executor text NOT NULL,
+        mode text NOT NULL,
+        mark bigint NOT NULL,
+        incarnation text NOT NULL DEFAULT '',
+        renew_time timestamptz,
+        seen_epoch bigint NOT NULL DEFAULT 0,
+        seen_mark bigint NOT NULL DEFAULT 0,
+        position bigint NOT NULL DEFAULT 0,
+        positions jsonb NOT NULL DEFAULT '[]',
+        create_time timestamptz NOT NULL,
+        PRIMARY KEY (world, executor)
+    )
+    """,
+    "CREATE INDEX enrolment_by_executor ON enrolment (executor)",
+    # Every acknowledgement that counted, written in the step that it caused.
+    """
+    CREATE TABLE acknowledgement (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        world text NOT NULL,
+        kind text NOT NULL,
+        participant text NOT NULL,
+        incarnation text NOT NULL,
+        epoch bigint NOT NULL,
+        run_id text NOT NULL,
+        phase text NOT NULL,
+        sequence bigint NOT NULL,
+        mark bigint NOT NULL,
+        create_time timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX acknowledgement_by_time ON acknowledgement (create_time)",
+    # Events and marks in the order in which they are told, for both streams.
     """
     CREATE TABLE outbox (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         event_id text NOT NULL UNIQUE,
         world text NOT NULL,
-        sequence bigint NOT NULL,
-        subject text NOT NULL,
+        kind text NOT NULL,
+        number bigint NOT NULL,
         payload bytea NOT NULL,
-        event_hash text NOT NULL,
         create_time timestamptz NOT NULL DEFAULT now(),
         publish_time timestamptz,
-        UNIQUE (world, sequence)
+        position bigint,
+        UNIQUE (world, kind, number)
     )
     """,
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE publish_time IS NULL",
     "CREATE INDEX outbox_by_publication ON outbox (publish_time)",
-    # Worlds whose events the relay has stopped, for every replica to read.
+    # The newest event and mark of each world that stand in their streams, written by the relay alone.
     """
-    CREATE TABLE hold (
-        world text PRIMARY KEY,
-        reason text NOT NULL,
-        create_time timestamptz NOT NULL DEFAULT now()
+    CREATE TABLE relayed (
+        world text NOT NULL,
+        kind text NOT NULL,
+        number bigint NOT NULL,
+        event_id text NOT NULL,
+        payload bytea NOT NULL,
+        position bigint NOT NULL,
+        PRIMARY KEY (world, kind)
     )
     """,
 )

@@ -198,8 +198,8 @@ def bound_mode(decision: Decision, binding: Binding, hint: str, now: datetime) -
 
 
 def switched_mode(spec: WorldSpec) -> EffectiveMode:
-    """Return the mode that a switch may give. Live is given by an apply run only, and by nothing else."""
-    return EffectiveMode.COMPUTE_ONLY if spec.mode is EffectiveMode.LIVE else spec.mode
+    """Return the mode that a switch may give: live only where the owner allows it."""
+    return EffectiveMode.COMPUTE_ONLY if spec.mode is EffectiveMode.LIVE and not spec.allow_live else spec.mode
 
 
 def etag_of(*stated: str | int | bool) -> str:

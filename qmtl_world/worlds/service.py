@@ -9,7 +9,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from qmtl_foundation.clock import Clock
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field, too_large
+from qmtl_foundation.errors import invalid_field, too_large
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceServicer
@@ -53,6 +53,7 @@ class WorldService(WorldServiceServicer):
 
         async def work(connection: Connection) -> bytes:
             world = await store.add_world(connection, spec)
+            await self._trading.follow_world(connection, world, self._clock())
             return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.CreateWorldResponse.FromString(await self._mutate("CreateWorld", request, work))
@@ -92,14 +93,7 @@ class WorldService(WorldServiceServicer):
         async def work(connection: Connection) -> bytes:
             world = await store.read_world(connection, name, lock=True)
             check_etag(request.etag, world.etag)
-            active = await self._trading.count_active(connection, name)
-            if active:
-                noun = "strategy" if active == 1 else "strategies"
-                raise QmtlError(
-                    Reason.WORLD_NOT_EMPTY,
-                    f"world {name!r} has {active} active {noun}; demote by a stricter policy first",
-                    metadata={"world": name, "active": str(active)},
-                )
+            await self._trading.close_world(connection, name)
             await store.delete_world(connection, name)
             return b""
 

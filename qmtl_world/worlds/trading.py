@@ -19,14 +19,14 @@ class Trading(Protocol):
     async def in_force(self, connection: Connection, world: str, strategy_id: str) -> InForce | None:
         """Return the version of a strategy that may trade, or None."""
 
-    async def count_active(self, connection: Connection, world: str) -> int:
-        """Return how many strategies may trade by the newest switch."""
+    async def close_world(self, connection: Connection, world: str) -> None:
+        """Let a locked world's executors go; raise WORLD_NOT_EMPTY while a strategy may trade, RUN_IN_PROGRESS."""
 
     async def follow_world(self, connection: Connection, world: World, now: datetime) -> None:
-        """Decide a locked world's round under what is stated of it now: what that refuses leaves at once."""
+        """Let a locked world trade as it is stated now: its executor, and its round; what that refuses leaves."""
 
     async def follow_policy(self, connection: Connection, world: World, policy: PolicyVersion, now: datetime) -> None:
-        """Decide a locked world's round under the policy that has come into force: what it refuses leaves at once."""
+        """Decide a locked world's round under the policy that has come into force: what it refuses leaves."""
 
     async def status(self, connection: Connection, world: World) -> pb.GetWorldStatusResponse:
         """Return where every strategy of a world stands."""

@@ -146,7 +146,7 @@ class GetWorldStatusRequest(_message.Message):
     def __init__(self, world: _Optional[str] = ...) -> None: ...
 
 class GetWorldStatusResponse(_message.Message):
-    __slots__ = ("world", "strategies", "epoch", "sequence", "trials", "score", "as_of", "round_time")
+    __slots__ = ("world", "strategies", "epoch", "sequence", "trials", "score", "as_of", "round_time", "holds", "open", "run_id", "waits_for")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGIES_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,10 @@ class GetWorldStatusResponse(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     ROUND_TIME_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     world: _world_pb2.World
     strategies: _containers.RepeatedCompositeFieldContainer[_world_pb2.StrategyStatus]
     epoch: int
@@ -163,7 +167,11 @@ class GetWorldStatusResponse(_message.Message):
     score: float
     as_of: str
     round_time: _timestamp_pb2.Timestamp
-    def __init__(self, world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[_world_pb2.StrategyStatus, _Mapping]]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., trials: _Optional[int] = ..., score: _Optional[float] = ..., as_of: _Optional[str] = ..., round_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    holds: _containers.RepeatedScalarFieldContainer[str]
+    open: bool
+    run_id: str
+    waits_for: str
+    def __init__(self, world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[_world_pb2.StrategyStatus, _Mapping]]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., trials: _Optional[int] = ..., score: _Optional[float] = ..., as_of: _Optional[str] = ..., round_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[_Iterable[str]] = ..., open: _Optional[bool] = ..., run_id: _Optional[str] = ..., waits_for: _Optional[str] = ...) -> None: ...
 
 class BindStrategyRequest(_message.Message):
     __slots__ = ("submission_id", "world", "strategy_id", "strategy_version", "dataset", "mode")

@@ -649,7 +649,7 @@ class GetWorldStatusResponse(betterproto2.Message):
 
     sequence: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
     """
-    Sequence of the newest activation event; 0: none.
+    Sequence of the newest activation event, written; 0: none.
     """
 
     trials: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
@@ -672,6 +672,26 @@ class GetWorldStatusResponse(betterproto2.Message):
     )
     """
     When the newest decision round was taken.
+    """
+
+    holds: "list[str]" = betterproto2.field(9, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Reasons for which the world is held, by name; empty when it is not.
+    """
+
+    open: "bool" = betterproto2.field(10, betterproto2.TYPE_BOOL)
+    """
+    Whether gates are open: the newest epoch has its Open.
+    """
+
+    run_id: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
+    """
+    Apply run that is under way; empty when none is.
+    """
+
+    waits_for: "str" = betterproto2.field(12, betterproto2.TYPE_STRING)
+    """
+    Why what the newest round says is not applied yet, one sentence; empty when it is, or its run is under way.
     """
 
 

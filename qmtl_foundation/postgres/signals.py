@@ -1,4 +1,7 @@
-"""Wakes those who watch a submission when any gateway has ended it (PostgreSQL LISTEN/NOTIFY)."""
+"""Signals between the processes of a service: PostgreSQL's LISTEN and NOTIFY, a notification being sent at its commit.
+
+A signal may be lost with its connection, so whoever waits for one looks again after a while by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +10,36 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
 from qmtl_foundation.settings import Secret
-from qmtl_gateway.submission.store import ENDED_CHANNEL
 
-POLL_SECONDS = 1.0  # a watcher looks this often even without a signal: notifications may be lost with their connection
-RECONNECT_SECONDS = 0.5
+RECONNECT_SECONDS: Final = 0.5
+ANY: Final = ""
 
 _log = logging.getLogger(__name__)
 
 
-class EndWatch:
-    """Let callers wait for the end of a submission."""
+class Signals:
+    """Let callers wait for what is notified on one channel."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @asynccontextmanager
-    async def watching(self, submission_id: str) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set when the submission ends."""
+    async def watching(self, key: str = ANY) -> AsyncIterator[asyncio.Event]:
+        """Yield an event that is set whenever ``key`` is notified, or anything at all."""
         event = asyncio.Event()
-        self._waiting[submission_id].add(event)
+        self._waiting[key].add(event)
         try:
             yield event
         finally:
-            self._waiting[submission_id].discard(event)
-            if not self._waiting[submission_id]:
-                del self._waiting[submission_id]
+            self._waiting[key].discard(event)
+            if not self._waiting[key]:
+                del self._waiting[key]
 
     async def listen(self, dsn: Secret) -> None:
         """Listen until cancelled, reconnecting when the connection is lost."""
@@ -50,20 +53,21 @@ class EndWatch:
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: lost.set())
-            await connection.add_listener(ENDED_CHANNEL, self._wake)
+            await connection.add_listener(self._channel, self._wake)
             await lost.wait()
             _log.warning("postgres: the listening connection was lost")
         finally:
             if not connection.is_closed():
                 await connection.close(timeout=1.0)
 
-    def _wake(self, _connection: Any, _pid: int, _channel: str, submission_id: str) -> None:
-        for event in self._waiting.get(submission_id, ()):
+    def _wake(self, _connection: Any, _pid: int, _channel: str, key: str) -> None:
+        for event in (*self._waiting.get(key, ()), *self._waiting.get(ANY, ())):
             event.set()
 
 
-async def wait(event: asyncio.Event) -> None:
-    """Return when the event is set, or when it is time to look anyway."""
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or when ``seconds`` are over, and clear it."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(POLL_SECONDS):
+        async with asyncio.timeout(seconds):
             await event.wait()
+    event.clear()

@@ -1,0 +1,229 @@
+"""The SQL of participants: leases of gateways and executors, enrolments, acknowledgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.postgres.pool import Connection
+from qmtl_world.apply.codec import decode_holdings, encode_holdings
+from qmtl_world.apply.place import Gateway, GatewayAcknowledged, MarkKind
+from qmtl_world.apply.records import Enrolment, Holding, MarkPassed
+
+LEASE: Final = timedelta(seconds=5)
+
+# Time is the database's here: whose lease lasts is the same to every replica.
+_LIVE_GATEWAYS = """
+SELECT name, incarnation, expire_time FROM participant WHERE kind = 'gateway' AND expire_time > clock_timestamp()
+"""
+_RENEW = """
+INSERT INTO participant (kind, name, incarnation, register_time, expire_time)
+VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4)
+ON CONFLICT (kind, name, incarnation) DO UPDATE SET expire_time = excluded.expire_time
+"""
+_NEWEST = """
+SELECT incarnation FROM participant WHERE kind = $1 AND name = $2 ORDER BY register_time DESC, incarnation LIMIT 1
+"""
+_LOST = "SELECT name, incarnation FROM participant WHERE kind = 'gateway' AND expire_time <= clock_timestamp()"
+_FORGET = """
+DELETE FROM participant
+WHERE kind = 'gateway' AND name = $1 AND incarnation = $2 AND expire_time <= clock_timestamp()
+"""
+_ENROL = """
+INSERT INTO enrolment (world, executor, mode, mark, create_time) VALUES ($1, $2, $3, $4, $5)
+RETURNING *
+"""
+_DEREGISTER = "DELETE FROM enrolment WHERE world = $1 AND executor = $2"
+_ENROLMENTS = "SELECT * FROM enrolment WHERE world = $1 ORDER BY executor"
+_NOTE_HELD = """
+UPDATE enrolment SET seen_epoch = $3, seen_mark = $4, position = $5, positions = $6
+WHERE world = $1 AND executor = $2
+  AND (seen_epoch, seen_mark, position, positions) IS DISTINCT FROM ($3, $4, $5, $6::jsonb)
+"""
+_TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_timestamp() WHERE executor = $1"
+_PLACES_OF_EXECUTOR = """
+SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
+       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark,
+       e.mark AS enrolment, coalesce(o.position, 0) AS position
+FROM enrolment e JOIN place p ON p.world = e.world
+LEFT JOIN relayed m ON m.world = e.world AND m.kind = 'mark'
+LEFT JOIN relayed t ON t.world = e.world AND t.kind = 'event'
+LEFT JOIN outbox o ON o.world = e.world AND o.kind = 'mark' AND o.number = e.mark
+WHERE e.executor = $1
+"""
+_PLACES = """
+SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
+       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark, 0 AS enrolment, 0 AS position
+FROM place p
+LEFT JOIN relayed m ON m.world = p.world AND m.kind = 'mark'
+LEFT JOIN relayed t ON t.world = p.world AND t.kind = 'event'
+WHERE p.world = ANY($1::text[])
+"""
+_ACKNOWLEDGED = """
+INSERT INTO acknowledgement (world, kind, participant, incarnation, epoch, run_id, phase, sequence, mark, create_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+
+class Kind(StrEnum):
+    """Name the participants that hold a lease of the world service."""
+
+    GATEWAY = "gateway"
+    EXECUTOR = "executor"
+
+
+@dataclass(frozen=True, slots=True)
+class WorldPlace:
+    """Hold where a world stands; ``sequence`` and ``mark`` are the newest relayed, ``told_…`` the newest written.
+
+    ``enrolment`` and ``enrolment_position`` are 0 to a gateway.
+    """
+
+    world: str
+    epoch: int
+    sequence: int
+    mark: int
+    is_open: bool
+    told_sequence: int
+    told_mark: int
+    enrolment: int
+    enrolment_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Hold how far a participant says that it is in a world; ``position`` and ``holdings`` of an executor only."""
+
+    world: str
+    epoch: int
+    sequence: int = 0
+    mark: int = 0
+    unsure: bool = False
+    position: int = 0
+    holdings: tuple[Holding, ...] = ()
+
+    def is_ahead_of(self, place: WorldPlace) -> bool:
+        """Tell whether it has seen what this database never wrote: a backup was restored."""
+        return self.epoch > place.epoch or self.sequence > place.told_sequence or self.mark > place.told_mark
+
+
+async def live_gateways(connection: Connection) -> dict[Gateway, datetime]:
+    """Return the starts of gateways whose lease lasts, each with its end."""
+    rows = await connection.fetch(_LIVE_GATEWAYS)
+    return {Gateway(row["name"], row["incarnation"]): row["expire_time"] for row in rows}
+
+
+async def lost_gateways(connection: Connection) -> list[Gateway]:
+    """Return the starts of gateways whose lease has ended and that are not forgotten."""
+    return [Gateway(row["name"], row["incarnation"]) for row in await connection.fetch(_LOST)]
+
+
+async def forget_gateway(connection: Connection, gateway: Gateway) -> None:
+    """Forget a start of a gateway that no run waits for any more."""
+    await connection.execute(_FORGET, gateway.name, gateway.incarnation)
+
+
+async def renew(connection: Connection, kind: Kind, name: str, incarnation: str) -> None:
+    """Register or renew a start of a participant.
+
+    Raises FOREIGN_INCARNATION for an executor of which a newer start has registered; gateways may be many of one name.
+    """
+    await connection.execute(_RENEW, kind.value, name, incarnation, LEASE)
+    if kind is Kind.EXECUTOR:
+        await check_incarnation(connection, name, incarnation)
+
+
+async def check_incarnation(connection: Connection, executor: str, incarnation: str) -> None:
+    """Raise FOREIGN_INCARNATION unless this is the newest start of an executor."""
+    newest = await connection.fetchval(_NEWEST, Kind.EXECUTOR.value, executor)
+    if newest != incarnation:
+        message = f"executor {executor!r} has a newer start than {incarnation!r}; this one must stop"
+        metadata = {"participant": executor, "incarnation": incarnation}
+        raise QmtlError(Reason.FOREIGN_INCARNATION, message, metadata=metadata)
+
+
+async def enrol(
+    connection: Connection, world: str, executor: str, mode: EffectiveMode, mark: int, now: datetime
+) -> Enrolment:
+    """Add an executor to a world."""
+    return _to_enrolment(await connection.fetchrow(_ENROL, world, executor, mode.value, mark, now))
+
+
+async def deregister(connection: Connection, world: str, executor: str) -> None:
+    """Remove an executor from a world."""
+    await connection.execute(_DEREGISTER, world, executor)
+
+
+async def list_enrolments(connection: Connection, world: str) -> list[Enrolment]:
+    """Return a world's executors, by name."""
+    return [_to_enrolment(row) for row in await connection.fetch(_ENROLMENTS, world)]
+
+
+async def note_executor(connection: Connection, executor: str, incarnation: str) -> None:
+    """Note in all its enrolments that a start of an executor was heard of."""
+    await connection.execute(_TOUCH_ENROLMENTS, executor, incarnation)
+
+
+async def note_held(connection: Connection, executor: str, held: Iterable[Held]) -> None:
+    """Note how far an executor has come in its worlds, and what it holds there."""
+    rows = [
+        (each.world, executor, each.epoch, each.mark, each.position, encode_holdings(each.holdings)) for each in held
+    ]
+    await connection.executemany(_NOTE_HELD, rows)
+
+
+async def places_of_executor(connection: Connection, executor: str) -> list[WorldPlace]:
+    """Return where the worlds stand that an executor is enrolled in."""
+    return [_to_place(row) for row in await connection.fetch(_PLACES_OF_EXECUTOR, executor)]
+
+
+async def places(connection: Connection, worlds: Iterable[str]) -> list[WorldPlace]:
+    """Return where worlds stand; one of which nothing is known is left out."""
+    return [_to_place(row) for row in await connection.fetch(_PLACES, list(worlds))]
+
+
+async def add_acknowledgement(
+    connection: Connection, world: str, acknowledged: GatewayAcknowledged | MarkPassed, now: datetime
+) -> None:
+    """Store an acknowledgement that counts."""
+    if isinstance(acknowledged, MarkPassed):
+        phase = "freeze" if acknowledged.kind is MarkKind.FENCE else "unfreeze"
+        who = (Kind.EXECUTOR.value, acknowledged.executor, acknowledged.incarnation)
+        where = (phase, 0, acknowledged.mark)
+    else:
+        who = (Kind.GATEWAY.value, acknowledged.gateway.name, acknowledged.gateway.incarnation)
+        where = (acknowledged.phase.value, acknowledged.sequence, 0)
+    await connection.execute(_ACKNOWLEDGED, world, *who, acknowledged.epoch, acknowledged.run_id, *where, now)
+
+
+def _to_enrolment(row: Mapping[str, Any]) -> Enrolment:
+    return Enrolment(
+        world=row["world"],
+        executor=row["executor"],
+        mode=EffectiveMode(row["mode"]),
+        mark=row["mark"],
+        create_time=row["create_time"],
+        incarnation=row["incarnation"],
+        renew_time=row["renew_time"],
+        position=row["position"],
+        holdings=decode_holdings(row["positions"]),
+    )
+
+
+def _to_place(row: Mapping[str, Any]) -> WorldPlace:
+    return WorldPlace(
+        world=row["world"],
+        epoch=row["epoch"],
+        sequence=row["sequence"],
+        mark=row["mark"],
+        is_open=row["is_open"],
+        told_sequence=row["told_sequence"],
+        told_mark=row["told_mark"],
+        enrolment=row["enrolment"],
+        enrolment_position=row["position"],
+    )

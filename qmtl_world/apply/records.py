@@ -1,0 +1,107 @@
+"""What is stored of apply runs beside the machine's state: who asked, why, when; enrolments; the audit. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_world.apply.model import ActivationSet, RunTerms
+from qmtl_world.apply.place import MarkKind, Place, Run
+
+WORLD_SERVICE: Final = "world service"
+ANONYMOUS: Final = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Say who asked for something, and why; each one line."""
+
+    actor: str = WORLD_SERVICE
+    reason: str = ""
+
+
+PROTOCOL: Final = Cause()  # what follows from acknowledgements and time
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Hold a run as stored. ``base``: the ``state_hash`` it was planned on, empty for any. ``epoch``: of its freeze."""
+
+    world: str
+    run: Run
+    request_hash: str
+    cause: Cause
+    base: str
+    epoch: int
+    revision: int
+    create_time: datetime
+    phase_time: datetime
+    end_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Hold a world's place with what is told of it. ``event_hash`` is that of the newest event, empty for none."""
+
+    place: Place
+    record: RunRecord | None
+    terms: RunTerms
+    switch_time: datetime | None
+    event_hash: str
+
+    @property
+    def activation_set(self) -> ActivationSet:
+        """Return what may trade by the newest switch."""
+        place = self.place
+        return ActivationSet(place.world, place.activations, place.epoch, place.sequence, self.switch_time)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRecord:
+    """Hold one entry of a world's audit timeline."""
+
+    world: str
+    run_id: str
+    event: str
+    cause: Cause
+    epoch: int
+    sequence: int
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Hold what an executor holds of one symbol for one strategy; shares, signed."""
+
+    strategy_id: str
+    symbol: str
+    quantity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Hold an executor that takes a world's orders in one mode, behind the Fence numbered ``mark``."""
+
+    world: str
+    executor: str
+    mode: EffectiveMode
+    mark: int
+    create_time: datetime
+    incarnation: str = ""
+    renew_time: datetime | None = None
+    position: int = 0
+    holdings: tuple[Holding, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPassed:
+    """Say that a start of an executor passed a mark."""
+
+    executor: str
+    incarnation: str
+    kind: MarkKind
+    epoch: int
+    mark: int
+    run_id: str

@@ -1,0 +1,58 @@
+"""The audit timeline of a step: what was asked for, what was told, and how a run ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from qmtl_world.apply.place import (
+    Deregister,
+    Effect,
+    Enrol,
+    Event,
+    EventKind,
+    Phase,
+    Place,
+    Reseed,
+    Start,
+    Stop,
+    Told,
+)
+from qmtl_world.apply.records import PROTOCOL, ApplyRecord, Cause
+
+_ASKED = {Start: "requested", Stop: "stopped", Reseed: "reseeded", Enrol: "enrolled", Deregister: "deregistered"}
+_BACK = frozenset({Phase.REOPENING, Phase.DRAINING, Phase.ROLLED_BACK})
+
+
+def records(
+    before: Place, after: Place, event: Event, effects: Sequence[Effect], cause: Cause, now: datetime
+) -> list[ApplyRecord]:
+    """Return what a step adds to a world's timeline, in order."""
+    run = after.run if after.running is not None or before.running is not None else None
+    run_id = "" if run is None else run.run_id
+    at = ApplyRecord(after.world, run_id, "", PROTOCOL, after.epoch, after.sequence, now)
+    return [*_asked(before, after, event, cause, at), *_told(effects, at), *_ended(before, after, at)]
+
+
+def _asked(before: Place, after: Place, event: Event, cause: Cause, at: ApplyRecord) -> Iterator[ApplyRecord]:
+    name = _ASKED.get(type(event))
+    if name is not None:
+        yield replace(at, event=name, cause=cause, sequence=before.sequence)
+    began = before.running is not None and before.running.phase not in _BACK
+    if began and after.run is not None and after.run.phase in _BACK:
+        why = cause if cause != PROTOCOL else Cause(reason=after.run.reason)
+        yield replace(at, event="rollback", cause=why, sequence=before.sequence)
+
+
+def _told(effects: Sequence[Effect], at: ApplyRecord) -> Iterator[ApplyRecord]:
+    for each in effects:
+        if isinstance(each, Told):
+            yield replace(at, event=EventKind(each.kind).value, epoch=each.epoch, sequence=each.sequence)
+
+
+def _ended(before: Place, after: Place, at: ApplyRecord) -> Iterator[ApplyRecord]:
+    run = after.run
+    was_over = before.run is not None and run is not None and before.run.run_id == run.run_id and before.run.is_terminal
+    if run is not None and run.is_terminal and not was_over:
+        yield replace(at, run_id=run.run_id, event=run.phase.value, cause=Cause(reason=run.reason))
