@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.postgres.pool import Connection

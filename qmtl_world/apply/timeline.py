@@ -29,8 +29,8 @@ def records(
     before: Place, after: Place, event: Event, effects: Sequence[Effect], cause: Cause, now: datetime
 ) -> list[ApplyRecord]:
     """Return what a step adds to a world's timeline, in order."""
-    run = after.run if after.running is not None or before.running is not None else None
-    run_id = "" if run is None else run.run_id
+    concerned = after.running is not None or before.running is not None or after.run != before.run
+    run_id = after.run.run_id if after.run is not None and concerned else ""
     at = ApplyRecord(after.world, run_id, "", PROTOCOL, after.epoch, after.sequence, now)
     return [*_asked(before, after, event, cause, at), *_told(effects, at), *_ended(before, after, at)]
 
