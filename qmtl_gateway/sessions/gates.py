@@ -72,9 +72,7 @@ class Gates:
         Raises QmtlError(WORLD_NOT_FOUND).
         """
         if world not in self._held:
-            self._held[world] = Followed()
-            self._first[world] = asyncio.get_running_loop().create_future()
-            self._ask(world)
+            self._hold(world)
         first = self._first.get(world)
         if first is not None and self._ready:
             try:
@@ -87,10 +85,10 @@ class Gates:
     # ---- What happens
 
     def take(self, event: Event) -> None:
-        """Follow an event of the control stream; one of a world that nobody asked for is none of ours."""
-        held = self._held.get(event.gate.world)
-        if held is not None:
-            self._put(event.gate.world, follow.apply(held, event))
+        """Follow an event of the control stream; a run waits for every gateway, also for one without a runner in it."""
+        world = event.gate.world
+        held = self._held.get(world) or self._hold(world)
+        self._put(world, follow.apply(held, event))
 
     def doubt(self, world: str, reason: Resync) -> None:
         """Close a world of which something came that cannot be read."""
@@ -176,6 +174,13 @@ class Gates:
         if held is not None and begun == self._begun:
             self._put(world, follow.resynced(held, snapshot))
             self._end_first(world)
+
+    def _hold(self, world: str) -> Followed:
+        """Begin to follow a world, closed until its first snapshot was read."""
+        held = self._held[world] = Followed()
+        self._first[world] = asyncio.get_running_loop().create_future()
+        self._ask(world)
+        return held
 
     def _put(self, world: str, after: Followed) -> None:
         before = self._held[world]
