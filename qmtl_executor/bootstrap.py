@@ -18,7 +18,7 @@ from qmtl_executor.messages import to_acknowledgement
 from qmtl_executor.model import Passed
 from qmtl_executor.paper import PaperVenue
 from qmtl_executor.passage import Ground
-from qmtl_executor.prices import PresetPrices
+from qmtl_executor.prices import NoPrices, PresetPrices, Prices
 from qmtl_executor.settings import ExecutorSettings
 from qmtl_executor.trader import Market
 from qmtl_executor.world import WorldClient
@@ -91,7 +91,10 @@ class PaperMarkets:
     async def open(self, world: str) -> Market:
         """Return where a world's orders go, by its terms of now."""
         terms = await self._client.terms(world)
-        prices = self._prices.get(terms.preset)
-        if prices is None:
-            prices = self._prices[terms.preset] = PresetPrices.of(terms.preset, cache_dir())
+        prices = NoPrices() if terms.preset is None else self._of(terms.preset)
         return Market(PaperVenue(self._pool, self._executor, world, terms.model, prices), terms.model)
+
+    def _of(self, preset: bytes) -> Prices:
+        if preset not in self._prices:
+            self._prices[preset] = PresetPrices.of(preset, cache_dir())
+        return self._prices[preset]

@@ -35,6 +35,23 @@ class Prices(Protocol):
         that are not there yet are missing. Without ``until``, at most the next one."""
 
 
+class NoPrices:
+    """Give the bars of a data preset that nobody registered: none. Marks pass all the same, and intents are refused."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Return no symbol."""
+        return ()
+
+    async def at(self, moment: int) -> Bar | None:
+        """Return no bar."""
+        return None
+
+    async def after(self, moment: int, until: int | None) -> Sequence[Bar]:
+        """Return no bars."""
+        return ()
+
+
 class PanelPrices:
     """Give the bars of a panel."""
 

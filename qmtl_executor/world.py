@@ -42,10 +42,10 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Hold how a world's orders are filled: its execution model, and the document of its data preset."""
+    """Hold how orders are filled: execution model, and the document of the data preset, None where there is none."""
 
     model: ExecutionModel
-    preset: bytes
+    preset: bytes | None
 
 
 class WorldClient:
@@ -80,10 +80,18 @@ class WorldClient:
         """Return how a world's orders are filled."""
         async with _calling("world service"):
             answer = await self._worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world), timeout=CALL_SECONDS)
-        async with _calling("gateway"):
-            request = dataset_service_pb2.GetPresetRequest(name=answer.world.data_preset)
-            found = await self._datasets.GetPreset(request, timeout=CALL_SECONDS)
-        return Terms(_to_model(answer.world.execution_model), found.preset.document)
+        return Terms(_to_model(answer.world.execution_model), await self._preset(answer.world.data_preset))
+
+    async def _preset(self, name: str) -> bytes | None:
+        request = dataset_service_pb2.GetPresetRequest(name=name)
+        try:
+            async with _calling("gateway"):
+                document: bytes = (await self._datasets.GetPreset(request, timeout=CALL_SECONDS)).preset.document
+        except QmtlError as error:
+            if error.reason is not Reason.PRESET_NOT_FOUND:
+                raise
+            return None
+        return document
 
 
 def _to_model(message: world_pb2.ExecutionModel) -> ExecutionModel:

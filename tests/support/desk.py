@@ -39,6 +39,7 @@ LATER: Final = "2013-03-04T21:00:00Z"
 FINGERPRINT: Final = "blake3:" + "ab" * 32
 BARS: Final = 300
 POLICY: Final = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 0.5"}]\nselect: {top_k: 3}\n'
+EVENTS_OF_RUN: Final = 3  # FREEZE, SWITCH, UNFREEZE
 STRICT_POLICY: Final = 'gates: [{name: sharpe, rule: "metrics.sharpe >= 1000.0"}]\nselect: {top_k: 3}\n'
 
 _numbers = itertools.count(1)
@@ -242,9 +243,11 @@ def make_world(desk: Desk, policy: str = POLICY, preset: str = "", **fields: Any
 
 
 def put_policy(desk: Desk, world: str, yaml: str) -> int:
-    """Upload a policy, put it in force and return its version."""
+    """Upload a policy, put it in force, wait for what follows from it, and return its version."""
     request = world_service_pb2.UploadPolicyRequest(request_id=request_id(), world=world, yaml=yaml, activate=True)
-    return int(desk.worlds.UploadPolicy(request, timeout=CALL_SECONDS).policy.version)
+    version = int(desk.worlds.UploadPolicy(request, timeout=CALL_SECONDS).policy.version)
+    at_rest(desk, world)
+    return version
 
 
 def submit(desk: Desk, asked: Asked) -> submission_pb2.Submission:
@@ -298,15 +301,21 @@ def evaluate(
     return desk.evaluations.Evaluate(evaluation_request(submit(desk, asked), ret, **fields), timeout=CALL_SECONDS)
 
 
-def relayed_set(desk: Desk, world: str, sequence: int) -> activation_pb2.ActivationSet:
-    """Wait until the control stream has a world's sequence, and return the set that stands there."""
+def relayed_set(desk: Desk, world: str, runs: int) -> activation_pb2.ActivationSet:
+    """Wait until the control stream has all events of a number of completed runs, and return the set that stands."""
     request = apply_service_pb2.GetActivationRequest(world=world)
 
     def read() -> activation_pb2.ActivationSet:
         return desk.applies.GetActivation(request, timeout=CALL_SECONDS).activation_set
 
-    wait_until(lambda: read().sequence >= sequence)
+    wait_until(lambda: read().sequence >= runs * EVENTS_OF_RUN)
     return read()
+
+
+def at_rest(desk: Desk, world: str) -> world_service_pb2.GetWorldStatusResponse:
+    """Wait until no apply run of a world is under way, and return its status."""
+    wait_until(lambda: not world_status(desk, world).run_id)
+    return world_status(desk, world)
 
 
 def world_status(desk: Desk, world: str) -> world_service_pb2.GetWorldStatusResponse:
@@ -327,12 +336,13 @@ def failed_rules(judged: evaluation_pb2.Evaluation | world_pb2.StrategyStatus) -
 
 
 def update_world(desk: Desk, world: str, **change: Any) -> None:
-    """Change fields of a world; the others stay."""
+    """Change fields of a world, the others stay; wait for what follows from it."""
     stated = desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world)).world
     for name in change:
         stated.ClearField(name)
     stated.MergeFrom(world_pb2.World(**change))
     desk.worlds.UpdateWorld(world_service_pb2.UpdateWorldRequest(request_id=request_id(), world=stated))
+    at_rest(desk, world)
 
 
 def listed_evaluations(desk: Desk, world: str) -> list[evaluation_pb2.Evaluation]:

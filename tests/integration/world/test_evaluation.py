@@ -53,7 +53,7 @@ def test_a_good_strategy_is_activated_and_every_view_of_the_world_agrees(desk: D
     assert evaluation.metrics["sharpe"] == pytest.approx(
         np.sqrt(252.0) * returns().mean() / returns().std(ddof=1), rel=1e-12
     )
-    assert (activation.active, activation.weight, activation.epoch, activation.sequence) == (True, 1.0, 1, 1)
+    assert (activation.active, activation.weight, activation.epoch, activation.sequence) == (True, 1.0, 2, 3)
     assert answer.decision.effective_mode == execution_pb2.EFFECTIVE_MODE_PAPER
     assert [(each.strategy_id, each.weight) for each in answer.allocations.strategies] == [("ann/Trend", 1.0)]
     status = world_status(desk, world)
@@ -62,7 +62,7 @@ def test_a_good_strategy_is_activated_and_every_view_of_the_world_agrees(desk: D
     assert dict(standing.metrics) == dict(evaluation.metrics)
     assert list(standing.rules) == list(evaluation.rules)
     assert (standing.score, standing.contribution) == (evaluation.score, evaluation.contribution)
-    assert (status.epoch, status.sequence, status.trials, status.as_of) == (1, 1, 1, "2013-03-01T21:00:00Z")
+    assert (status.epoch, status.sequence, status.trials, status.as_of) == (2, 3, 1, "2013-03-01T21:00:00Z")
     assert list(relayed_set(desk, world, 1).activations) == [activation]
     request = allocation_service_pb2.GetAllocationsRequest(world=world)
     assert desk.allocations.GetAllocations(request).allocations == answer.allocations
@@ -75,7 +75,7 @@ def test_a_good_strategy_is_activated_and_every_view_of_the_world_agrees(desk: D
     )
 
 
-def test_the_same_request_is_one_evaluation_and_one_sequence_step(desk: Desk) -> None:
+def test_the_same_request_is_one_evaluation_and_one_run(desk: Desk) -> None:
     world = make_world(desk)
     request = evaluation_request(submit(desk, Asked(world)))
     with ThreadPoolExecutor(8) as threads:
@@ -85,18 +85,18 @@ def test_the_same_request_is_one_evaluation_and_one_sequence_step(desk: Desk) ->
         answer.ClearField("decision")  # taken anew with each answer
     assert all(answer == answers[0] for answer in answers)
     assert len(listed_evaluations(desk, world)) == 1
-    assert world_status(desk, world).sequence == 1
+    assert world_status(desk, world).sequence == 3
     request.code_version = "2.0.0"
     assert refusal(lambda: desk.evaluations.Evaluate(request)).reason == "REQUEST_ID_REUSED"
 
 
-def test_an_unchanged_set_takes_no_sequence(desk: Desk) -> None:
+def test_an_unchanged_set_takes_no_run(desk: Desk) -> None:
     world = make_world(desk)
     first = evaluate(desk, Asked(world))
     again = evaluate(desk, Asked(world))
     assert again.activation == first.activation
     evaluate(desk, Asked(world, "Flat"), returns(-0.002, seed=2))
-    assert world_status(desk, world).sequence == 1
+    assert world_status(desk, world).sequence == 3
 
 
 @pytest.mark.parametrize(

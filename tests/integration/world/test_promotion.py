@@ -40,7 +40,7 @@ def test_a_stricter_policy_demotes_in_the_next_round(desk: Desk) -> None:
     answer = evaluate(desk, Asked(world, "Other"), returns(seed=2))
     assert (answer.evaluation.status, answer.evaluation.policy_version) == ("invalid", 2)
     status = world_status(desk, world)
-    assert (status.epoch, status.sequence) == (2, 2)
+    assert (status.epoch, status.sequence) == (3, 6)
     assert not any(each.active for each in status.strategies)
     assert {each.status for each in status.strategies} == {"invalid"}
     assert not status.HasField("score")
@@ -63,9 +63,12 @@ def test_a_lowered_mode_reaches_what_is_in_force_at_once(desk: Desk, apply: str)
     assert activation.mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
 
 
-def test_no_evaluation_puts_anything_live(desk: Desk) -> None:
-    world = make_world(desk, mode=execution_pb2.EFFECTIVE_MODE_LIVE, allow_live=True)
+def test_live_needs_the_owner_s_consent_and_an_executor_for_it(desk: Desk) -> None:
+    world = make_world(desk, mode=execution_pb2.EFFECTIVE_MODE_LIVE)
     assert evaluate(desk, Asked(world)).activation.mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+    update_world(desk, world, allow_live=True)
+    assert relayed_set(desk, world, 1).activations[0].mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
+    assert "no executor is named for the orders of ann/Trend" in world_status(desk, world).waits_for
 
 
 def test_a_manual_policy_activates_nothing_and_still_lets_go(desk: Desk) -> None:
@@ -167,8 +170,8 @@ def test_two_strategies_at_once_both_stand_in_the_world(desk: Desk) -> None:
     status = world_status(desk, world)
     assert {each.strategy_id for each in status.strategies if each.active} == {"ann/A", "ann/B", "ann/C"}
     assert sum(each.weight for each in status.strategies) == pytest.approx(1.0)
-    assert 1 <= status.sequence <= 3
-    assert relayed_set(desk, world, status.sequence).epoch == status.epoch
+    assert 3 <= status.sequence <= 9
+    assert relayed_set(desk, world, status.sequence // 3).epoch == status.epoch
 
 
 def test_a_new_version_replaces_the_old_one_only_in_a_switch(desk: Desk) -> None:
@@ -182,7 +185,7 @@ def test_a_new_version_replaces_the_old_one_only_in_a_switch(desk: Desk) -> None
     assert (standing.strategy_version, standing.active) == (old.evaluation.strategy_version, True)
     better = evaluate(desk, Asked(world, period=7), returns(0.003, seed=4))
     assert better.activation.strategy_version == better.evaluation.strategy_version
-    assert (better.activation.epoch, better.activation.sequence) == (2, 2)
+    assert (better.activation.epoch, better.activation.sequence) == (3, 6)
     assert world_status(desk, world).trials == 3
 
 
@@ -282,7 +285,7 @@ def test_evaluating_the_version_in_force_without_consequences_leaves_it_in_force
     evaluate(desk, Asked(world, mode="compute-only"), returns(mean=-0.001))
     evaluate(desk, Asked(world, data_preset=other, as_of=LATER), returns(mean=-0.001))
     (activation,) = relayed_set(desk, world, 1).activations
-    assert (activation.strategy_version, activation.sequence) == (version_of(), 1)
+    assert (activation.strategy_version, activation.sequence) == (version_of(), 3)
 
 
 def test_more_gross_than_the_world_allows_is_not_promoted(desk: Desk) -> None:

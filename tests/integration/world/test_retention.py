@@ -107,9 +107,9 @@ async def test_relayed_events_age_out_up_to_the_last_and_the_next_one_follows_it
     for number, name in enumerate("ABC", 1):
         evaluate(desk, Asked(world, name), returns(seed=number))
         relayed_set(desk, world, number)
+    assert await count(database, "outbox", world) > 2
     await after(parts, KEEP_DAYS + 1)
-    assert await count(database, "outbox", world) == 1
-    assert await count(database, "activation_history", world) == 3
+    assert await count(database, "outbox", world) == 2  # the last event and the last mark
     put_policy(desk, world, STRICT_POLICY)
     assert list(relayed_set(desk, world, 4).activations) == []
 

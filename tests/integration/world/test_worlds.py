@@ -221,7 +221,7 @@ def test_a_policy_beyond_its_limit_is_too_large(desk: Desk) -> None:
 def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its_sequence(desk: Desk) -> None:
     world = make_world(desk)
     preset = read(desk, world).data_preset
-    assert evaluate(desk, Asked(world)).activation.sequence == 1
+    assert evaluate(desk, Asked(world)).activation.sequence == 3
     found = refusal(lambda: delete(desk, world))
     assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORLD_NOT_EMPTY")
     assert found.metadata == {"world": world, "active": "1"}
@@ -233,9 +233,9 @@ def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its
     create(desk, world_message(world, preset))
     assert put_policy(desk, world, POLICY) == 1
     status = world_status(desk, world)
-    assert (len(status.strategies), status.trials, status.sequence) == (0, 0, 2)
+    assert (len(status.strategies), status.trials, status.sequence) == (0, 0, 6)
     again = evaluate(desk, Asked(world)).activation
-    assert (again.epoch, again.sequence) == (3, 3)
+    assert (again.epoch, again.sequence) == (4, 9)
 
 
 def test_a_deletion_is_repeated_under_its_request_id(desk: Desk) -> None:
@@ -258,11 +258,11 @@ async def test_a_status_is_of_one_moment_though_the_world_switches_while_it_is_r
     switching = await asyncpg.connect(parts["postgres"].address)
     with ThreadPoolExecutor(1) as reader:
         async with switching.transaction():
-            await switching.execute("LOCK TABLE world.activation_set")
+            await switching.execute("LOCK TABLE world.place")
             reading = reader.submit(world_status, desk, world)
-            while not await switching.fetchval(WAITING, "world.activation_set"):
+            while not await switching.fetchval(WAITING, "world.place"):
                 assert not reading.done()
-            await switching.execute("UPDATE world.activation_set SET sequence = sequence + 1 WHERE world = $1", world)
+            await switching.execute("UPDATE world.place SET sequence = sequence + 1 WHERE world = $1", world)
         assert reading.result() == before
     await switching.close()
 
