@@ -10,10 +10,9 @@ from typing import Final
 
 from qmtl_executor.model import Passed
 from qmtl_foundation.cancellation import heed_cancellation
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import UNANSWERED, QmtlError
 
 RETRY_SECONDS: Final = 1.0
-PASSING: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.INTERNAL})
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class Acknowledgements:
             try:
                 await self._send(passed)
             except QmtlError as error:
-                if error.reason in PASSING:
+                if error.reason in UNANSWERED:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 _log.info("world %s: mark %d was not taken: %s", self._world, passed.number, error)

@@ -18,7 +18,7 @@ class Counters:
             meter, "orders_executed_total", "Intents taken and brought to the venue, once each.", "world", ()
         )
         self.refused = LabelledCounter(
-            meter, "orders_refused_total", "Intents kept from the venue by what they said.", "world", ()
+            meter, "executor_refused_total", "Intents kept from the venue by what they said.", "world", ()
         )
 
     def zero(self, world: str) -> None:

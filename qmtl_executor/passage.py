@@ -31,7 +31,6 @@ from qmtl_executor.model import (
 )
 from qmtl_executor.stream import Reader, read_state, reading
 from qmtl_executor.trader import Market, Trader
-from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
@@ -101,7 +100,6 @@ class Passage:
         ground = self._ground
         async with reading(ground.bus, self._world, ground.me.executor, self.place.position) as reader:
             while True:
-                heed_cancellation()
                 message = await reader.next()
                 self.behind = reader.behind
                 told = ground.lease.told(self._world)

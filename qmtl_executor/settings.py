@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.requests import check_resource_name
-from qmtl_foundation.settings import PREFIX, Address, Secret
+from qmtl_foundation.settings import PREFIX, Address, Secret, check_name
 
 PAPER: Final = "paper"
 
@@ -29,10 +28,7 @@ class ExecutorSettings:
 
     def __post_init__(self) -> None:
         """Refuse a name that is no token of a subject, and a mode that has no venue."""
-        try:
-            check_resource_name(f"{PREFIX}NAME", self.name)
-        except QmtlError as error:
-            raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": f"{PREFIX}NAME"}) from error
+        check_name("name", self.name)
         if self.mode != PAPER:
             raise QmtlError(
                 Reason.NOT_CONFIGURED,

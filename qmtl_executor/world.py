@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1.dataset_service_pb2_grpc import DatasetServiceStub
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1.world_service_pb2_grpc import WorldServiceStub
-from qmtl_foundation.rpc.status import from_rpc_error
+from qmtl_foundation.rpc.channel import calling
 
 CALL_SECONDS: Final = 10.0
 RENEWAL_SECONDS: Final = 2.0  # less than a lease: a call that hangs must not cost it
@@ -66,26 +65,26 @@ class WorldClient:
             incarnation=self._incarnation,
             worlds=held,
         )
-        async with _calling("world service"):
+        async with calling("world service"):
             answer = await self._applies.RenewLease(request, timeout=RENEWAL_SECONDS)
         return Renewal(answer.ttl_ms / 1_000, {each.world: from_world_place(each) for each in answer.worlds})
 
     async def acknowledge(self, acknowledgement: acknowledgement_pb2.Acknowledgement) -> None:
         """Say that a mark was passed. Raises QmtlError: what passes by itself is repeated, a refusal is final."""
         request = apply_service_pb2.AcknowledgeActivationRequest(acknowledgement=acknowledgement)
-        async with _calling("world service"):
+        async with calling("world service"):
             await self._applies.AcknowledgeActivation(request, timeout=RENEWAL_SECONDS)
 
     async def terms(self, world: str) -> Terms:
         """Return how a world's orders are filled."""
-        async with _calling("world service"):
+        async with calling("world service"):
             answer = await self._worlds.GetWorld(world_service_pb2.GetWorldRequest(world=world), timeout=CALL_SECONDS)
         return Terms(_to_model(answer.world.execution_model), await self._preset(answer.world.data_preset))
 
     async def _preset(self, name: str) -> bytes | None:
         request = dataset_service_pb2.GetPresetRequest(name=name)
         try:
-            async with _calling("gateway"):
+            async with calling("gateway"):
                 document: bytes = (await self._datasets.GetPreset(request, timeout=CALL_SECONDS)).preset.document
         except QmtlError as error:
             if error.reason is not Reason.PRESET_NOT_FOUND:
@@ -113,14 +112,3 @@ def _known(field: str, number: int, values: Mapping[Any, Any]) -> Any:
             f"execution_model.{field}", f"{number} is none that this release knows; run a newer executor"
         )
     return values[number]
-
-
-@asynccontextmanager
-async def _calling(dependency: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        found = from_rpc_error(error)
-        if found.reason is Reason.DEPENDENCY_UNAVAILABLE and not found.metadata:
-            found = QmtlError(found.reason, f"the {dependency} does not answer", metadata={"dependency": dependency})
-        raise found from error

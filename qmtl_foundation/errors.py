@@ -75,6 +75,9 @@ class Reason(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+# It is not known that the call was taken in: it may be made again.
+UNANSWERED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.INTERNAL})
+
 GRPC_STATUS: Final[Mapping[Reason, str]] = {
     Reason.INVALID_FIELD: "INVALID_ARGUMENT",
     Reason.NODE_ID_MISMATCH: "INVALID_ARGUMENT",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.streams import MARK_HEADROOM_BYTES, ORDERS, intent_subject, order_stream
@@ -32,6 +33,7 @@ class OrderStream:
     async def follow(self) -> None:
         """Measure each second until cancelled: a second's intents are far less than the headroom."""
         while True:
+            heed_cancellation()
             await asyncio.sleep(MEASURE_SECONDS)
             try:
                 await self.measure()

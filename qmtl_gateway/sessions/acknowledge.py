@@ -12,14 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.errors import UNANSWERED, QmtlError
 from qmtl_gateway.sessions.holders import Holders
 from qmtl_gateway.sessions.model import Event, Gate, Phase
 
 REPEAT_SECONDS: Final = 1.0
-
-# The world service did not take it in; it is told again.
-_UNHEARD: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.INTERNAL})
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +87,7 @@ class Acknowledgements:
                 await self._send(gate)
             except QmtlError as error:
                 _log.info("%s %d of world %s is not acknowledged: %s", gate.phase, gate.sequence, gate.world, error)
-                if error.reason in _UNHEARD:
+                if error.reason in UNANSWERED:
                     await asyncio.sleep(REPEAT_SECONDS)
                     continue
             return

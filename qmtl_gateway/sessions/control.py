@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.ordered import Delivered, reading
@@ -33,6 +34,7 @@ class Control:
     async def run(self) -> None:
         """Follow until cancelled, on a new consumer whenever one is lost."""
         while True:
+            heed_cancellation()
             try:
                 await self._follow()
             except QmtlError as error:

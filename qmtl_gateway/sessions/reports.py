@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.bus import translated_errors
@@ -33,6 +34,7 @@ class Reports:
     async def run(self) -> None:
         """Follow until cancelled; a new consumer goes on where a lost one stood."""
         while True:
+            heed_cancellation()
             try:
                 await self._follow()
             except QmtlError as error:

@@ -149,7 +149,7 @@ async def test_a_lost_consumer_reads_every_world_anew(scene: Scene) -> None:
     await runner.hello()
     before = await scene.counted("activation_resync_total/stream")
     for consumer in await scene.bus.jetstream.consumers_info(CONTROL):
-        assert consumer.config.filter_subject == ALL_EVENTS
+        assert consumer.config.filter_subjects == [ALL_EVENTS]
         await scene.bus.jetstream.delete_consumer(CONTROL, consumer.name)
     await scene.tell(world, Phase.FREEZE)
     assert (await runner.event()).sequence == 4

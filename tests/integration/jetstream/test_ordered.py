@@ -16,6 +16,7 @@ from qmtl_sdk.local import nats
 from qmtl_sdk.local.stack import down, up
 
 LOST_SECONDS = 10.0
+LARGE_BYTES = 100_000
 
 
 @pytest.fixture
@@ -60,6 +61,33 @@ async def test_reading_goes_on_behind_a_place(bus: Bus, stream: str) -> None:
     async with reading(bus, stream, f"{stream}.*", after=1) as reader:
         coming = aiter(reader)
         assert [(await anext(coming)).payload, (await anext(coming)).payload] == [b"two", b"three"]
+
+
+async def test_only_the_subjects_asked_for_are_read(bus: Bus, stream: str) -> None:
+    for subject in ("a", "b", "c"):
+        await publish(bus, stream, subject, subject=subject)
+    async with reading(bus, stream, f"{stream}.a", f"{stream}.c", after=0) as reader:
+        coming = aiter(reader)
+        assert [(await anext(coming)).position, (await anext(coming)).position] == [1, 3]
+
+
+async def test_a_reader_knows_how_much_is_still_to_be_read(bus: Bus, stream: str) -> None:
+    await publish(bus, stream, "one", "two")
+    async with reading(bus, stream, f"{stream}.a", after=0) as reader:
+        assert not await reader.is_quiet()
+        assert await reader.next() is not None
+        assert reader.behind == 1
+        assert await reader.next() is not None
+        assert (reader.behind, await reader.is_quiet()) == (0, True)
+        assert await reader.next() is None  # a heartbeat
+
+
+async def test_more_is_read_than_the_server_sends_before_it_asks_how_much_was_taken(bus: Bus, stream: str) -> None:
+    count = 100
+    await bus.publish_all(f"{stream}.a", [bytes(LARGE_BYTES)] * count)
+    async with reading(bus, stream, f"{stream}.a", after=0) as reader, asyncio.timeout(LOST_SECONDS):
+        coming = aiter(reader)
+        assert [(await anext(coming)).position for _ in range(count)] == list(range(1, count + 1))
 
 
 async def test_a_consumer_that_is_gone_ends_the_reading(bus: Bus, stream: str) -> None:

@@ -1,4 +1,4 @@
-"""The two streams of a world: each event and mark once, in order, events chained by hash; a wiped one holds its world."""
+"""A world's two streams: each event and mark once, in order, events chained by hash; a wiped one holds the world."""
 
 from __future__ import annotations
 
