@@ -37,6 +37,7 @@ from tests.support.desk import (
     relayed_set,
     request_id,
     submit,
+    update_world,
     version_of,
 )
 from tests.support.gateways import another_gateway
@@ -282,7 +283,8 @@ class TestDowngrades:
         assert self.counted("live_not_allowed") == before + 1
 
     def test_live_that_an_owner_allows_and_no_apply_run_has_given(self, desk: Desk) -> None:
-        world = self.active(desk, mode=execution_pb2.EFFECTIVE_MODE_LIVE, allow_live=True)
+        world = self.active(desk)
+        update_world(desk, world, mode=execution_pb2.EFFECTIVE_MODE_LIVE, allow_live=True)
         context = resolve(desk, world).context
         assert context.execution_domain == execution_pb2.EXECUTION_DOMAIN_BACKTEST
         assert reasons(context) == ["live_not_allowed"]
