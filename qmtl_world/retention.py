@@ -18,13 +18,15 @@ DELETE FROM request WHERE request_id IN (
     SELECT request_id FROM request WHERE create_time < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
-# The relay and the next event refer to a world's last one.
+# The relay and the next row of its kind refer to a world's last one, and an executor that starts to its enrolment's.
 _EVENTS = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox e WHERE publish_time < $1 AND EXISTS (
         SELECT FROM outbox later
         WHERE later.world = e.world AND later.kind = e.kind AND later.number > e.number
           AND later.publish_time IS NOT NULL
+    ) AND NOT EXISTS (
+        SELECT FROM enrolment n WHERE n.world = e.world AND e.kind = 'mark' AND n.mark = e.number
     ) LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """

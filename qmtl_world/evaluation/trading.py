@@ -57,6 +57,7 @@ class EvaluatedTrading:
 
         Without a policy nothing was ever activated.
         """
+        # First: once the round has begun a run, nobody is enrolled any more.
         await self._enrolling.follow_mode(connection, world.spec.name, world.spec.mode)
         if world.active_policy_version:
             policy = await world_store.read_policy(connection, world.spec.name, world.active_policy_version)

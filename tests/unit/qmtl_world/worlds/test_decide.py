@@ -64,8 +64,9 @@ def test_venue_orders_need_the_owner_and_an_apply_run(allowed: bool, applied: Ef
     assert decision.allow_live is (allowed and applied is EffectiveMode.LIVE)
 
 
-def test_a_switch_never_gives_live() -> None:
-    assert switched_mode(replace(SPEC, mode=EffectiveMode.LIVE, allow_live=True)) is EffectiveMode.COMPUTE_ONLY
+def test_a_switch_gives_live_only_where_the_owner_allows_it() -> None:
+    assert switched_mode(replace(SPEC, mode=EffectiveMode.LIVE)) is EffectiveMode.COMPUTE_ONLY
+    assert switched_mode(replace(SPEC, mode=EffectiveMode.LIVE, allow_live=True)) is EffectiveMode.LIVE
     assert switched_mode(SPEC) is EffectiveMode.PAPER
 
 
