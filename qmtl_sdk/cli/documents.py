@@ -125,6 +125,10 @@ def status_document(status: GetWorldStatusResponse) -> Document:
         "score": status.score,
         "as_of": status.as_of,
         "round_time": moment(status.round_time),
+        "holds": list(status.holds),
+        "open": status.open,
+        "run_id": status.run_id,
+        "waits_for": status.waits_for,
     }
 
 

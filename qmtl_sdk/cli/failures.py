@@ -39,9 +39,9 @@ def report_usage(session: Session, message: str, hint: str, facts: Mapping[str, 
     return ExitCode.USAGE
 
 
-def report_interrupt(session: Session) -> ExitCode:
-    """Tell that Ctrl-C ended the command and return the exit code."""
-    _tell(session, Told(INTERRUPTED, "interrupted"))
+def report_interrupt(session: Session, goes_on: str = "") -> ExitCode:
+    """Tell that Ctrl-C ended the command, and what goes on without it; return the exit code."""
+    _tell(session, Told(INTERRUPTED, f"interrupted; {goes_on}" if goes_on else "interrupted"))
     return ExitCode.INTERRUPTED
 
 

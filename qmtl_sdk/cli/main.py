@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.cli import data, failures, init, stack, submit, sweep, world
+from qmtl_sdk.cli import apply, data, executor, failures, init, stack, submit, sweep, world
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed
+from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed, WatchInterruptedError
 
 PROGRAM = "qmtl"
 
@@ -29,6 +29,8 @@ app.command("submit")(submit.submit)
 app.command("sweep")(sweep.sweep)
 app.add_typer(stack.app, name="stack")
 app.add_typer(world.app, name="world")
+app.add_typer(apply.app, name="apply")
+app.add_typer(executor.app, name="executor")
 app.add_typer(data.app, name="data")
 
 
@@ -74,6 +76,8 @@ def _run(given: list[str]) -> int:
         return failures.report_usage(session, error.format_message(), hint, facts)
     except QmtlError as error:
         return failures.report_refusal(session, error)
+    except WatchInterruptedError as error:
+        return failures.report_interrupt(session, str(error))
     except BrokenPipeError:  # the reader has gone, as of `qmtl … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes at Python's end
         return ExitCode.REFUSED

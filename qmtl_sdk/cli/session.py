@@ -143,6 +143,10 @@ class Unconfirmed(typer.BadParameter):
         self.facts = facts
 
 
+class WatchInterruptedError(Exception):
+    """Say that Ctrl-C ended a watch, and what goes on without it."""
+
+
 def confirmed(deed: str, facts: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Ask on the terminal whether to do a deed, such as "delete demo". Raises Unconfirmed where there is none."""
     if not sys.stdin.isatty():

@@ -131,8 +131,8 @@ def world_status(document: Document) -> RenderableType:
         f", as of {document['as_of']}" if document["as_of"] else "",
     )
     if not document["strategies"]:
-        return Group(heading, Text(f"no strategies yet: `qmtl submit FILE --world {world['name']}`"))
-    return Group(heading, StrategyTable(document["strategies"]))
+        return Group(heading, *_gates(document), Text(f"no strategies yet: `qmtl submit FILE --world {world['name']}`"))
+    return Group(heading, *_gates(document), StrategyTable(document["strategies"]))
 
 
 def submission(document: Document, warnings: Sequence[str]) -> RenderableType:
@@ -170,6 +170,20 @@ def swept(cells: Sequence[Document]) -> RenderableType:
             Text("\n".join(why)),
         )
     return table
+
+
+def _gates(document: Document) -> list[Text]:
+    """Return whether a world's orders go through, and what keeps them or its newest round; nothing before its first."""
+    world, lines = document["world"]["name"], []
+    if document["epoch"]:
+        lines.append(Text("open", "green") if document["open"] else Text("frozen", "red"))
+    if document["holds"]:
+        lines.append(Text(f"held by {', '.join(document['holds'])}: `qmtl world resume {world} --hold NAME`", "red"))
+    if document["run_id"]:
+        lines.append(Text(f"under way: `qmtl apply watch {world} {document['run_id']}`", "cyan"))
+    if document["waits_for"]:
+        lines.append(Text(f"its newest round is not applied: {document['waits_for']}", "yellow"))
+    return lines
 
 
 def _facts(document: Document) -> Table:

@@ -17,6 +17,8 @@ app.add_typer(policy.app, name="policy")
 
 
 Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
+Hold = Annotated[str, typer.Option("--hold", metavar="NAME", help="Name of the hold. Default: operator.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, one line.", show_default=False)]
 
 
 @app.command("create")
@@ -110,6 +112,44 @@ def delete(
     worlds.delete(session, world)
     session.answer({"deleted": world}, f"deleted {world}")
     return ExitCode.OK
+
+
+@app.command("freeze")
+@command
+def freeze(session: Session, world: Name, hold: Hold = "", reason: Reason = "") -> None:
+    """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
+    from qmtl_sdk.cli import applies
+
+    document = applies.freeze(session, world, hold, reason)
+    held = f"{world} is frozen at epoch {document['epoch']}, held by {', '.join(document['holds'])}"
+    session.answer(document, f"{held}; `qmtl world resume {world}` ends a hold")
+
+
+@app.command("resume")
+@command
+def resume(session: Session, world: Name, hold: Hold = "", reason: Reason = "") -> None:
+    """End a hold: an apply run with the set that stands opens the world, unless another hold stands."""
+    from qmtl_sdk.cli import applies
+    from qmtl_sdk.cli.apply_documents import run_document
+
+    run = applies.resume(session, world, hold, reason)
+    session.answer(run_document(run), f"run {run.run_id} has begun: `qmtl apply watch {world} {run.run_id}`")
+
+
+@app.command("reseed")
+@command
+def reseed(
+    session: Session, world: Name, reason: Annotated[str, typer.Option("--reason", help="Why, one line.")]
+) -> None:
+    """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen.
+
+    It is frozen and held by "reseeded" afterwards: `qmtl world resume WORLD --hold reseeded` opens it.
+    """
+    from qmtl_sdk.cli import applies
+
+    document = applies.reseed(session, world, reason)
+    shown = f"{world} goes on at epoch {document['epoch']}, held by {', '.join(document['holds'])}"
+    session.answer(document, shown)
 
 
 @app.command("allocations")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -25,6 +25,7 @@ from qmtl_sdk.settings import GATEWAY_VARIABLE
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
+    from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun, ApplyServiceStub
     from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
     from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
     from qmtl_sdk._pb.qmtl.submission.v1 import (
@@ -40,6 +41,7 @@ PATIENCE_SECONDS: Final = 30.0  # how long calls are repeated while the gateway 
 FIRST_PATIENCE_SECONDS: Final = 2.0  # for one that has not answered yet
 FIRST_RETRY_SECONDS: Final = 0.05
 MAX_RETRY_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 10.0  # a watch that says nothing for as long is begun anew: its connection may be dead
 FLOW_WINDOW_BYTES: Final = 4 * 1024 * 1024
 
 Answer = TypeVar("Answer")
@@ -116,6 +118,13 @@ class Gateway:
 
         return AllocationServiceStub(self._channel)
 
+    @property
+    def applies(self) -> ApplyServiceStub:
+        """Return the stub of ApplyService."""
+        from qmtl_sdk._pb.qmtl.apply.v1 import ApplyServiceStub
+
+        return ApplyServiceStub(self._channel)
+
     async def call(self, send: Callable[[], Awaitable[Answer]], seconds: float = CALL_SECONDS) -> Answer:
         """Return what ``send`` answers, repeating it while the gateway, or what it stands on, is away.
 
@@ -165,6 +174,46 @@ class Gateway:
                 except (StopAsyncIteration, *_LOST, GRPCError):
                     break
 
+    async def watch_apply(self, world: str, run_id: str) -> AsyncIterator[ApplyRun]:
+        """Yield an apply run's states to its end; after a lost connection, what is newer than the one seen last."""
+        run = await self._read_run(world, run_id)
+        yield run
+        while run.end_time is None:
+            async with aclosing(self._newer_states(run)) as newer:
+                async for run in newer:
+                    yield run
+            if run.end_time is None:
+                await asyncio.sleep(FIRST_RETRY_SECONDS)
+                again = await self._read_run(world, run_id)  # repeated while the gateway is away
+                if again.revision > run.revision:
+                    run = again
+                    yield run
+
+    async def _newer_states(self, run: ApplyRun) -> AsyncGenerator[ApplyRun, None]:
+        """Yield what one watch tells of a run after a state of it, as long as the watch lives."""
+        from qmtl_sdk._pb.qmtl.apply.v1 import WatchApplyRequest
+
+        request = WatchApplyRequest(world=run.world, run_id=run.run_id, revision=run.revision)
+        watch = self.applies.watch_apply(request)
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    state = await anext(watch)
+            except (StopAsyncIteration, *_LOST):
+                return
+            except GRPCError as refused:
+                error = to_domain_error(refused)
+                if error.reason in _REPEATED:
+                    return
+                raise error from refused
+            yield stated_run(state.run)
+
+    async def _read_run(self, world: str, run_id: str) -> ApplyRun:
+        from qmtl_sdk._pb.qmtl.apply.v1 import GetApplyRequest
+
+        request = GetApplyRequest(world=world, run_id=run_id)
+        return stated_run((await self.call(lambda: self.applies.get_apply(request))).run)
+
     async def _watch_anew(
         self, request: WatchSubmissionRequest
     ) -> tuple[AsyncIterator[WatchSubmissionResponse], WatchSubmissionResponse]:
@@ -182,6 +231,13 @@ class Gateway:
             f"`qmtl up` starts or heals a local one, {GATEWAY_VARIABLE} names another",
             metadata={"dependency": "gateway", "address": str(self._address)},
         )
+
+
+def stated_run(run: ApplyRun | None) -> ApplyRun:
+    """Return the run of an answer. Raises QmtlError INTERNAL for an answer without one."""
+    if run is None:
+        raise QmtlError(Reason.INTERNAL, "the gateway answered without an apply run")
+    return run
 
 
 @asynccontextmanager

@@ -141,14 +141,14 @@ class ApplyService(ApplyServiceServicer):
     async def WatchApply(self, request: pb.WatchApplyRequest, context: Any) -> AsyncIterator[pb.WatchApplyResponse]:
         """Follow a run to its end."""
         name, run_id = check_resource_name("world", request.world), read_id("run_id", request.run_id)
-        seen, awaited = request.revision, None  # executors come and go without a new revision of the run
+        seen, awaited = request.revision, None  # executors come and go, leases are renewed: no revision of the run
         async with self._signals.watching(name) as stepped:
             while True:
                 run = await self._read(name, run_id)
-                names = [each.name for each in run.awaited]
-                if run.revision > seen or (awaited is not None and names != awaited):
+                waited_for = list(run.awaited)
+                if run.revision > seen or (awaited is not None and waited_for != awaited):
                     yield pb.WatchApplyResponse(run=run)
-                seen, awaited = run.revision, names
+                seen, awaited = run.revision, waited_for
                 if run.HasField("end_time"):
                     return
                 await wait(stepped, WATCH_SECONDS)
