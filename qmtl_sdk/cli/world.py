@@ -17,7 +17,9 @@ app.add_typer(policy.app, name="policy")
 
 
 Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
-Hold = Annotated[str, typer.Option("--hold", metavar="NAME", help="Name of the hold. Default: operator.", show_default=False)]
+Hold = Annotated[
+    str, typer.Option("--hold", metavar="NAME", help="Name of the hold. Default: operator.", show_default=False)
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why, one line.", show_default=False)]
 
 

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
+from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, apply_service_pb2, executor_pb2, lease_pb2
+from qmtl_sdk.local.progress import ProcessStatus
 from tests.support.command_line import Qmtl
-from tests.support.desk import POLICY, Asked, Desk, evaluate, make_world
+from tests.support.desk import POLICY, Asked, Desk, dial, evaluate, make_world
+from tests.support.link import link_to
 from tests.support.waiting import wait_until
 
 Written = Callable[[str, str], str]
 
-MANUAL = POLICY + "apply: manual\n"
+MANUAL = POLICY + "apply: manual\nruns: {freeze_timeout_ms: 60000}\n"
 QMTL = (sys.executable, "-m", "qmtl_sdk.cli")
 
 
@@ -27,6 +31,15 @@ def world(desk: Desk) -> str:
     name = make_world(desk, MANUAL)
     evaluate(desk, Asked(name))
     return name
+
+
+@pytest.fixture
+def stuck(world: str, qmtl_json: Qmtl) -> str:
+    """Give that world with the run ``stuck``, which waits for an executor that is not there."""
+    qmtl_json("executor", "enrol", world, "absent", "--mode", "live")
+    begun = qmtl_json("apply", "start", world, "--run-id", "stuck", "--no-wait")
+    assert begun.code == 0
+    return world
 
 
 def test_run_is_begun_followed_to_its_end_shown_and_listed(world: str, qmtl: Qmtl, qmtl_json: Qmtl) -> None:
@@ -42,7 +55,7 @@ def test_run_is_begun_followed_to_its_end_shown_and_listed(world: str, qmtl: Qmt
     ]
     assert (run["phase"], run["timeline"][0]["reason"]) == ("completed", "go live")
     assert qmtl_json("apply", "watch", world, "first").document == run
-    assert [each["run_id"] for each in qmtl_json("apply", "list", world).document["runs"]][0] == "first"
+    assert "first" in [each["run_id"] for each in qmtl_json("apply", "list", world).document["runs"]]
     assert "first" in qmtl("apply", "list", world).out
     assert "ann/Trend 50.0%" in qmtl("apply", "show", world, "first").out
 
@@ -90,8 +103,69 @@ def test_frozen_world_refuses_runs_until_it_is_resumed(world: str, qmtl: Qmtl, q
     assert qmtl_json("world", "status", world).document["holds"] == []
 
 
-def test_run_that_a_freeze_ends_is_not_completed(world: str, qmtl_json: Qmtl) -> None:
-    """The executor stands still, so that the run cannot complete."""
+def test_interrupted_watch_leaves_the_run_alone(
+    stuck: str, qmtl: Qmtl, qmtl_json: Qmtl, environment: dict[str, str]
+) -> None:
+    watch = (*QMTL, "apply", "watch", stuck, "stuck")
+    with subprocess.Popen(watch, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("freezing: awaited"):
+                assert "executor absent" in line
+                break
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20.0)
+    assert process.returncode == 130
+    assert f"run stuck of {stuck} goes on: `qmtl apply watch {stuck} stuck`" in told
+    status = qmtl_json("world", "status", stuck).document
+    assert (status["run_id"], status["open"]) == ("stuck", False)
+    assert f"under way: `qmtl apply watch {stuck} stuck`" in qmtl("world", "status", stuck).out
+
+
+def test_run_that_is_undone_is_told_to_whoever_watches(stuck: str, qmtl: Qmtl, qmtl_json: Qmtl) -> None:
+    assert qmtl_json("apply", "start", stuck).error["reason"] == "RUN_IN_PROGRESS"
+    undone = qmtl_json("apply", "rollback", stuck, "stuck", "--reason", "second thoughts").document
+    assert undone["reason"] == "second thoughts"
+    assert "frozen" in qmtl("world", "freeze", stuck).out
+    ended = qmtl("apply", "watch", stuck, "stuck")
+    assert (ended.code, "rolled_back" in ended.out) == (3, True)
+
+
+def test_watch_goes_on_where_its_connection_was_cut(
+    stuck: str, gateway: str, qmtl_json: Qmtl, environment: dict[str, str]
+) -> None:
+    with link_to(gateway) as link:
+        watch = (*QMTL, "apply", "watch", stuck, "stuck", "--gateway", link.address)
+        with subprocess.Popen(watch, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            before = list(iter(process.stdout.readline, "freezing: awaited executor absent\n"))
+            link.cut()
+            qmtl_json("apply", "rollback", stuck, "stuck", "--reason", "second thoughts")
+            qmtl_json("world", "freeze", stuck)
+            after = process.communicate(timeout=20.0)[0].splitlines()
+    assert (process.returncode, link.accepted) == (3, 2)
+    assert "requested by" in before[0]
+    assert sum("rollback by " in line for line in after) == 1
+    assert not any("requested by" in line for line in after)
+    assert after[-1].startswith(f"run stuck of {stuck}: rolled_back")
+
+
+def test_watch_on_a_terminal_shows_who_is_awaited(stuck: str, environment: dict[str, str]) -> None:
+    terminal, stdout = pty.openpty()
+    watch = (*QMTL, "apply", "watch", stuck, "stuck")
+    with subprocess.Popen(watch, env={**environment, "COLUMNS": "120"}, stdout=stdout, stderr=stdout) as process:
+        os.close(stdout)
+        shown = b""
+        while b"executor absent" not in shown or b"deadline" not in shown:
+            shown += os.read(terminal, 65_536)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # how a terminal ends whose other side is closed
+            while os.read(terminal, 65_536):
+                pass
+        process.wait(20.0)
+    os.close(terminal)
+    assert process.returncode == 130
+    assert b"requested" in shown
 
 
 def test_world_says_why_its_newest_round_waits(desk: Desk, qmtl: Qmtl, qmtl_json: Qmtl) -> None:
@@ -120,6 +194,25 @@ def test_executors_are_listed_and_one_that_serves_stays(world: str, qmtl: Qmtl, 
     assert "paper" in qmtl("executor", "list", world).out
     refused = qmtl_json("executor", "deregister", world, "paper")
     assert (refused.code, refused.error["reason"]) == (1, "NO_EXECUTOR")
+
+
+def test_executor_that_leaves_shows_the_position_it_leaves_behind(
+    world: str, qmtl: Qmtl, parts: dict[str, ProcessStatus]
+) -> None:
+    qmtl("executor", "enrol", world, "holder", "--mode", "live")
+    position = executor_pb2.ExecutorPosition(strategy_id="ann/Trend", symbol="AAPL", quantity=-12.5)
+    renewal = apply_service_pb2.RenewLeaseRequest(
+        kind=acknowledgement_pb2.PARTICIPANT_KIND_EXECUTOR,
+        participant="holder",
+        incarnation="1",
+        worlds=[lease_pb2.HeldPlace(world=world, positions=[position])],
+    )
+    with dial(parts["world"].address) as service:
+        service.applies.RenewLease(renewal)
+    assert "ann/Trend AAPL -12.5" in qmtl("executor", "list", world).out
+    left = qmtl("executor", "deregister", world, "holder")
+    assert left.code == 0
+    assert [part in left.out for part in ("holder has left", "ann/Trend", "AAPL", "-12.5")] == [True] * 4
 
 
 def test_enrolled_executor_leaves_without_a_position(world: str, qmtl: Qmtl, qmtl_json: Qmtl) -> None:

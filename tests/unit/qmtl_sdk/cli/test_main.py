@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ def test_version_as_json_is_one_document(arguments: list[str], capsys: Captured)
         ["world", "policy", "activate", "w", "0"],
         ["submit", "x.py"],
         ["stack", "logs", "gateway", "--follow", "--output", "json"],
+        ["apply", "start", "w", "--plan", "a/B=1", "--plan-file", "plan.yaml"],
+        ["apply", "rollback", "w", "r"],
+        ["world", "reseed", "w"],
+        ["executor", "enrol", "w", "e"],
+        ["executor", "paper", "--output", "json"],
     ],
 )
 def test_wrong_command_line_ends_with_usage(arguments: list[str], capsys: Captured) -> None:
@@ -152,3 +158,10 @@ def test_page_of_the_commands_is_up_to_date(columns: str, monkeypatch: pytest.Mo
     page = (ROOT / "docs" / "cli.md").read_text()
     assert reference.commands() in page
     assert reference.exit_codes() in page
+
+
+def test_executor_without_the_services_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setitem(sys.modules, "nats", None)  # as where it is not installed
+    assert run(["executor", "paper"]) == ExitCode.UNREACHABLE
+    told = capsys.readouterr().err
+    assert "the services are not installed (nats); run pip install 'qmtl[server]'" in told

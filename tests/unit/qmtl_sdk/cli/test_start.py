@@ -35,7 +35,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert not FIRST_PAGE_HEAVY & imported("--help")
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["submit", "--help"], ["world", "create", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["submit", "--help"], ["world", "create", "--help"], ["apply", "start", "--help"]]
+)
 def test_help_of_a_command_imports_none_of_its_work(arguments: list[str]) -> None:
     assert not HEAVY & imported(*arguments)
 

@@ -38,7 +38,8 @@ def strategy(**stated: Any) -> dict[str, Any]:
 
 def status(*strategies: dict[str, Any]) -> dict[str, Any]:
     world = {"name": "w", "mode": "paper", "data_preset": "p", "active_policy_version": 2}
-    return {"world": world, "strategies": list(strategies), "epoch": 1, "trials": 3, "score": 1.0, "as_of": ""}
+    plain = {"world": world, "strategies": list(strategies), "epoch": 1, "trials": 3, "score": 1.0, "as_of": ""}
+    return {**plain, "open": True, "holds": [], "run_id": "", "waits_for": ""}
 
 
 def rule(**stated: Any) -> dict[str, Any]:
@@ -125,6 +126,25 @@ def test_reasons_beside_long_names_and_large_figures_are_not_cut(width: int) -> 
 
 def test_status_of_an_empty_world_says_how_to_go_on() -> None:
     assert "qmtl submit FILE --world w" in drawn(world_status(status()))
+
+
+def test_status_says_whether_orders_go_through_and_what_keeps_them() -> None:
+    assert "\nopen\n" in drawn(world_status(status(strategy())))
+    kept = {"open": False, "holds": ["operator", "outage"], "run_id": "r1", "waits_for": "world 'w' is held"}
+    text = drawn(world_status({**status(strategy()), **kept}))
+    for part in (
+        "frozen",
+        "held by operator, outage: `qmtl world resume w --hold NAME`",
+        "under way: `qmtl apply watch w r1`",
+        "its newest round is not applied: world 'w' is held",
+    ):
+        assert part in text
+
+
+def test_status_of_a_world_of_which_nothing_was_applied_calls_it_neither_open_nor_frozen() -> None:
+    text = drawn(world_status({**status(), "epoch": 0, "open": False}))
+    assert "open" not in text
+    assert "frozen" not in text
 
 
 def result(**stated: Any) -> SubmitResult:
