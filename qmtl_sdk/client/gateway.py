@@ -175,7 +175,7 @@ class Gateway:
                     break
 
     async def watch_apply(self, world: str, run_id: str) -> AsyncIterator[ApplyRun]:
-        """Yield an apply run's states to its end; after a lost connection, what is newer than the one seen last."""
+        """Yield an apply run's states to its end; after a lost connection from the one seen last on."""
         run = await self._read_run(world, run_id)
         yield run
         while run.end_time is None:
@@ -184,9 +184,8 @@ class Gateway:
                     yield run
             if run.end_time is None:
                 await asyncio.sleep(FIRST_RETRY_SECONDS)
-                again = await self._read_run(world, run_id)  # repeated while the gateway is away
-                if again.revision > run.revision:
-                    run = again
+                before, run = run, await self._read_run(world, run_id)  # repeated while the gateway is away
+                if run != before:
                     yield run
 
     async def _newer_states(self, run: ApplyRun) -> AsyncGenerator[ApplyRun, None]:

@@ -150,6 +150,25 @@ def test_watch_goes_on_where_its_connection_was_cut(
     assert after[-1].startswith(f"run stuck of {stuck}: rolled_back")
 
 
+def test_watch_tells_of_a_renewed_lease_until_it_ends(
+    world: str, desk: Desk, parts: dict[str, ProcessStatus], qmtl: Qmtl
+) -> None:
+    renewal = apply_service_pb2.RenewLeaseRequest(
+        kind=acknowledgement_pb2.PARTICIPANT_KIND_GATEWAY, participant="silent", incarnation="1"
+    )
+    watch = apply_service_pb2.WatchApplyRequest(world=world, run_id="waiting")
+    with dial(parts["world"].address) as service:
+        service.applies.RenewLease(renewal)
+        assert qmtl("apply", "start", world, "--run-id", "waiting", "--no-wait").code == 0
+        states = (each.run for each in desk.applies.WatchApply(watch))
+        before = next(run for run in states if [each.name for each in run.awaited] == ["silent"])
+        service.applies.RenewLease(renewal)
+        after = next(states)
+    assert after.revision == before.revision
+    assert after.awaited[0].lease_expire_time.ToDatetime() > before.awaited[0].lease_expire_time.ToDatetime()
+    assert list(states)[-1].HasField("end_time")
+
+
 def test_watch_on_a_terminal_shows_who_is_awaited(stuck: str, environment: dict[str, str]) -> None:
     terminal, stdout = pty.openpty()
     watch = (*QMTL, "apply", "watch", stuck, "stuck")
