@@ -253,9 +253,9 @@ class Coordinator:
         """Take every step that is due now."""
         async with acquire(self._pool) as connection:
             due = await store.due_worlds(connection, self._clock())
-            lost = await participants.lost_gateways(connection)
             unfinished = await store.unfinished_worlds(connection)
             places = [(await store.read_place(connection, world)).place for world in unfinished]
+            live = await participants.live_gateways(connection)  # after the runs: who began to wait saw a lease
             self._metrics.holds = await store.held_worlds(connection)
         self._metrics.outstanding = {
             each.world: len(gateways) + len(executors)
@@ -263,12 +263,9 @@ class Coordinator:
             for gateways, executors in [machine.awaited(each)]
             if each.running is not None
         }
-        for gateway in lost:
-            for place in places:
-                if place.running is not None and gateway in place.running.awaited:
-                    await self.take(place.world, GatewayLost(gateway))
-            async with acquire(self._pool) as connection:
-                await participants.forget_gateway(connection, gateway)
+        for place in places:
+            for gateway in () if place.running is None else sorted(place.running.awaited - live.keys()):
+                await self.take(place.world, GatewayLost(gateway))
         for world in due:
             await self.take(world, TimePassed())
 

@@ -29,11 +29,6 @@ ON CONFLICT (kind, name, incarnation) DO UPDATE SET expire_time = excluded.expir
 _NEWEST = """
 SELECT incarnation FROM participant WHERE kind = $1 AND name = $2 ORDER BY register_time DESC, incarnation LIMIT 1
 """
-_LOST = "SELECT name, incarnation FROM participant WHERE kind = 'gateway' AND expire_time <= clock_timestamp()"
-_FORGET = """
-DELETE FROM participant
-WHERE kind = 'gateway' AND name = $1 AND incarnation = $2 AND expire_time <= clock_timestamp()
-"""
 _ENROL = """
 INSERT INTO enrolment (world, executor, mode, mark, create_time) VALUES ($1, $2, $3, $4, $5)
 RETURNING *
@@ -116,16 +111,6 @@ async def live_gateways(connection: Connection) -> dict[Gateway, datetime]:
     """Return the starts of gateways whose lease lasts, each with its end."""
     rows = await connection.fetch(_LIVE_GATEWAYS)
     return {Gateway(row["name"], row["incarnation"]): row["expire_time"] for row in rows}
-
-
-async def lost_gateways(connection: Connection) -> list[Gateway]:
-    """Return the starts of gateways whose lease has ended and that are not forgotten."""
-    return [Gateway(row["name"], row["incarnation"]) for row in await connection.fetch(_LOST)]
-
-
-async def forget_gateway(connection: Connection, gateway: Gateway) -> None:
-    """Forget a start of a gateway that no run waits for any more."""
-    await connection.execute(_FORGET, gateway.name, gateway.incarnation)
 
 
 async def renew(connection: Connection, kind: Kind, name: str, incarnation: str) -> None:
