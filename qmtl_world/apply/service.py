@@ -280,7 +280,9 @@ class _Asked:
 
 
 def _hash(request: Message) -> str:
-    return bytes_id(REQUEST_CONTEXT, request.SerializeToString(deterministic=True))
+    """Return the identity of a request; of two methods, equal bytes are not the same request."""
+    method = request.DESCRIPTOR.full_name.encode()
+    return bytes_id(REQUEST_CONTEXT, method + b"\0" + request.SerializeToString(deterministic=True))
 
 
 async def _existing(connection: Connection, world: str, run_id: str) -> RunRecord:
