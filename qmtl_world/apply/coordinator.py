@@ -41,7 +41,7 @@ from qmtl_world.apply.place import (
     TimePassed,
 )
 from qmtl_world.apply.proposals import Proposal
-from qmtl_world.apply.records import PROTOCOL, ApplyRecord, Cause, MarkPassed, RunRecord, Standing
+from qmtl_world.apply.records import PROTOCOL, ROUND_RUN, ApplyRecord, Cause, MarkPassed, RunRecord, Standing
 from qmtl_world.apply.refusals import foreign_acknowledgement
 from qmtl_world.apply.timeline import records
 
@@ -185,7 +185,7 @@ class Coordinator:
             await proposals.put_proposal(connection, replace(proposal, pending=None, waits_for=""))
             return standing
         cause = Cause(reason=f"round {proposal.round_id}")
-        record = new_run(world, f"round-{proposal.round_id}", plan, standing.terms, cause, self._clock())
+        record = new_run(world, f"{ROUND_RUN}{proposal.round_id}", plan, standing.terms, cause, self._clock())
         try:
             standing = await self._start(connection, standing, record, is_new=True)
         except QmtlError as error:

@@ -12,6 +12,7 @@ from qmtl_world.apply.place import MarkKind, Place, Run
 
 WORLD_SERVICE: Final = "world service"
 ANONYMOUS: Final = "anonymous"
+ROUND_RUN: Final = "round-"  # begins the id of a run that a round began; its number follows
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from qmtl_foundation.rpc.modes import mode_text
 from qmtl_world.apply.participants import Held, Kind
 from qmtl_world.apply.place import EventKind, Gateway, GatewayAcknowledged, MarkKind
 from qmtl_world.apply.planning import Planned
-from qmtl_world.apply.records import ANONYMOUS, Cause, Holding, MarkPassed
+from qmtl_world.apply.records import ANONYMOUS, ROUND_RUN, Cause, Holding, MarkPassed
 
 MAX_ACTOR: Final = 80
 MAX_REASON: Final = 200
@@ -52,6 +52,13 @@ def read_id(field: str, text: str) -> str:
     if not REQUEST_ID.fullmatch(text):
         raise invalid_field(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ -; a UUID will do")
     return text
+
+
+def read_run_id(text: str) -> str:
+    """Return a well-formed id of a run that somebody asks for; what rounds begin has ids of its own."""
+    if text.startswith(ROUND_RUN):
+        raise invalid_field("run_id", f"ids that begin with {ROUND_RUN!r} belong to the runs of rounds; take another")
+    return read_id("run_id", text)
 
 
 def read_plan(plan: run_pb2.Plan) -> tuple[Planned, ...]:

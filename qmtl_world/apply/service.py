@@ -41,6 +41,7 @@ from qmtl_world.apply.requests import (
     read_lease,
     read_order_mode,
     read_plan,
+    read_run_id,
 )
 from qmtl_world.apply.reseed import Reseeding
 from qmtl_world.worlds import store as world_store
@@ -92,7 +93,7 @@ class ApplyService(ApplyServiceServicer):
         request.validate_only = False  # no part of what makes a request another one
         asked = _Asked(
             world=check_resource_name("world", request.world),
-            run_id=read_id("run_id", request.run_id),
+            run_id=read_run_id(request.run_id),
             cause=read_cause(request.actor, request.reason),
             request_hash=_hash(request),
             base=check_content_id("base_state_hash", request.base_state_hash) if request.base_state_hash else "",
@@ -109,7 +110,7 @@ class ApplyService(ApplyServiceServicer):
         """Begin a run with the set that stands, which ends a hold."""
         asked = _Asked(
             world=check_resource_name("world", request.world),
-            run_id=read_id("run_id", request.run_id),
+            run_id=read_run_id(request.run_id),
             cause=read_cause(request.actor, request.reason),
             request_hash=_hash(request),
             clears=check_resource_name("hold", request.hold) if request.hold else OPERATOR,

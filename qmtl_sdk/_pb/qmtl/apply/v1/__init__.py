@@ -1306,7 +1306,7 @@ class StartApplyRequest(betterproto2.Message):
 
     run_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Id of the run, 1 to 64 characters of A-Z a-z 0-9 . _ -; the idempotency key.
+    Id of the run, 1 to 64 characters of A-Z a-z 0-9 . _ -; the idempotency key. "round-…" are the runs of rounds.
     """
 
     plan: "Plan | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
