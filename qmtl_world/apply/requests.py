@@ -16,7 +16,7 @@ from qmtl_foundation.requests import (
 )
 from qmtl_foundation.rpc.modes import mode_text
 from qmtl_world.apply.participants import Held, Kind
-from qmtl_world.apply.place import EventKind, Gateway, GatewayAcknowledged, MarkKind
+from qmtl_world.apply.place import ASTRAY, OPERATOR, EventKind, Gateway, GatewayAcknowledged, MarkKind
 from qmtl_world.apply.planning import Planned
 from qmtl_world.apply.records import ANONYMOUS, ROUND_RUN, Cause, Holding, MarkPassed
 
@@ -59,6 +59,16 @@ def read_run_id(text: str) -> str:
     if text.startswith(ROUND_RUN):
         raise invalid_field("run_id", f"ids that begin with {ROUND_RUN!r} belong to the runs of rounds; take another")
     return read_id("run_id", text)
+
+
+def read_own_hold(text: str) -> str:
+    """Return the name of the hold of an emergency stop, "operator" when none is stated.
+
+    One that keeps the relay still would keep the stop itself from being told.
+    """
+    if text == ASTRAY:
+        raise invalid_field("hold", f"{ASTRAY!r} says that streams and database disagree; take another name")
+    return check_resource_name("hold", text) if text else OPERATOR
 
 
 def read_plan(plan: run_pb2.Plan) -> tuple[Planned, ...]:

@@ -40,6 +40,7 @@ from qmtl_world.apply.requests import (
     read_id,
     read_lease,
     read_order_mode,
+    read_own_hold,
     read_plan,
     read_run_id,
 )
@@ -172,7 +173,7 @@ class ApplyService(ApplyServiceServicer):
     async def FreezeWorld(self, request: pb.FreezeWorldRequest, context: Any) -> pb.FreezeWorldResponse:
         """Freeze and hold, now."""
         name = check_resource_name("world", request.world)
-        hold = check_resource_name("hold", request.hold) if request.hold else OPERATOR
+        hold = read_own_hold(request.hold)
         cause = read_cause(request.actor, request.reason)
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
