@@ -226,15 +226,18 @@ class Coordinator:
         for each in held:
             place = known.get(each.world)
             if place is not None and each.is_ahead_of(place):
-                await self.hold_astray(each.world, f"{kind.value} {name!r} has seen what the database does not know")
+                reason = f"{kind.value} {name!r} has seen what the database does not know"
+                await self.hold_astray(each.world, reason, seen=each)
             elif place is not None and each.unsure:
                 await self.take(each.world, ExecutorClosed(name))
         return places
 
-    async def hold_astray(self, world: str, reason: str) -> None:
+    async def hold_astray(self, world: str, reason: str, seen: Held | None = None) -> None:
         """Hold a world whose streams and database disagree; nothing more is relayed of it until it is reseeded."""
         async with transaction(self._pool) as connection:
             standing = await store.lock_place(connection, world)
+            if seen is not None:
+                await participants.note_seen(connection, seen)
             if ASTRAY not in standing.place.holds:
                 _log.error("world %s is held: %s", world, reason)
                 await self.step(connection, world, Stop(ASTRAY, reason), Cause(reason=reason))

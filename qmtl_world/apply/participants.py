@@ -36,10 +36,15 @@ RETURNING *
 _DEREGISTER = "DELETE FROM enrolment WHERE world = $1 AND executor = $2"
 _ENROLMENTS = "SELECT * FROM enrolment WHERE world = $1 ORDER BY executor"
 _NOTE_HELD = """
-UPDATE enrolment SET seen_epoch = $3, seen_mark = $4, position = $5, positions = $6
-WHERE world = $1 AND executor = $2
-  AND (seen_epoch, seen_mark, position, positions) IS DISTINCT FROM ($3, $4, $5, $6::jsonb)
+UPDATE enrolment SET position = $3, positions = $4
+WHERE world = $1 AND executor = $2 AND (position, positions) IS DISTINCT FROM ($3, $4::jsonb)
 """
+_NOTE_SEEN = """
+UPDATE place SET seen_epoch = greatest(seen_epoch, $2), seen_sequence = greatest(seen_sequence, $3),
+                 seen_mark = greatest(seen_mark, $4)
+WHERE world = $1
+"""
+_SEEN = "SELECT seen_epoch, seen_sequence, seen_mark FROM place WHERE world = $1"
 _TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_timestamp() WHERE executor = $1"
 _PLACES_OF_EXECUTOR = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
@@ -156,10 +161,19 @@ async def note_executor(connection: Connection, executor: str, incarnation: str)
 
 async def note_held(connection: Connection, executor: str, held: Iterable[Held]) -> None:
     """Note how far an executor has come in its worlds, and what it holds there."""
-    rows = [
-        (each.world, executor, each.epoch, each.mark, each.position, encode_holdings(each.holdings)) for each in held
-    ]
+    rows = [(each.world, executor, each.position, encode_holdings(each.holdings)) for each in held]
     await connection.executemany(_NOTE_HELD, rows)
+
+
+async def note_seen(connection: Connection, held: Held) -> None:
+    """Note what a participant has seen that this database never wrote: a reseed begins above it."""
+    await connection.execute(_NOTE_SEEN, held.world, held.epoch, held.sequence, held.mark)
+
+
+async def read_seen(connection: Connection, world: str) -> tuple[int, int, int]:
+    """Return the highest epoch, sequence and mark that were noted of a world that has a place."""
+    row = await connection.fetchrow(_SEEN, world)
+    return row["seen_epoch"], row["seen_sequence"], row["seen_mark"]
 
 
 async def places_of_executor(connection: Connection, executor: str) -> list[WorldPlace]:

@@ -14,6 +14,7 @@ from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.postgres import transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_world.apply.coordinator import Coordinator
+from qmtl_world.apply.participants import read_seen
 from qmtl_world.apply.place import Place, Reseed
 from qmtl_world.apply.records import Cause
 from qmtl_world.apply.store import EVENT, MARK, lock_place
@@ -25,7 +26,6 @@ INSERT INTO relayed (world, kind, number, event_id, payload, position) VALUES ($
 ON CONFLICT (world, kind) DO UPDATE SET number = excluded.number, event_id = excluded.event_id,
                                         payload = excluded.payload, position = excluded.position
 """
-_SEEN_BY_EXECUTORS = "SELECT coalesce(max(seen_epoch), 0), coalesce(max(seen_mark), 0) FROM enrolment WHERE world = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Reseeding:
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, world)
             await lock_place(connection, world)
-            seen_epoch, seen_mark = await connection.fetchrow(_SEEN_BY_EXECUTORS, world)
-            above = Reseed(max(event.epoch, mark.epoch, seen_epoch), event.number, max(mark.number, seen_mark))
+            epoch, sequence, number = await read_seen(connection, world)
+            above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))
             await connection.execute(_DROP, world)
             standing = await self._coordinator.step(connection, world, above, cause)
             await _adopt(connection, world, EVENT, event, standing.place.sequence - 1)

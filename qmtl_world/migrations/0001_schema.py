@@ -169,7 +169,8 @@ STATEMENTS = (
     """,
     "CREATE INDEX standing_by_evaluation ON standing (evaluation_id)",
     # All that follows outlives its world: epoch, sequence and mark never go back, even when a world of the same name is
-    # made again. Where a world stands in its apply protocol; one row, changed under its lock only.
+    # made again. Where a world stands in its apply protocol; one row, changed under its lock only. ``seen_…``: the
+    # most that a participant said of what this database never wrote.
     """
     CREATE TABLE place (
         world text PRIMARY KEY,
@@ -186,7 +187,10 @@ STATEMENTS = (
         due_time timestamptz,
         run_id text,
         event_hash text NOT NULL DEFAULT '',
-        terms jsonb
+        terms jsonb,
+        seen_epoch bigint NOT NULL DEFAULT 0,
+        seen_sequence bigint NOT NULL DEFAULT 0,
+        seen_mark bigint NOT NULL DEFAULT 0
     )
     """,
     "CREATE INDEX place_due ON place (due_time)",
@@ -266,8 +270,6 @@ STATEMENTS = (
         mark bigint NOT NULL,
         incarnation text NOT NULL DEFAULT '',
         renew_time timestamptz,
-        seen_epoch bigint NOT NULL DEFAULT 0,
-        seen_mark bigint NOT NULL DEFAULT 0,
         position bigint NOT NULL DEFAULT 0,
         positions jsonb NOT NULL DEFAULT '[]',
         create_time timestamptz NOT NULL,
