@@ -172,7 +172,7 @@ class Coordinator:
             try:
                 standing = await self._start(connection, standing, queued, is_new=False)
             except QmtlError as error:
-                await self._abort(connection, queued, str(error))
+                await self.abort(connection, queued, Cause(reason=str(error)))
         return standing
 
     async def _follow_round(self, connection: Connection, standing: Standing) -> Standing:
@@ -195,10 +195,11 @@ class Coordinator:
         await proposals.put_proposal(connection, replace(proposal, pending=None, waits_for=""))
         return standing if standing.place.running is not None else await self._go_on(connection, standing)
 
-    async def _abort(self, connection: Connection, queued: RunRecord, reason: str) -> None:
+    async def abort(self, connection: Connection, queued: RunRecord, cause: Cause) -> None:
+        """End a run that waits, within a transaction that has its world's place locked."""
         now = self._clock()
-        await store.end_queued(connection, queued, reason, now)
-        line = ApplyRecord(queued.world, queued.run.run_id, "aborted", Cause(reason=reason), 0, 0, now)
+        await store.end_queued(connection, queued, cause.reason, now)
+        line = ApplyRecord(queued.world, queued.run.run_id, "aborted", cause, 0, 0, now)
         await store.add_record(connection, line)
         self._metrics.aborted()
 

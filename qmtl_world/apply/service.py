@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -156,17 +156,19 @@ class ApplyService(ApplyServiceServicer):
                 await wait(stepped, WATCH_SECONDS)
 
     async def RollbackApply(self, request: pb.RollbackApplyRequest, context: Any) -> pb.RollbackApplyResponse:
-        """Undo a run; one that goes back already is only read."""
+        """Undo a run; one that waits is aborted, one that goes back already is only read."""
         name, run_id = check_resource_name("world", request.world), read_id("run_id", request.run_id)
         cause = read_cause(request.actor, request.reason)
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
             standing = await store.lock_place(connection, name)
-            await _existing(connection, name, run_id)
+            record = await _existing(connection, name, run_id)
+            reason = cause.reason or f"asked for by {cause.actor}"
             run = standing.place.run
-            if run is None or run.run_id != run_id or run.phase not in _GOING_BACK:
+            if record.run.phase is Phase.QUEUED:
+                await self._coordinator.abort(connection, record, replace(cause, reason=reason))
+            elif run is None or run.run_id != run_id or run.phase not in _GOING_BACK:
                 gateways = frozenset(await participants.live_gateways(connection))
-                reason = cause.reason or f"asked for by {cause.actor}"
                 await self._coordinator.step(connection, name, RollBack(run_id, reason, gateways), cause)
         return pb.RollbackApplyResponse(run=await self._read(name, run_id))
 

@@ -147,7 +147,7 @@ class ApplyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RollbackApply(self, request, context):
-        """Undo a run that is not over.
+        """Undo a run that is not over; one that is queued is aborted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class ApplyServiceStub:
     WatchApply: _grpc.UnaryStreamMultiCallable[_apply_service_pb2.WatchApplyRequest, _apply_service_pb2.WatchApplyResponse]
     """Follow an apply run to its end: its state at once, then each change."""
     RollbackApply: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.RollbackApplyRequest, _apply_service_pb2.RollbackApplyResponse]
-    """Undo a run that is not over."""
+    """Undo a run that is not over; one that is queued is aborted."""
     FreezeWorld: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.FreezeWorldRequest, _apply_service_pb2.FreezeWorldResponse]
     """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
     ResumeWorld: _grpc.UnaryUnaryMultiCallable[_apply_service_pb2.ResumeWorldRequest, _apply_service_pb2.ResumeWorldResponse]
@@ -80,7 +80,7 @@ class ApplyServiceAsyncStub(ApplyServiceStub):
     WatchApply: _aio.UnaryStreamMultiCallable[_apply_service_pb2.WatchApplyRequest, _apply_service_pb2.WatchApplyResponse]  # type: ignore[assignment]
     """Follow an apply run to its end: its state at once, then each change."""
     RollbackApply: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.RollbackApplyRequest, _apply_service_pb2.RollbackApplyResponse]  # type: ignore[assignment]
-    """Undo a run that is not over."""
+    """Undo a run that is not over; one that is queued is aborted."""
     FreezeWorld: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.FreezeWorldRequest, _apply_service_pb2.FreezeWorldResponse]  # type: ignore[assignment]
     """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
     ResumeWorld: _aio.UnaryUnaryMultiCallable[_apply_service_pb2.ResumeWorldRequest, _apply_service_pb2.ResumeWorldResponse]  # type: ignore[assignment]
@@ -149,7 +149,7 @@ class ApplyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _apply_service_pb2.RollbackApplyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_apply_service_pb2.RollbackApplyResponse, _abc.Awaitable[_apply_service_pb2.RollbackApplyResponse]]:
-        """Undo a run that is not over."""
+        """Undo a run that is not over; one that is queued is aborted."""
 
     @_abc_1.abstractmethod
     def FreezeWorld(

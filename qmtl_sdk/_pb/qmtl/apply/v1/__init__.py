@@ -1563,7 +1563,7 @@ class ApplyServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "RollbackApplyResponse":
         """
-        Undo a run that is not over.
+        Undo a run that is not over; one that is queued is aborted.
         """
 
         return await self._unary_unary(
