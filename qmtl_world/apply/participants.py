@@ -132,7 +132,10 @@ async def check_incarnation(connection: Connection, executor: str, incarnation: 
     """Raise FOREIGN_INCARNATION unless this is the newest start of an executor."""
     newest = await connection.fetchval(_NEWEST, Kind.EXECUTOR.value, executor)
     if newest != incarnation:
-        message = f"executor {executor!r} has a newer start than {incarnation!r}; this one must stop"
+        other = f"is not registered; renew the lease of {incarnation!r} first"
+        if newest is not None:
+            other = f"has a newer start than {incarnation!r}; this one must stop"
+        message = f"executor {executor!r} {other}"
         metadata = {"participant": executor, "incarnation": incarnation}
         raise QmtlError(Reason.FOREIGN_INCARNATION, message, metadata=metadata)
 
