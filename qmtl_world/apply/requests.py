@@ -117,7 +117,8 @@ def read_lease(request: apply_service_pb2.RenewLeaseRequest) -> tuple[Kind, str,
 
 
 def _held(stated: lease_pb2.HeldPlace) -> Held:
-    for field, number in (("epoch", stated.epoch), ("sequence", stated.sequence), ("mark", stated.mark)):
+    for field in ("epoch", "sequence", "mark", "position"):
+        number = getattr(stated, field)
         if number < 0:
             raise invalid_field(f"worlds.{field}", f"{number} must not be negative")
     if len(stated.positions) > MAX_HOLDINGS:
