@@ -184,7 +184,10 @@ class PlayedGateway:
 
     def acknowledge(self, desk: Desk, world: str, **changes: Any) -> None:
         """Acknowledge what was told last."""
-        said = self.acknowledgement(desk, world, **changes)
+        self.send(self.acknowledgement(desk, world, **changes))
+
+    def send(self, said: ack_pb.Acknowledgement) -> None:
+        """Send an acknowledgement."""
         self.service.applies.AcknowledgeActivation(pb.AcknowledgeActivationRequest(acknowledgement=said))
 
     def lead(self, desk: Desk, world: str, phase: int, run_id: str = "run") -> run_pb2.ApplyRun:
@@ -206,12 +209,15 @@ class PlayedGateway:
         return run
 
     def _acknowledged_until(self, desk: Desk, world: str, run_id: str, phase: int) -> bool:
+        said = self.acknowledgement(desk, world)  # read before the run: it is never of a phase beyond the wanted one
         run = read(desk, world, run_id)
         if run.phase == phase or run.HasField("end_time"):
             return True
+        if said.run_id != run_id:  # the run's first event is not relayed yet
+            return False
         try:
-            self.acknowledge(desk, world)
-        except grpc.RpcError as error:  # the event of the phase is not relayed yet
+            self.send(said)
+        except grpc.RpcError as error:  # of a phase that is over; the next event is not relayed yet
             if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
                 raise
         return False
