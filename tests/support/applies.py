@@ -20,8 +20,10 @@ from tests.support.waiting import wait_until
 
 SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 1.0
-BACK: Final = {run_pb2.RUN_PHASE_REOPENING: run_pb2.RUN_PHASE_FREEZING}
-BACK_LATE: Final = {run_pb2.RUN_PHASE_DRAINING: run_pb2.RUN_PHASE_UNFREEZING}
+BACK: Final = {
+    run_pb2.RUN_PHASE_REOPENING: run_pb2.RUN_PHASE_FREEZING,
+    run_pb2.RUN_PHASE_DRAINING: run_pb2.RUN_PHASE_UNFREEZING,
+}
 PHASES: Final = (
     run_pb2.RUN_PHASE_FREEZING,
     run_pb2.RUN_PHASE_SWITCHING,
@@ -79,7 +81,8 @@ def listed(desk: Desk, world: str) -> list[run_pb2.ApplyRun]:
 def over(desk: Desk, world: str, run_id: str = "run", seconds: float = SECONDS) -> run_pb2.ApplyRun:
     """Follow a run to its end, and return it."""
     request = pb.WatchApplyRequest(world=world, run_id=run_id)
-    return [each.run for each in desk.applies.WatchApply(request, timeout=seconds)][-1]
+    states: list[run_pb2.ApplyRun] = [each.run for each in desk.applies.WatchApply(request, timeout=seconds)]
+    return states[-1]
 
 
 def timeline(run: run_pb2.ApplyRun) -> list[str]:
@@ -190,25 +193,25 @@ class PlayedGateway:
         """Send an acknowledgement."""
         self.service.applies.AcknowledgeActivation(pb.AcknowledgeActivationRequest(acknowledgement=said))
 
-    def lead(self, desk: Desk, world: str, phase: int, run_id: str = "run") -> run_pb2.ApplyRun:
+    def lead(self, desk: Desk, world: str, phase: run_pb2.RunPhase, run_id: str = "run") -> run_pb2.ApplyRun:
         """Acknowledge what comes until a run is in a phase, where it stays; ask back for the phases of a rollback."""
-        if phase in BACK or phase in BACK_LATE:
-            self._forward(desk, world, BACK.get(phase) or BACK_LATE[phase], run_id)
+        if phase in BACK:
+            self._forward(desk, world, BACK[phase], run_id)
             roll_back(desk, world, run_id)
         return self._forward(desk, world, phase, run_id)
 
     def finish(self, desk: Desk, world: str, run_id: str = "run") -> run_pb2.ApplyRun:
         """Acknowledge what comes until a run is over."""
-        wait_until(lambda: self._acknowledged_until(desk, world, run_id, 0), SECONDS)
+        wait_until(lambda: self._acknowledged_until(desk, world, run_id, None), SECONDS)
         return read(desk, world, run_id)
 
-    def _forward(self, desk: Desk, world: str, phase: int, run_id: str) -> run_pb2.ApplyRun:
+    def _forward(self, desk: Desk, world: str, phase: run_pb2.RunPhase, run_id: str) -> run_pb2.ApplyRun:
         wait_until(lambda: self._acknowledged_until(desk, world, run_id, phase), SECONDS)
         run = read(desk, world, run_id)
         assert run.phase == phase, (run.phase, run.reason)
         return run
 
-    def _acknowledged_until(self, desk: Desk, world: str, run_id: str, phase: int) -> bool:
+    def _acknowledged_until(self, desk: Desk, world: str, run_id: str, phase: run_pb2.RunPhase | None) -> bool:
         said = self.acknowledgement(desk, world)  # read before the run: it is never of a phase beyond the wanted one
         run = read(desk, world, run_id)
         if run.phase == phase or run.HasField("end_time"):

@@ -53,7 +53,8 @@ WHOLE_RUN = ["requested", "freeze", "switch", "unfreeze", "completed"]
 async def stored(parts: dict[str, ProcessStatus], stream: str, subject: str) -> list[Any]:
     """Return the messages of a subject, oldest first."""
     client = await nats.connect(f"nats://{parts['nats'].address}")
-    messages, sequence = [], 1
+    messages: list[Any] = []
+    sequence = 1
     try:
         while True:
             try:
@@ -61,7 +62,7 @@ async def stored(parts: dict[str, ProcessStatus], stream: str, subject: str) -> 
             except nats.js.errors.NotFoundError:
                 return messages
             messages.append(found)
-            sequence = found.seq + 1
+            sequence = int(found.seq or 0) + 1
     finally:
         await client.close()
 
@@ -112,11 +113,11 @@ async def test_a_mark_is_told_before_its_event(desk: Desk, parts: dict[str, Proc
     start(desk, world, {"ann/A": 0.25})
     run = over(desk, world)
     wait_until(lambda: is_open(desk, world))
-    marks = [
+    marks: list[tuple[Any, str, Any]] = [
         (each.time, "mark", mark_pb2.Mark.FromString(each.data))
         for each in await stored(parts, ORDERS, mark_subject(world))
     ]
-    events = [
+    events: list[tuple[Any, str, Any]] = [
         (each.time, "event", event_pb.ActivationEvent.FromString(each.data))
         for each in await stored(parts, CONTROL, event_subject(world))
     ]

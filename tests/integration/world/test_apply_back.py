@@ -132,7 +132,7 @@ def test_a_switch_that_the_database_refuses_leaves_the_prior_set_held_until_resu
 
 @pytest.mark.parametrize("phase", PHASES, ids=run_pb2.RunPhase.Name)
 def test_an_emergency_stop_in_each_phase_holds_the_world_until_resumed(
-    desk: Desk, world: str, played: PlayedGateway, phase: int
+    desk: Desk, world: str, played: PlayedGateway, phase: run_pb2.RunPhase
 ) -> None:
     before = set_hash(desk, world)
     start(desk, world, {"ann/A": 0.75})
@@ -157,7 +157,9 @@ def test_an_emergency_stop_in_each_phase_holds_the_world_until_resumed(
 
 
 @pytest.mark.parametrize("phase", NAMES, ids=NAMES.get)
-def test_a_run_that_is_asked_back_ends_as_before(desk: Desk, world: str, played: PlayedGateway, phase: int) -> None:
+def test_a_run_that_is_asked_back_ends_as_before(
+    desk: Desk, world: str, played: PlayedGateway, phase: run_pb2.RunPhase
+) -> None:
     before = set_hash(desk, world)
     start(desk, world, {"ann/A": 0.75})
     played.lead(desk, world, phase)

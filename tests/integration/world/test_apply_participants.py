@@ -52,7 +52,7 @@ def renew(service: Desk, executor: str, incarnation: str, **held: Any) -> pb.Ren
     return answer
 
 
-def enrol(desk: Desk, world: str, executor: str, mode: int = LIVE) -> Any:
+def enrol(desk: Desk, world: str, executor: str, mode: execution_pb2.EffectiveMode = LIVE) -> Any:
     """Enrol an executor, and return the enrolment."""
     request = pb.EnrolExecutorRequest(world=world, executor=executor, mode=mode, actor="ann")
     return desk.applies.EnrolExecutor(request).enrolment
@@ -216,7 +216,7 @@ def test_a_world_of_which_a_participant_has_seen_more_is_held_until_reseeded_abo
     world = ready_world(desk)
     enrol(desk, world, slow)
     before = told(desk, world).activation_set
-    ahead = {"world": world, "epoch": before.epoch + 40, "sequence": before.sequence + 90}
+    ahead: dict[str, Any] = {"world": world, "epoch": before.epoch + 40, "sequence": before.sequence + 90}
 
     def claim() -> None:
         if kind == "gateway":

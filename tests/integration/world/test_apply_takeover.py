@@ -70,7 +70,7 @@ def replica(stack: StackStatus) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("phase", PHASES, ids=run_pb2.RunPhase.Name)
-def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Path, phase: int) -> None:
+def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Path, phase: run_pb2.RunPhase) -> None:
     stack = up(own_stack)
     killed = next(each for each in stack.processes if each.name == "world")
     assert killed.pid is not None
