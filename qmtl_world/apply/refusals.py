@@ -28,7 +28,7 @@ def refuse_start(place: Place, event: Start, plan: tuple[Activation, ...]) -> No
         held = ", ".join(sorted(place.holds)) or "nothing"
         message = f"world {place.world!r} is not held by {event.clears!r}, but by {held}"
         raise QmtlError(Reason.HOLD_NOT_FOUND, message, metadata={"world": place.world, "hold": event.clears})
-    if event.clears == ASTRAY:
+    if ASTRAY in place.holds:
         message = f"the streams of world {place.world!r} hold what its database does not know; reseed it instead"
         raise QmtlError(Reason.WORLD_HELD, message, metadata={"world": place.world, "holds": ASTRAY})
     if place.holds and not event.clears:

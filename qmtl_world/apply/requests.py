@@ -24,6 +24,7 @@ MAX_ACTOR: Final = 80
 MAX_REASON: Final = 200
 MAX_PLANNED: Final = 10_000
 MAX_HELD: Final = 10_000
+MAX_NUMBER: Final = 2**53  # of an epoch, event or mark: a world that is reseeded counts on from there
 MAX_HOLDINGS: Final = 1_000
 WEIGHT_SLACK: Final = 1e-9  # of a sum of weights in binary
 
@@ -119,8 +120,8 @@ def read_lease(request: apply_service_pb2.RenewLeaseRequest) -> tuple[Kind, str,
 def _held(stated: lease_pb2.HeldPlace) -> Held:
     for field in ("epoch", "sequence", "mark", "position"):
         number = getattr(stated, field)
-        if number < 0:
-            raise invalid_field(f"worlds.{field}", f"{number} must not be negative")
+        if not 0 <= number <= MAX_NUMBER:
+            raise invalid_field(f"worlds.{field}", f"{number} must be within [0, {MAX_NUMBER}]")
     if len(stated.positions) > MAX_HOLDINGS:
         raise too_large("worlds.positions", len(stated.positions), MAX_HOLDINGS)
     holdings = tuple(Holding(each.strategy_id, each.symbol, each.quantity) for each in stated.positions)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_world.apply.machine import awaited
+from qmtl_world.apply.machine import awaited, step
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import (
+    ASTRAY,
     OPERATOR,
+    RESEEDED,
     ROLLED_BACK_HOLD,
     EventKind,
+    Mark,
     Phase,
     Place,
+    Reseed,
     RollBack,
     Start,
     Stop,
     Told,
 )
 from tests.support.apply_scene import EXECUTOR, G1, G2, NEW, OLD, Scene
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +119,21 @@ def test_a_stop_between_runs_belongs_to_none(scene: Scene) -> None:
     told = scene.told[-1]
     assert isinstance(told, Told)
     assert told.run_id == ""
+
+
+def test_no_run_begins_while_streams_and_database_disagree_not_even_the_resume_of_another_hold() -> None:
+    place = Place("equity", epoch=4, holds=frozenset({ASTRAY, OPERATOR}))
+    for clears in (OPERATOR, ASTRAY):
+        with pytest.raises(QmtlError, match="reseed it instead") as caught:
+            step(place, Start("run-2", None, frozenset(), clears), NOW)
+        assert caught.value.reason is Reason.WORLD_HELD
+
+
+def test_a_reseeded_world_stands_above_everything_seen_fenced_and_held() -> None:
+    place = Place("equity", epoch=4, sequence=9, mark=7, is_open=False, holds=frozenset({ASTRAY, OPERATOR}))
+    after, effects = step(place, Reseed(6, 8, 12), NOW)
+    assert (after.epoch, after.sequence, after.mark, after.is_open) == (7, 10, 13, False)
+    assert after.holds == {RESEEDED, OPERATOR}
+    assert [type(each) for each in effects] == [Mark, Told]
+    with pytest.raises(QmtlError, match="nothing to reseed"):
+        step(after, Reseed(9, 9, 9), NOW)
