@@ -1,25 +1,22 @@
-"""The one engine: evaluate nodes over panels, in backtest and in live.
+"""Evaluate nodes over whole panels.
 
 1. Order the nodes by their inputs, equal nodes (same NodeID) once: ``topological`` in ``graph.py``.
-2. Give each stream its panel; join what lies on another clock as of the last closed bar: ``operators/alignment.py``.
-3. Run operators (``operators/``), functions (``function.py``) and folds (``fold.py``).
+2. Give each stream its panel.
+3. Compute node by node, each from the columns of its inputs: ``compute.py``, which live shares.
 4. Take shared values from ``memo``, and put them there: a sweep computes equal nodes once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.data.panel import Panel
-from qmtl_sdk.operators import alignment
-from qmtl_sdk.strategy.fold import run_fold
-from qmtl_sdk.strategy.function import compute_function
-from qmtl_sdk.strategy.graph import query_matches, topological
-from qmtl_sdk.strategy.node import Node, NodeKind, TagQueryNode
-from qmtl_sdk.strategy.state import FoldState
+from qmtl_sdk.strategy.compute import FoldStates, compute_columns, compute_value, view_of
+from qmtl_sdk.strategy.graph import topological
+from qmtl_sdk.strategy.node import Node, NodeKind
 from qmtl_sdk.strategy.values import Axis, Value, floats
 from qmtl_sdk.strategy.view import InputView, View
 
@@ -27,9 +24,6 @@ MEMO_BYTES: Final = 2**30
 
 OnStep = Callable[[str, int, int], None]
 """Take what goes on (a node's name) and how far: steps done of how many. What it raises ends the work."""
-
-FoldStates = MutableMapping[str, Mapping[str, FoldState]]
-"""Where each fold stands: NodeID -> symbol -> state."""
 
 
 def unwatched(_node: str, _done: int, _total: int) -> None:
@@ -96,7 +90,7 @@ class Evaluation(Mapping[str, Value]):
 
     def view(self, node: Node) -> View:
         """Return what a function or fold saw of its inputs: the material of its proof."""
-        return _view(node, self._columns)
+        return view_of(node, self._columns)
 
 
 def evaluate(
@@ -147,21 +141,20 @@ class _Run:
         """Return the columns of a node whose inputs are there."""
         if node.kind is NodeKind.STREAM:
             return self._stream(node)
-        if isinstance(node, TagQueryNode):
+        if node.kind is NodeKind.TAG_QUERY:
             self.unshared.add(node.node_id)
-            return self._tag_query(node)
         if node.has_columns:
-            return self._columns_operator(node)
+            return compute_columns(node, self.columns, self.ordered)
         value, axis = self._shared_value(node)
         return InputView(axis, {"value": value})
 
     def _shared_value(self, node: Node) -> tuple[Value, Axis]:
         if any(entry.node.node_id in self.unshared for entry in node.inputs):
             self.unshared.add(node.node_id)
-            return self._value(node)
+            return compute_value(node, self.columns, self.folds)
         found = self.shared.get(node.node_id)
         if found is None:
-            found = self._value(node)
+            found = compute_value(node, self.columns, self.folds)
             self.shared.put(node.node_id, *found)
         return found
 
@@ -175,92 +168,3 @@ class _Run:
             )
         columns = {name: floats(column) for name, column in panel.columns.items()}
         return InputView(Axis(panel.timestamps, panel.symbols), columns)
-
-    def _tag_query(self, node: TagQueryNode) -> InputView:
-        found = query_matches(node, self.ordered)
-        axis = self.columns[found[0].node_id].axis
-        columns: dict[str, Value] = {}
-        for match in found:
-            name = match.name if match.name not in columns else match.node_id
-            columns[name] = _aligned(self.columns[match.node_id], axis, single=match.single)
-        return InputView(axis, columns)
-
-    def _columns_operator(self, node: Node) -> InputView:
-        source = self.columns[node.inputs[0].node.node_id]
-        moved = {name: self._moved(node, value, source.axis) for name, value in source.columns.items()}
-        axis = next(iter(moved.values()))[1]
-        return InputView(axis, {name: value for name, (value, _) in moved.items()})
-
-    def _value(self, node: Node) -> tuple[Value, Axis]:
-        if node.kind is NodeKind.FUNCTION:
-            view = _view(node, self.columns)
-            return compute_function(node, view), view.axis
-        if node.kind is NodeKind.FOLD:
-            return self._fold(node)
-        return self._operator(node)
-
-    def _fold(self, node: Node) -> tuple[Value, Axis]:
-        view = _view(node, self.columns)
-        states = self.folds.get(node.node_id) if self.folds is not None else None
-        value, after = run_fold(node, view, states)
-        if self.folds is not None:
-            self.folds[node.node_id] = after
-        return value, view.axis
-
-    def _operator(self, node: Node) -> tuple[Value, Axis]:
-        operator = node.operator
-        assert operator is not None  # noqa: S101  # operator nodes have one by construction
-        if operator.run is None:
-            return self._relocated(node)
-        sources = [self.columns[entry.node.node_id] for entry in node.inputs]
-        operands = {entry.name: source.column() for entry, source in zip(node.inputs, sources, strict=True)}
-        try:
-            value = operator.run(operands, node.params)
-        except (TypeError, ValueError) as error:
-            raise QmtlError(
-                Reason.INVALID_STRATEGY, f"operator {node.name}: {error}", metadata={"node": node.name}
-            ) from error
-        return value, _meeting([source.axis for source in sources])
-
-    def _relocated(self, node: Node) -> tuple[Value, Axis]:
-        source = self.columns[node.inputs[0].node.node_id]
-        if node.name != "column":
-            return self._moved(node, source.column(), source.axis)
-        column = str(node.params["column"])
-        if column not in source.columns:
-            raise QmtlError(
-                Reason.INVALID_FIELD,
-                f"column: {column!r} is not in {node.inputs[0].node.name!r}, which has {', '.join(source.columns)}",
-                metadata={"field": "column", "column": column},
-            )
-        return source.columns[column], source.axis
-
-    def _moved(self, node: Node, value: Value, axis: Axis) -> tuple[Value, Axis]:
-        if node.name == "symbol":
-            return alignment.choose_symbol(value, axis, str(node.params["symbol"]))
-        clock = self.columns[node.inputs[1].node.node_id].axis
-        joined = _aligned(InputView(axis, {"value": value}), clock, single=node.single)
-        return joined, Axis(clock.timestamps, axis.symbols) if node.single else clock
-
-
-def _aligned(source: InputView, clock: Axis, *, single: bool) -> Value:
-    """Return a value as known at the closes of another axis; one chosen symbol stays one."""
-    keep = single or source.axis.symbols == clock.symbols
-    columns = None if keep else alignment.symbol_positions(source.axis, clock)
-    return alignment.as_of(source.column(), alignment.last_closed(source.axis, clock), columns)
-
-
-def _view(node: Node, columns: Mapping[str, InputView]) -> View:
-    named: dict[str, InputView] = {}
-    for entry in node.inputs:
-        view = columns[entry.node.node_id]
-        named[entry.name] = view if entry.node.has_columns else InputView(view.axis, {entry.name: view.column()})
-    return View.of(node, named)
-
-
-def _meeting(axes: Sequence[Axis]) -> Axis:
-    widest = max(axes, key=lambda axis: len(axis.symbols))
-    if len(widest.symbols) > 1 or len(axes) == 1:
-        return widest
-    names = dict.fromkeys(symbol for axis in axes for symbol in axis.symbols)
-    return widest if len(names) == 1 else Axis(widest.timestamps, ("|".join(names),))

@@ -10,7 +10,8 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.strategy import Node, StreamInput
-from qmtl_sdk.strategy.evaluate import FoldStates, evaluate
+from qmtl_sdk.strategy.compute import FoldStates
+from qmtl_sdk.strategy.evaluate import evaluate
 from qmtl_sdk.strategy.values import ValueKind
 
 BARS = StreamInput("bars")
