@@ -3,6 +3,10 @@
 Null is what is unknown. A Polars column has null of its own, so a NaN in one is a mistake. A NumPy array has none: a
 NaN in one is null where an input is null within the bar's window, and a mistake elsewhere. The first ``period - 1``
 bars have no whole window and are null whatever the function returns.
+
+A function runs over stretches of a fixed number of bars, counted from the first one, each with the ``period - 1`` bars
+before it. What accumulates (a rolling sum) carries bits of all bars before; so live, which keeps the bars of one
+stretch, has the bits of a backtest.
 """
 
 from __future__ import annotations
@@ -22,13 +26,35 @@ if TYPE_CHECKING:
     from qmtl_sdk.strategy.node import Node
 
 MAX_TEXT = 300  # characters of an author's exception or value that an error shows
+STRETCH_BARS: Final = 2048  # at least the period of the function
+
+
+def stretch_bars(node: Node) -> int:
+    """Return the length of the stretches that a function runs over."""
+    return max(STRETCH_BARS, node.period)
 
 
 def compute_function(node: Node, view: View) -> Value:
     """Return what a function node computes on a view: [T, S] on the axis of the view's widest input.
 
-    Runs the function once per symbol, or once with ``cross_section``. Raises QmtlError INVALID_STRATEGY naming the
-    node, and the bar and symbol where one is to blame.
+    Raises QmtlError INVALID_STRATEGY naming the node, and the bar and symbol where one is to blame.
+    """
+    bars, length = len(view.axis.timestamps), stretch_bars(node)
+    if bars <= length:
+        return compute_stretch(node, view)
+    parts: list[Value] = []
+    for start in range(0, bars, length):
+        first = start - (node.period - 1 if start else 0)
+        part = compute_stretch(node, view.rows(first, min(start + length, bars)))
+        parts.append(part.rows(start - first, len(part.data)))
+    kind = _common_kind(node, [part.kind for part in parts])
+    return _value(kind, np.concatenate([part.numbers() for part in parts]))
+
+
+def compute_stretch(node: Node, view: View) -> Value:
+    """Return what a function node computes on one stretch and the bars before it: [T, S], the first ones null.
+
+    Runs the function once per symbol, or once with ``cross_section``. Raises as ``compute_function``.
     """
     axis = view.axis
     if node.cross_section:
@@ -156,7 +182,7 @@ def _series_kind(node: Node, series: Any) -> ValueKind:
 def _common_kind(node: Node, kinds: list[ValueKind]) -> ValueKind:
     distinct = set(kinds)
     if ValueKind.BOOL in distinct and len(distinct) > 1:
-        raise _bad_result(node, "returned booleans for one symbol and numbers for another; return one of them")
+        raise _bad_result(node, "returned booleans here and numbers there; return one of them")
     return distinct.pop() if len(distinct) == 1 else ValueKind.FLOAT
 
 

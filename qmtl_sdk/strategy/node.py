@@ -211,7 +211,8 @@ class Node(Expression):
         return self.operator.result or self.inputs[0].node.value_kind
 
     def _node_type(self) -> str:
-        return self.operator.node_type if self.operator else f"{self.kind}/1"
+        version = 2 if self.kind is NodeKind.FUNCTION else 1  # of how the engine runs it, as an operator's is
+        return self.operator.node_type if self.operator else f"{self.kind}/{version}"
 
     def _code_params(self) -> dict[str, Json]:
         if self.kind is NodeKind.FUNCTION:

@@ -12,7 +12,7 @@ import pytest
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.strategy import Node, StreamInput
 from qmtl_sdk.strategy.evaluate import Evaluation, evaluate
-from qmtl_sdk.strategy.function import compute_function
+from qmtl_sdk.strategy.function import STRETCH_BARS, compute_function
 from qmtl_sdk.strategy.values import Value, ValueKind
 from qmtl_sdk.strategy.view import View
 
@@ -258,3 +258,41 @@ def test_number_in_place_of_a_node_is_refused_by_name(method: str, field: str) -
     with pytest.raises(QmtlError, match=f"{field}: 3 must be a node") as refused:
         getattr(CLOSE, method)(3, *rest)
     assert refused.value.violations[0].field == field
+
+
+def running_sum(view: Any) -> Any:
+    """Return a rolling sum of 20 bars that accumulates."""
+    sums = np.cumsum(np.nan_to_num(view["value"].array()))
+    sums[20:] -= sums[:-20].copy()
+    return sums
+
+
+def test_value_carries_no_bits_of_bars_before_its_stretch(run: Any) -> None:
+    node = Node(running_sum, input=CLOSE, period=20)
+    random = np.random.default_rng(1)
+    close = random.normal(size=(2 * STRETCH_BARS + 10, 2)) * 10.0 ** random.integers(0, 9, size=2)
+    whole = run(node, close).data
+    first = STRETCH_BARS - 19  # the window before the second stretch
+    alone = run(node, close[first : first + STRETCH_BARS]).data
+    assert whole[STRETCH_BARS : first + STRETCH_BARS].tobytes() == alone[19:].tobytes()
+    part = run(node, close[: STRETCH_BARS + 50]).data
+    assert whole[: STRETCH_BARS + 50].tobytes() == part.tobytes()
+
+
+def test_stretch_is_as_long_as_the_period(run: Any) -> None:
+    def place(view: Any) -> Any:
+        return np.arange(float(len(view["value"].array())))
+
+    period = STRETCH_BARS + 5
+    value = run(Node(place, input=CLOSE, period=period), np.ones((period + 1, 1))).data[:, 0]
+    np.testing.assert_array_equal(value, [np.nan] * (period - 1) + [period - 1.0] * 2)
+
+
+def test_kinds_of_all_stretches_meet(run: Any) -> None:
+    def late(view: Any) -> Any:
+        close = view["value"].array()
+        return close > 0 if close[-1] == 1.0 else close
+
+    prices = np.concatenate([np.zeros(STRETCH_BARS), np.ones(5)])
+    with pytest.raises(QmtlError, match="booleans here and numbers there"):
+        run(Node(late, input=CLOSE, period=1), prices)
