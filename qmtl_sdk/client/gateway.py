@@ -26,8 +26,10 @@ from qmtl_sdk.settings import GATEWAY_VARIABLE
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
     from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun, ApplyServiceStub
+    from qmtl_sdk._pb.qmtl.control.v1 import SessionServiceStub
     from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
     from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
+    from qmtl_sdk._pb.qmtl.order.v1 import OrderServiceStub
     from qmtl_sdk._pb.qmtl.submission.v1 import (
         Submission,
         SubmissionServiceStub,
@@ -46,7 +48,7 @@ FLOW_WINDOW_BYTES: Final = 4 * 1024 * 1024
 
 Answer = TypeVar("Answer")
 
-_LOST: Final = (OSError, StreamTerminatedError, ProtocolError, TimeoutError)
+LOST: Final = (OSError, StreamTerminatedError, ProtocolError, TimeoutError)
 _REPEATED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE})
 
 
@@ -125,6 +127,20 @@ class Gateway:
 
         return ApplyServiceStub(self._channel)
 
+    @property
+    def sessions(self) -> SessionServiceStub:
+        """Return the stub of SessionService."""
+        from qmtl_sdk._pb.qmtl.control.v1 import SessionServiceStub
+
+        return SessionServiceStub(self._channel)
+
+    @property
+    def orders(self) -> OrderServiceStub:
+        """Return the stub of OrderService."""
+        from qmtl_sdk._pb.qmtl.order.v1 import OrderServiceStub
+
+        return OrderServiceStub(self._channel)
+
     async def call(self, send: Callable[[], Awaitable[Answer]], seconds: float = CALL_SECONDS) -> Answer:
         """Return what ``send`` answers, repeating it while the gateway, or what it stands on, is away.
 
@@ -144,8 +160,8 @@ class Gateway:
                 error = to_domain_error(refused)
                 if error.reason not in _REPEATED:
                     raise error from refused
-            except _LOST as lost:
-                error = self._unreachable(lost)
+            except LOST as lost:
+                error = self.unreachable(lost)
             else:
                 self._reached = True
                 return answer
@@ -171,7 +187,7 @@ class Gateway:
                     return
                 try:
                     state = await anext(watch)
-                except (StopAsyncIteration, *_LOST, GRPCError):
+                except (StopAsyncIteration, *LOST, GRPCError):
                     break
 
     async def watch_apply(self, world: str, run_id: str) -> AsyncIterator[ApplyRun]:
@@ -198,7 +214,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(QUIET_SECONDS):
                     state = await anext(watch)
-            except (StopAsyncIteration, *_LOST):
+            except (StopAsyncIteration, *LOST):
                 return
             except GRPCError as refused:
                 error = to_domain_error(refused)
@@ -223,7 +239,8 @@ class Gateway:
         except StopAsyncIteration as ended:
             raise StreamTerminatedError("the watch ended before its first state") from ended
 
-    def _unreachable(self, lost: BaseException) -> QmtlError:
+    def unreachable(self, lost: BaseException) -> QmtlError:
+        """Return the error for a connection that was lost, or never made."""
         return QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
             f"the gateway at {self._address} does not answer ({type(lost).__name__}); "

@@ -31,6 +31,16 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Runner:
+    """Name one start of a strategy's runner in a world."""
+
+    world: str
+    strategy_id: str
+    strategy_version: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
     """Hold one strategy's place in an activation set."""
 
