@@ -12,7 +12,8 @@ is sent; once it is open again, the newest targets are, as if their bars had jus
 =============  =======================================================================================================
 
 An intent that may have been stored or not is sent again under its id, and one that a Fence caught under a newer epoch,
-as long as it is its symbol's newest. An id that was taken is not used again: it was for one bar.
+as long as it is its symbol's newest. An id that was taken is not used again: it was for one bar. Bars before the newest
+that was sent for a symbol are past: a runner that starts again over its history goes on where it stood.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ class Emission:
 
     def _is_due(self, wish: Wish, entry: Entry | None, epoch: int) -> bool:
         if entry is None:
+            newest = self._journal.newest_bar(wish.symbol)
+            if newest is not None and newest > wish.bar_time:
+                return False
             return self._always or self._journal.standing(wish.symbol, epoch) != wish.target
         if entry.wish.target != wish.target:  # of a former version of the strategy: its next bar says what it wants now
             return False

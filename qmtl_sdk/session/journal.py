@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS intent (
     epoch INTEGER NOT NULL,
     state TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS by_symbol ON intent (symbol, epoch, bar_time);
+CREATE INDEX IF NOT EXISTS by_symbol ON intent (symbol, bar_time);
 CREATE TABLE IF NOT EXISTS reports (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL) STRICT;
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,6 +125,20 @@ class IntentJournal:
             row = self._connection.execute(query, (symbol, epoch, *STANDING)).fetchone()
         return None if row is None else float(row[0])
 
+    def newest_bar(self, symbol: str) -> datetime | None:
+        """Return the newest bar of which an intent for a symbol was written, None for none."""
+        with _translated(self._path):
+            row = self._connection.execute("SELECT max(bar_time) FROM intent WHERE symbol = ?", (symbol,)).fetchone()
+        return None if row[0] is None else _moment(row[0])
+
+    def count(self, *states: State) -> int:
+        """Return how many intents stand at any of some states; of none stated, all there are."""
+        chosen = states or tuple(State)
+        query = f"SELECT count(*) FROM intent WHERE state IN ({','.join('?' * len(chosen))})"  # noqa: S608  # marks
+        with _translated(self._path):
+            row = self._connection.execute(query, chosen).fetchone()
+        return int(row[0])
+
     def report_position(self) -> int:
         """Return the place of the last report that was noted, 0 for none."""
         with _translated(self._path):
@@ -152,6 +166,11 @@ class IntentJournal:
                 [(each,) for each in ids],
             )
 
+    def refused(self, wish_id: str) -> None:
+        """Note that an intent was refused for good."""
+        with _translated(self._path):
+            self._connection.execute("UPDATE intent SET state = 'refused' WHERE intent_id = ?", (wish_id,))
+
     def reported(self, report: Report) -> bool:
         """Note what came of an intent, and the report's place; return whether it changed something.
 
@@ -173,7 +192,11 @@ class IntentJournal:
 
 def _entry(row: tuple[str, str, int, float, int, str]) -> Entry:
     intent_id, symbol, bar_time, target, epoch, state = row
-    return Entry(Wish(intent_id, symbol, _EPOCH + bar_time * _MICROSECOND, target), epoch, State(state))
+    return Entry(Wish(intent_id, symbol, _moment(bar_time), target), epoch, State(state))
+
+
+def _moment(micros: int) -> datetime:
+    return _EPOCH + micros * _MICROSECOND
 
 
 def _micros(moment: datetime) -> int:

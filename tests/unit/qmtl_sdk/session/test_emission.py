@@ -135,6 +135,21 @@ def test_target_that_another_version_stated_for_the_bar_is_left_to_the_next(jour
     assert sent(after, journal) == {"A": 0.6}
 
 
+@pytest.mark.parametrize("rebalance", Rebalance)
+def test_runner_that_starts_again_sends_nothing_of_past_bars(journal: IntentJournal, rebalance: Rebalance) -> None:
+    history = [(0.5, 0.1), (0.5, 0.2), (0.6, np.nan), (0.0, 0.2)]
+    before = emission(journal, rebalance)
+    for bar, weights in enumerate(history):
+        before.state(bar * DAY_NS, targets(*weights))
+        sent(before, journal)
+    again = emission(journal, rebalance)
+    for bar, weights in enumerate(history):
+        again.state(bar * DAY_NS, targets(*weights))
+        assert sent(again, journal) == {}
+    again.state(len(history) * DAY_NS, targets(0.7, 0.3))
+    assert sent(again, journal) == {"A": 0.7, "B": 0.3}
+
+
 @pytest.mark.parametrize("target", [1.5, -1.01, np.inf])
 def test_target_beyond_what_an_order_may_ask_is_named(journal: IntentJournal, target: float) -> None:
     with pytest.raises(QmtlError, match=r"of B at 1970-01-02T00:00:00Z is outside \[-1, 1\]"):

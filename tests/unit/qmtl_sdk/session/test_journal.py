@@ -126,6 +126,17 @@ def test_execution_counts_under_whatever_epoch(path: Path) -> None:
         assert journal.find([ONE.intent_id])[ONE.intent_id].state is State.FILLED
 
 
+def test_refused_intent_does_not_stand_and_intents_are_counted_by_state(path: Path) -> None:
+    with IntentJournal.open(path) as journal:
+        assert (journal.newest_bar("AAPL"), journal.count()) == (None, 0)
+        journal.write([LATER, ONE, TWO], epoch=4)
+        journal.accepted([ONE.intent_id])
+        journal.refused(LATER.intent_id)
+        assert journal.standing("AAPL", 4) == ONE.target
+        assert journal.newest_bar("AAPL") == LATER.bar_time
+        assert (journal.count(), journal.count(State.ACCEPTED, State.REFUSED), journal.count(State.FENCED)) == (3, 2, 0)
+
+
 def test_place_of_the_last_report_is_kept_and_never_goes_back(path: Path) -> None:
     with IntentJournal.open(path) as journal:
         journal.reported(report(ONE, Outcome.FILLED, position=12))
