@@ -1,4 +1,4 @@
-"""A submission's phases as they go on: live where somebody looks on, one line a phase where not."""
+"""The phases of a submission or a replay as they go on: live where somebody looks on, one line a phase where not."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ LABELS: Final = {
     Phase.COMPUTE: "backtest",
     Phase.PROVE: "prove",
     Phase.EVALUATE: "evaluate",
+    Phase.WAIT: "wait for the gate",
+    Phase.REPLAY: "replay",
+    Phase.SETTLE: "hear what is outstanding",
 }
 REFRESH_PER_SECOND: Final = 12.0
 SHOWN_SECONDS: Final = 1.0  # from here on a phase that goes on shows how long it does
@@ -30,7 +33,7 @@ SHOWN_SECONDS: Final = 1.0  # from here on a phase that goes on shows how long i
 
 @contextmanager
 def shown_phases(console: Console) -> Iterator[OnProgress]:
-    """Yield what takes the progress of a submission and shows it; the calls may come from another thread."""
+    """Yield what takes progress and shows it; the calls may come from another thread."""
     if not console.is_terminal:
         yield lambda progress: _print_line(console, progress)
         return

@@ -53,7 +53,12 @@ _REPEATED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE})
 
 
 def gateway_address(given: str | None = None) -> Address:
-    """Return where the gateway is: as given, else ``QMTL_GATEWAY``, else the local stack's.
+    """Return the first of the gateways; raises as ``gateway_addresses``."""
+    return gateway_addresses(given)[0]
+
+
+def gateway_addresses(given: str | None = None) -> tuple[Address, ...]:
+    """Return where gateways are, separated by commas: as given, else ``QMTL_GATEWAY``, else the local stack's.
 
     Raises QmtlError: INVALID_FIELD for what is no host:port, NOT_CONFIGURED when there is neither.
     """
@@ -66,7 +71,7 @@ def gateway_address(given: str | None = None) -> Address:
         folder = os.environ.get(state.SETTING, "")
         text = state.gateway_address(Path(folder) if folder else state.default_state_dir())
     try:
-        return Address.parse(text)
+        return tuple(Address.parse(each.strip()) for each in text.split(","))
     except ValueError as error:
         raise invalid_field("gateway", str(error)) from error
 

@@ -166,7 +166,7 @@ async def carry_out(
     timings = Timings(on_progress)
     with timings.phase(Phase.BUILD) as detail:
         program = build(wish.strategy)
-        _check_output(program, wish)
+        check_output(program, wish)
         document = program.dag_document()
         detail.append(f"{len(program.nodes)} nodes")
     with timings.phase(Phase.DATA) as detail:
@@ -194,7 +194,8 @@ async def carry_out(
     return replace(result, backtest=work.backtest, warnings=(*delivery.report.warnings(), *work.warnings))
 
 
-def _check_output(program: Program, wish: Wish) -> None:
+def check_output(program: Program, wish: Wish) -> None:
+    """Raise QmtlError for a strategy without an output, and for returns that contradict the one it has."""
     kind = program.output.kind
     if wish.returns is not None and kind is not OutputKind.NONE:
         mend = "leave returns= out, or submit them with a strategy whose setup states no output"

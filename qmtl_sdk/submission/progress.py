@@ -1,4 +1,4 @@
-"""What a submission tells while it goes on."""
+"""What a submission, or a replay, tells while it goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """Name the phases of a submission, in their order."""
+    """Name the phases of a submission, in their order, and those of a replay after its backtest."""
 
     BUILD = "build"
     DATA = "data"
@@ -24,6 +24,9 @@ class Phase(StrEnum):
     COMPUTE = "compute"
     PROVE = "prove"
     EVALUATE = "evaluate"
+    WAIT = "wait"
+    REPLAY = "replay"
+    SETTLE = "settle"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,101 @@
+"""Orders of a strategy that runs: its newest targets out through the gate, what came of them into the journal."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.session.emission import Emission
+from qmtl_sdk.session.journal import IntentJournal, State
+from qmtl_sdk.session.model import Stamp, Wish
+from qmtl_sdk.session.session import RunnerSession
+from qmtl_sdk.strategy.values import FloatArray
+
+RETRY_SECONDS: Final = 0.1
+BATCH: Final = 1_000  # intents of one request
+
+# They may or may not be stored, or the gateway is ahead of what this runner was told: sent again once the gate says so.
+_AGAIN: Final = frozenset(
+    {
+        Reason.DEPENDENCY_UNAVAILABLE,
+        Reason.DEADLINE_EXCEEDED,
+        Reason.INTERNAL,
+        Reason.GATE_CLOSED,
+        Reason.EPOCH_MISMATCH,
+        Reason.ACTIVATION_MISMATCH,
+        Reason.MODE_WITHOUT_ORDERS,
+        Reason.ORDER_STREAM_FULL,
+    }
+)
+
+
+class Orders:
+    """Send what is due while the gate is open. ``counts`` says how many intents came how far, by state.
+
+    Not for use by several threads: the session has its own.
+    """
+
+    def __init__(
+        self,
+        session: RunnerSession,
+        journal: IntentJournal,
+        emission: Emission,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts: Counter[State] = Counter()
+        self._session = session
+        self._journal = journal
+        self._emission = emission
+        self._clock = clock
+        self._not_before = 0.0
+
+    def state(self, timestamp: int, targets: FloatArray) -> None:
+        """Take the targets [S] of the bar that closed at ``timestamp`` (nanoseconds of UTC); raises as ``Emission``."""
+        self._emission.state(timestamp, targets)
+
+    def work(self) -> None:
+        """Hear reports, and send what is due if the gate is open.
+
+        What ends unclear, or a gate that has closed meanwhile, is left for a later call. Raises QmtlError for what no
+        later call would mend.
+        """
+        self._hear()
+        stamp = self._session.stamp()
+        if stamp is None or self._clock() < self._not_before:
+            return
+        due = self._emission.due(stamp.epoch)
+        for start in range(0, len(due), BATCH):
+            if not self._send(due[start : start + BATCH], stamp):
+                self._not_before = self._clock() + RETRY_SECONDS
+                return
+
+    def settled(self) -> bool:
+        """Tell whether everything is sent and no report is outstanding."""
+        stamp = self._session.stamp()
+        if stamp is None or self._emission.due(stamp.epoch):
+            return False
+        return self._journal.count(State.ACCEPTED, State.WORKING) == 0
+
+    def _hear(self) -> None:
+        for report in self._session.reports():
+            if self._journal.reported(report):
+                self.counts[State(report.outcome.value)] += 1
+
+    def _send(self, wishes: Sequence[Wish], stamp: Stamp) -> bool:
+        """Send wishes, on disk first; return whether they are stored."""
+        self._journal.write(wishes, stamp.epoch)
+        try:
+            self._session.publish(wishes, stamp)
+        except QmtlError as error:
+            if error.reason is Reason.INTENT_EXISTS:
+                self._journal.refused(error.metadata.get("intent_id", ""))
+                self.counts[State.REFUSED] += 1
+            elif error.reason not in _AGAIN:
+                raise
+            return False
+        self._journal.accepted([wish.intent_id for wish in wishes])
+        self.counts[State.ACCEPTED] += len(wishes)
+        return True
