@@ -82,6 +82,8 @@ class OrderGate:
             return GateState.UNKNOWN
         if not self._current or held.epoch < self._floor[0] or held.sequence < self._floor[1]:
             return GateState.DOUBTFUL
+        if held.sequence == 0:  # nothing was ever applied to the world
+            return GateState.ABSENT
         if held.phase is not Phase.UNFREEZE:
             return GateState.FROZEN
         return GateState.HELD if held.holds else self._admitted(held)

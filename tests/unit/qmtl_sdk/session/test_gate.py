@@ -73,6 +73,14 @@ def test_every_other_event_closes(opened: OrderGate, phase: Phase) -> None:
     assert opened.stamp() is None
 
 
+def test_world_to_which_nothing_was_applied_has_nobody_in_its_set(gate: OrderGate, clock: Clock) -> None:
+    assert gate.welcome(clock.now, TTL, Told(Phase.FREEZE, 0, 0))
+    gate.renewed(clock.now, 0, 0)
+    assert gate.state() is GateState.ABSENT
+    assert gate.event(OPEN)
+    assert gate.state() is GateState.OPEN
+
+
 def test_hold_closes(opened: OrderGate) -> None:
     opened.event(replace(OPEN, sequence=10, holds=("operator",)))
     assert opened.state() is GateState.HELD
