@@ -47,9 +47,8 @@ from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, Timings, s
 WAIT_SECONDS: Final = 60.0  # for the gate to open
 SETTLE_SECONDS: Final = 6.0  # without a report: a paper executor fills what waits after three
 MAX_SPEED: Final = "max"
-COUNTED: Final = (
-    State.ACCEPTED, State.FILLED, State.UNCHANGED, State.WORKING, State.FENCED, State.REFUSED, State.CANCELLED,
-)  # fmt: skip
+COUNTED: Final = (State.ACCEPTED, State.FILLED, State.UNCHANGED, State.FENCED, State.REFUSED, State.CANCELLED)
+OUTSTANDING: Final = "outstanding"
 
 _FACTOR: Final = re.compile(r"([1-9][0-9]{0,8})x")
 _NS: Final = 10**9
@@ -116,6 +115,7 @@ def run_replay(
                 detail.append(f"{len(live):,} bars")
             with timings.phase(Phase.SETTLE):
                 _settle(session, orders)
+        intents = {state.value: orders.counts[state] for state in COUNTED} | {OUTSTANDING: orders.outstanding()}
     return ReplayResult(
         world=world,
         strategy_id=runner.strategy_id,
@@ -125,7 +125,7 @@ def run_replay(
         dataset_fingerprint=report.fingerprint,
         bars=len(live),
         difference=first_difference(backtest.ground.delivery.streams.bars.timestamps, symbols, backtest.targets, live),
-        intents={state.value: orders.counts[state] for state in COUNTED},
+        intents=intents,
         intents_before=before,
     )
 

@@ -33,7 +33,7 @@ _AGAIN: Final = frozenset(
 
 
 class Orders:
-    """Send what is due while the gate is open. ``counts`` says how many intents came how far, by state.
+    """Send what is due while the gate is open. ``counts`` says how often an intent came to each state.
 
     Not for use by several threads: the session has its own.
     """
@@ -77,7 +77,11 @@ class Orders:
         stamp = self._session.stamp()
         if stamp is None or self._emission.due(stamp.epoch):
             return False
-        return self._journal.count(State.ACCEPTED, State.WORKING) == 0
+        return self.outstanding() == 0
+
+    def outstanding(self) -> int:
+        """Count the intents that are stored, and not at their end."""
+        return self._journal.count(State.ACCEPTED, State.WORKING)
 
     def _hear(self) -> None:
         for report in self._session.reports():
