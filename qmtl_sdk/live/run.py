@@ -92,11 +92,12 @@ def run_replay(
     journals: Path,
     speed: float | None = None,
     on_progress: OnProgress = silent,
+    patience_s: float = WAIT_SECONDS,
 ) -> ReplayResult:
     """Replay a strategy in a world where it is active, and return what came of it.
 
     ``journals`` is the folder of the journals of intents. Raises QmtlError for what is wrong with the strategy, its
-    data or the stack, and GATE_CLOSED when the gate does not open within a minute.
+    data or the stack, and GATE_CLOSED when the gate does not open within ``patience_s`` seconds.
     """
     timings = Timings(on_progress)
     backtest = _backtested(strategy, world, author, addresses[0], timings)
@@ -109,7 +110,7 @@ def run_replay(
         with RunnerSession(addresses, runner, journal.report_position()) as session:
             orders = Orders(session, journal, emission)
             with timings.phase(Phase.WAIT):
-                _await_gate(session, runner, on_progress)
+                _await_gate(session, runner, on_progress, patience_s)
             with timings.phase(Phase.REPLAY) as detail:
                 live = _replayed(backtest, session, orders, speed, on_progress)
                 detail.append(f"{len(live):,} bars")
@@ -155,8 +156,8 @@ def _runner(program: Program, world: str, author: str) -> Runner:
     return Runner(world, f"{author}/{program.name}", version, uuid.uuid4().hex)
 
 
-def _await_gate(session: RunnerSession, runner: Runner, on_progress: OnProgress) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def _await_gate(session: RunnerSession, runner: Runner, on_progress: OnProgress, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
     while (state := session.state) is not GateState.OPEN:
         if time.monotonic() >= deadline:
             raise session.fault or _closed(runner, state)
