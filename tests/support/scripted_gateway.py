@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NoReturn
 
 import grpc
+from grpc_status import rpc_status
 
+from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.pb.qmtl.apply.v1.acknowledgement_pb2 import Acknowledgement
+from qmtl_foundation.pb.qmtl.apply.v1.activation_pb2 import Activation, ActivationSet
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as events
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
-from qmtl_foundation.pb.qmtl.control.v1.activation_event_pb2 import ActivationEvent
 from qmtl_foundation.pb.qmtl.control.v1.session_service_pb2_grpc import (
     SessionServiceServicer,
     add_SessionServiceServicer_to_server,
@@ -22,18 +27,59 @@ from qmtl_foundation.pb.qmtl.order.v1.order_service_pb2_grpc import (
     OrderServiceServicer,
     add_OrderServiceServicer_to_server,
 )
+from qmtl_foundation.rpc.status import to_status
+from qmtl_sdk.session.model import Runner
 
 WAIT_SECONDS = 10.0
 TTL_MS = 5_000
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+def runner() -> Runner:
+    """Return the runner of the strategy that ``opened_event`` has in its set."""
+    return Runner("equity", "ana/Trend", f"blake3:{'1' * 64}", "start-1")
+
+
+def opened_event(
+    kind: int = events.ACTIVATION_EVENT_KIND_UNFREEZE, epoch: int = 3, sequence: int = 9
+) -> events.ActivationEvent:
+    """Return an event of the runner's world, with its strategy in the set; one that opens unless stated."""
+    seat = Activation(
+        strategy_id=runner().strategy_id,
+        strategy_version=runner().strategy_version,
+        active=True,
+        weight=0.5,
+        side="long",
+        mode=execution_pb2.EFFECTIVE_MODE_PAPER,
+        executor="paper-1",
+    )
+    told = ActivationSet(world="equity", activations=[seat], epoch=epoch, sequence=sequence)
+    return events.ActivationEvent(
+        world="equity", sequence=sequence, epoch=epoch, kind=kind, activation_set=told, run_id="run-1"
+    )
 
 
 class Refusal(Exception):  # noqa: N818  # it is what a gateway answers, not a fault
     """Ask for an answer with a status."""
 
-    def __init__(self, status: grpc.StatusCode, details: str = "") -> None:
+    def __init__(self, status: grpc.StatusCode, details: str = "", metadata: Metadata = ()) -> None:
         super().__init__(details)
         self.status = status
         self.details = details
+        self.metadata = metadata
+
+    @classmethod
+    def of(cls, error: QmtlError) -> Refusal:
+        """Return a domain error as a gateway answers it."""
+        status = rpc_status.to_status(to_status(error))
+        return cls(status.code, status.details, status.trailing_metadata)
+
+    def answer(self, context: grpc.ServicerContext) -> NoReturn:
+        """End a call with it."""
+        context.set_trailing_metadata(self.metadata)
+        context.abort(self.status, self.details)
+        raise AssertionError
 
 
 class Connection:
@@ -46,7 +92,7 @@ class Connection:
         self._said: queue.Queue[Acknowledgement] = queue.Queue()
         self._told: queue.Queue[pb.FollowResponse | Refusal | None] = queue.Queue()
 
-    def tell(self, event: ActivationEvent) -> None:
+    def tell(self, event: events.ActivationEvent) -> None:
         """Tell an event, and stand where it does from now on."""
         self.place = (event.epoch, event.sequence)
         self._told.put(pb.FollowResponse(event=event))
@@ -87,13 +133,14 @@ class Connection:
 
 
 class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
-    """Welcome runners with ``snapshot``, or answer with ``refusal``; ``published`` is what came."""
+    """Welcome runners with ``snapshot``, or answer with ``refusal``; ``published`` and ``refused`` are what came."""
 
-    def __init__(self, snapshot: ActivationEvent | None = None) -> None:
+    def __init__(self, snapshot: events.ActivationEvent | None = None) -> None:
         self.snapshot = snapshot
         self.refusal: Refusal | None = None
         self.address = ""
         self.published: list[orders.PublishIntentsRequest] = []
+        self.refused: list[orders.PublishIntentsRequest] = []
         self._connections: queue.Queue[Connection] = queue.Queue()
         self._open: list[Connection] = []
 
@@ -111,7 +158,7 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
     ) -> Iterator[pb.FollowResponse]:
         """Hold a session."""
         if self.refusal is not None:
-            context.abort(self.refusal.status, self.refusal.details)
+            self.refusal.answer(context)
         hello = next(request_iterator).hello
         place = None if self.snapshot is None else (self.snapshot.epoch, self.snapshot.sequence)
         connection = Connection(hello, place)
@@ -123,20 +170,21 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
         try:
             yield from connection.responses()
         except Refusal as refusal:
-            context.abort(refusal.status, refusal.details)
+            refusal.answer(context)
 
     def PublishIntents(  # noqa: N802  # as in the contract
         self, request: orders.PublishIntentsRequest, context: grpc.ServicerContext
     ) -> orders.PublishIntentsResponse:
         """Take intents."""
         if self.refusal is not None:
-            context.abort(self.refusal.status, self.refusal.details)
+            self.refused.append(request)
+            self.refusal.answer(context)
         self.published.append(request)
         return orders.PublishIntentsResponse(positions=range(1, len(request.intents) + 1))
 
 
 @contextmanager
-def scripted_gateway(snapshot: ActivationEvent | None = None) -> Iterator[ScriptedGateway]:
+def scripted_gateway(snapshot: events.ActivationEvent | None = None) -> Iterator[ScriptedGateway]:
     """Serve a scripted gateway on a free port."""
     gateway = ScriptedGateway(snapshot)
     server = grpc.server(ThreadPoolExecutor(max_workers=8))

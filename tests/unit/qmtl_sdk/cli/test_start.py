@@ -36,7 +36,14 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["submit", "--help"], ["world", "create", "--help"], ["apply", "start", "--help"]]
+    "arguments",
+    [
+        ["--version"],
+        ["submit", "--help"],
+        ["run", "--help"],
+        ["world", "create", "--help"],
+        ["apply", "start", "--help"],
+    ],
 )
 def test_help_of_a_command_imports_none_of_its_work(arguments: list[str]) -> None:
     assert not HEAVY & imported(*arguments)

@@ -13,38 +13,20 @@ import pytest
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack
-from qmtl_foundation.pb.qmtl.apply.v1.activation_pb2 import Activation, ActivationSet
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as events
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk.session.gate import GateState
-from qmtl_sdk.session.model import Outcome, Report, Runner, Seat, Stamp, Wish
+from qmtl_sdk.session.model import Outcome, Report, Seat, Stamp, Wish
 from qmtl_sdk.session.session import RunnerSession
-from tests.support.scripted_gateway import Refusal, ScriptedGateway, scripted_gateway
+from tests.support.scripted_gateway import Refusal, ScriptedGateway, opened_event, runner, scripted_gateway
 from tests.support.waiting import wait_until
 
-RUNNER = Runner("equity", "ana/Trend", "blake3:" + "1" * 64, "start-1")
+RUNNER = runner()
 SEAT = Seat(RUNNER.strategy_version, "long", EffectiveMode.PAPER, "paper-1")
 WISH = Wish("blake3:" + "2" * 64, "AAPL", datetime(2013, 3, 1, 21, 0, 0, 250_000, tzinfo=UTC), 0.1)
-
-
-def event(kind: int, epoch: int = 3, sequence: int = 9) -> events.ActivationEvent:
-    """Return an event of a world with the strategy in its set."""
-    seat = Activation(
-        strategy_id=RUNNER.strategy_id,
-        strategy_version=RUNNER.strategy_version,
-        active=True,
-        weight=0.5,
-        side="long",
-        mode=execution_pb2.EFFECTIVE_MODE_PAPER,
-        executor="paper-1",
-    )
-    told = ActivationSet(world="equity", activations=[seat], epoch=epoch, sequence=sequence)
-    return events.ActivationEvent(
-        world="equity", sequence=sequence, epoch=epoch, kind=kind, activation_set=told, run_id="run-1"
-    )
 
 
 FREEZE, SWITCH, UNFREEZE = (
@@ -52,7 +34,7 @@ FREEZE, SWITCH, UNFREEZE = (
     events.ACTIVATION_EVENT_KIND_SWITCH,
     events.ACTIVATION_EVENT_KIND_UNFREEZE,
 )
-OPEN = event(UNFREEZE)
+OPEN = opened_event()
 
 Begin = Callable[..., RunnerSession]
 
@@ -118,7 +100,7 @@ def test_events_are_applied_and_acknowledged_in_their_order(begin: Begin, gatewa
     for number, (kind, phase) in enumerate(
         [(FREEZE, ack.APPLY_PHASE_FREEZE), (SWITCH, ack.APPLY_PHASE_SWITCH), (UNFREEZE, ack.APPLY_PHASE_UNFREEZE)]
     ):
-        connection.tell(event(kind, 4, 10 + number))
+        connection.tell(opened_event(kind, 4, 10 + number))
         said = connection.acknowledgement()
         assert (said.phase, said.epoch, said.sequence) == (phase, 4, 10 + number)
         assert (session.stamp() is not None) is (kind == UNFREEZE)
@@ -129,7 +111,7 @@ def test_freeze_is_heard_while_the_strategy_computes(begin: Begin, gateway: Scri
     begin(gateway)
     connection = gateway.connection()
     connection.acknowledgement()
-    connection.tell(event(FREEZE, 4, 10))
+    connection.tell(opened_event(FREEZE, 4, 10))
     assert connection.acknowledgement().phase == ack.APPLY_PHASE_FREEZE  # this thread did nothing for it
 
 
@@ -137,8 +119,8 @@ def test_event_that_was_told_before_is_not_acknowledged_again(begin: Begin, gate
     begin(gateway)
     connection = gateway.connection()
     connection.acknowledgement()
-    connection.tell(event(FREEZE, 3, 8))
-    connection.tell(event(FREEZE, 4, 10))
+    connection.tell(opened_event(FREEZE, 3, 8))
+    connection.tell(opened_event(FREEZE, 4, 10))
     assert connection.acknowledgement().sequence == 10
 
 
@@ -182,7 +164,7 @@ def test_gate_that_stays_in_doubt_asks_anew(begin: Begin, gateway: ScriptedGatew
     connection = gateway.connection()
     connection.place = (4, 10)  # the world is further on, and the runner is not told how
     reaches(session, GateState.DOUBTFUL)
-    gateway.snapshot = event(UNFREEZE, 4, 12)
+    gateway.snapshot = opened_event(UNFREEZE, 4, 12)
     assert gateway.connection().acknowledgement().sequence == 12
     reaches(session, GateState.OPEN)
 

@@ -1,0 +1,164 @@
+"""Orders of a strategy that runs: sent through an open gate, again where that may help, and never in vain for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.execution_model import Rebalance
+from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as events
+from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.order.v1 import report_pb2
+from qmtl_foundation.settings import Address
+from qmtl_sdk.session.emission import Emission
+from qmtl_sdk.session.gate import GateState
+from qmtl_sdk.session.journal import IntentJournal, State
+from qmtl_sdk.session.orders import RETRY_SECONDS, Orders
+from qmtl_sdk.session.session import RunnerSession
+from tests.support.scripted_gateway import Refusal, ScriptedGateway, opened_event, runner, scripted_gateway
+from tests.support.waiting import wait_until
+
+DAY_NS = 86_400 * 10**9
+SYMBOLS = ("A", "B")
+
+
+class Clock:
+    """Tell the time that a test sets, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def gateway() -> Iterator[ScriptedGateway]:
+    with scripted_gateway(opened_event()) as served:
+        yield served
+
+
+@pytest.fixture
+def session(gateway: ScriptedGateway) -> Iterator[RunnerSession]:
+    with RunnerSession([Address.parse(gateway.address)], runner()) as begun:
+        wait_until(lambda: begun.state is GateState.OPEN)
+        yield begun
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[IntentJournal]:
+    with IntentJournal.open(tmp_path / "journal.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def orders(session: RunnerSession, journal: IntentJournal, clock: Clock) -> Orders:
+    emission = Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal)
+    return Orders(session, journal, emission, clock)
+
+
+def published(gateway: ScriptedGateway) -> list[dict[str, float]]:
+    """Return the targets by symbol of each request."""
+    return [{each.symbol: each.target for each in request.intents} for request in gateway.published]
+
+
+def test_targets_are_sent_once(orders: Orders, gateway: ScriptedGateway) -> None:
+    orders.state(0, np.array([0.5, 0.25]))
+    orders.work()
+    orders.work()
+    assert published(gateway) == [{"A": 0.5, "B": 0.25}]
+    assert orders.counts[State.ACCEPTED] == orders.outstanding() == 2
+    assert not orders.settled()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "away", metadata={}),
+        QmtlError(Reason.GATE_CLOSED, "closed", metadata={}),
+        QmtlError(Reason.EPOCH_MISMATCH, "another epoch", metadata={}),
+    ],
+)
+def test_what_may_pass_later_is_sent_again_after_a_while(
+    error: QmtlError, orders: Orders, gateway: ScriptedGateway, clock: Clock
+) -> None:
+    gateway.refusal = Refusal.of(error)
+    orders.state(0, np.array([0.5, np.nan]))
+    orders.work()
+    assert orders.counts[State.ACCEPTED] == 0
+    gateway.refusal = None
+    orders.work()
+    assert published(gateway) == []
+    clock.now += RETRY_SECONDS
+    orders.work()
+    assert published(gateway) == [{"A": 0.5}]
+
+
+def test_id_that_stands_for_another_content_is_left_out_and_the_others_are_sent(
+    orders: Orders, gateway: ScriptedGateway, journal: IntentJournal, clock: Clock
+) -> None:
+    orders.state(0, np.array([0.5, 0.25]))
+    gateway.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+    orders.work()
+    with_id = gateway.refused[-1].intents[0].intent_id
+    gateway.refusal = Refusal.of(QmtlError(Reason.INTENT_EXISTS, "taken", metadata={"intent_id": with_id}))
+    clock.now += RETRY_SECONDS
+    orders.work()
+    gateway.refusal = None
+    clock.now += RETRY_SECONDS
+    orders.work()
+    assert published(gateway) == [{"B": 0.25}]
+    assert journal.find([with_id])[with_id].state is State.REFUSED
+    assert orders.counts[State.REFUSED] == 1
+
+
+def test_what_no_later_call_would_mend_is_raised(orders: Orders, gateway: ScriptedGateway) -> None:
+    gateway.refusal = Refusal.of(QmtlError(Reason.INVALID_FIELD, "symbol: too long", metadata={"field": "symbol"}))
+    orders.state(0, np.array([0.5, np.nan]))
+    with pytest.raises(QmtlError, match="symbol: too long"):
+        orders.work()
+
+
+def test_nothing_is_sent_while_the_gate_is_closed_and_the_newest_once_it_is_open(
+    orders: Orders, session: RunnerSession, gateway: ScriptedGateway
+) -> None:
+    connection = gateway.connection()
+    connection.tell(opened_event(events.ACTIVATION_EVENT_KIND_FREEZE, epoch=4, sequence=10))
+    wait_until(lambda: session.state is GateState.FROZEN)
+    for bar, target in enumerate((0.1, 0.2, 0.3)):
+        orders.state(bar * DAY_NS, np.array([target, np.nan]))
+        orders.work()
+    assert published(gateway) == []
+    connection.tell(opened_event(epoch=4, sequence=11))
+    wait_until(lambda: session.state is GateState.OPEN)
+    orders.work()
+    assert published(gateway) == [{"A": 0.3}]
+    assert gateway.published[0].intents[0].epoch == 4
+
+
+def test_reports_settle_what_was_sent(orders: Orders, session: RunnerSession, gateway: ScriptedGateway) -> None:
+    connection = gateway.connection()
+    orders.state(0, np.array([0.5, np.nan]))
+    orders.work()
+    (intent,) = gateway.published[0].intents
+    for position, outcome in enumerate((report_pb2.ORDER_OUTCOME_WORKING, report_pb2.ORDER_OUTCOME_FILLED), 1):
+        report = report_pb2.OrderReport(intent_id=intent.intent_id, epoch=intent.epoch, outcome=outcome)
+        connection.send(pb.FollowResponse(report=pb.DeliveredReport(position=position, report=report)))
+
+    def filled() -> bool:
+        orders.work()
+        return orders.counts[State.FILLED] == 1
+
+    wait_until(filled)
+    assert orders.settled()
+    assert orders.counts[State.WORKING] == 1
