@@ -36,6 +36,7 @@ from qmtl_world.settings import WorldSettings
 from qmtl_world.worlds.service import WorldService
 
 SCHEMA = "world"
+IDLE_TRANSACTION_SECONDS = 15.0  # a replica that is paused gives its locks back; a round is decided in less
 
 
 @asynccontextmanager
@@ -46,7 +47,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
     applies = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
     allocations = allocation_service_pb2.DESCRIPTOR.services_by_name["AllocationService"]
     async with (
-        open_pool(settings.postgres_dsn, SCHEMA) as pool,
+        open_pool(settings.postgres_dsn, SCHEMA, IDLE_TRANSACTION_SECONDS) as pool,
         open_bus(settings.nats_url, "qmtl-world") as bus,
         open_processes() as processes,
     ):

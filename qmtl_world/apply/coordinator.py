@@ -128,8 +128,8 @@ class Coordinator:
         routes = await _routes(connection, world)
         wanted = _routed(applied, routes)
         place = standing.place
-        present = place.activations if place.running is None else place.running.plan
-        pending = None if state_hash(wanted) == state_hash(present) else wanted
+        # Kept while a run is under way, were it to this very set: that may still be rolled back.
+        pending = None if place.running is None and state_hash(wanted) == place.state_hash else wanted
         proposal = Proposal(world, round_id, _routed(says, routes), pending)
         await proposals.put_proposal(connection, proposal)
         await self._go_on(connection, standing)
@@ -238,6 +238,9 @@ class Coordinator:
         async with transaction(self._pool) as connection:
             standing = await store.lock_place(connection, world)
             if seen is not None:
+                place = standing.place
+                if not seen.is_above(place.epoch, place.sequence, place.mark):
+                    return  # it was reseeded meanwhile
                 await participants.note_seen(connection, seen)
             if ASTRAY not in standing.place.holds:
                 _log.error("world %s is held: %s", world, reason)
@@ -267,11 +270,21 @@ class Coordinator:
             for gateways, executors in [machine.awaited(each)]
             if each.running is not None
         }
-        for place in places:
-            for gateway in () if place.running is None else sorted(place.running.awaited - live.keys()):
-                await self.take(place.world, GatewayLost(gateway))
-        for world in due:
-            await self.take(world, TimePassed())
+        waiting = [each.world for each in places if each.running and each.running.awaited - live.keys()]
+        for world in dict.fromkeys((*waiting, *due)):
+            try:
+                await self._look_at(world)
+            except Exception:  # a fault in one world must not keep the others waiting
+                _log.exception("world %s waits", world)
+
+    async def _look_at(self, world: str) -> None:
+        """Stop waiting for gateways of which no lease lasts now, and take what is due."""
+        async with transaction(self._pool) as connection:
+            running = (await store.lock_place(connection, world)).place.running
+            live = await participants.live_gateways(connection)
+            for gateway in () if running is None else sorted(running.awaited - live.keys()):
+                await self.step(connection, world, GatewayLost(gateway))
+        await self.take(world, TimePassed())
 
 
 async def intended(connection: Connection, world: str) -> ActivationSet:

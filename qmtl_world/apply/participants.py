@@ -109,7 +109,11 @@ class Held:
 
     def is_ahead_of(self, place: WorldPlace) -> bool:
         """Tell whether it has seen what this database never wrote: a backup was restored."""
-        return self.epoch > place.epoch or self.sequence > place.told_sequence or self.mark > place.told_mark
+        return self.is_above(place.epoch, place.told_sequence, place.told_mark)
+
+    def is_above(self, epoch: int, sequence: int, mark: int) -> bool:
+        """Tell whether it is further than what was written."""
+        return self.epoch > epoch or self.sequence > sequence or self.mark > mark
 
 
 async def live_gateways(connection: Connection) -> dict[Gateway, datetime]:

@@ -179,14 +179,17 @@ class Relay:
         if row["number"] == number + 1:
             stored = await self._append(row, place)
         if stored is None:
-            stored = await self._look(connection, row, batch)
+            stored = await self._look(connection, row, batch, place)
         if stored is not None:
             batch.ids.append(row["id"])
             batch.positions.append(stored)
             batch.newest[key] = (row["number"], stored)
 
-    async def _look(self, connection: Connection, row: Mapping[str, Any], batch: _Batch) -> int | None:
-        """Compare with the subject's last message, and publish if that is the row's predecessor."""
+    async def _look(self, connection: Connection, row: Mapping[str, Any], batch: _Batch, before: int) -> int | None:
+        """Compare with the subject's last message, and publish if that is the row's predecessor.
+
+        Of a row that is there with later ones behind it the place is not known: it is somewhere behind ``before``.
+        """
         stream, subject = _where(row)
         found = await self._bus.newest(stream, subject)
         event_id = "" if found is None else (found.headers or {}).get(EVENT_ID, "")
@@ -194,7 +197,7 @@ class Relay:
         place = 0 if found is None else int(found.seq)
         where = turn(row["number"], last)
         if where is Turn.THERE:
-            return place if last == row["number"] else 0
+            return place if last == row["number"] else before + 1
         stored = await self._append(row, place) if where is Turn.NEXT else None
         if stored is None:
             batch.astray[row["world"]] = (

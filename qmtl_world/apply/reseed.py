@@ -21,6 +21,11 @@ from qmtl_world.apply.store import EVENT, MARK, lock_place
 from qmtl_world.worlds import store as world_store
 
 _DROP = "DELETE FROM outbox WHERE world = $1 AND publish_time IS NULL"
+_ENROL_ANEW = """
+UPDATE enrolment n SET mark = $2 WHERE world = $1 AND NOT EXISTS (
+    SELECT FROM outbox o WHERE o.world = $1 AND o.kind = 'mark' AND o.number = n.mark
+)
+"""
 _ADOPT = """
 INSERT INTO relayed (world, kind, number, event_id, payload, position) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (world, kind) DO UPDATE SET number = excluded.number, event_id = excluded.event_id,
@@ -61,6 +66,7 @@ class Reseeding:
             above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))
             await connection.execute(_DROP, world)
             standing = await self._coordinator.step(connection, world, above, cause)
+            await connection.execute(_ENROL_ANEW, world, standing.place.mark)  # whose Fence was dropped
             await _adopt(connection, world, EVENT, event, standing.place.sequence - 1)
             await _adopt(connection, world, MARK, mark, standing.place.mark - 1)
         return standing.place
