@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from qmtl_executor.messages import decode_passed, decode_place, encode_passed, encode_report, encode_seats
@@ -63,12 +64,17 @@ DO UPDATE SET quantity = excluded.quantity, standing = excluded.standing
 
 _ADD_ORDER = """
 INSERT INTO journal
-    (executor, order_id, world, strategy_id, symbol, weight, held, bar_time, wish, epoch, position, state, send_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE WHEN $12 = 'sending' THEN clock_timestamp() END)
+    (executor, order_id, world, strategy_id, symbol, weight, held, bar_time, wish, epoch, position, enrolment, state,
+     send_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $13 = 'sending' THEN clock_timestamp() END)
 """
 _ORDER = "SELECT * FROM journal WHERE executor = $1 AND order_id = $2"
 _UNDER_WAY = """
 SELECT * FROM journal WHERE executor = $1 AND world = $2 AND state IN ('sending', 'working') ORDER BY create_time
+"""
+_NEWEST = """
+SELECT strategy_id, symbol, max(bar_time) AS bar_time FROM journal
+WHERE executor = $1 AND world = $2 AND position > 0 GROUP BY strategy_id, symbol
 """
 _SETTLE = "UPDATE journal SET state = $3 WHERE executor = $1 AND order_id = $2"
 _FORGET = "DELETE FROM journal WHERE executor = $1 AND order_id = $2 AND state = 'sending'"
@@ -138,6 +144,12 @@ class Journal:
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(_ORDER, self.executor, order_id)
         return None if row is None else _to_order(row)
+
+    async def read_newest(self, world: str) -> dict[tuple[str, str], datetime]:
+        """Return the newest bar of which an intent was taken, by strategy and symbol."""
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(_NEWEST, self.executor, world)
+        return {(row["strategy_id"], row["symbol"]): row["bar_time"] for row in rows}
 
     async def read_under_way(self, world: str) -> list[JournalOrder]:
         """Return the orders of a world that have not ended, oldest first."""
@@ -222,6 +234,7 @@ class Writing:
             order.wish,
             order.epoch,
             order.position,
+            order.enrolment,
             order.state.value,
         )
 
@@ -325,4 +338,5 @@ def _to_order(row: Mapping[str, Any]) -> JournalOrder:
         held=row["held"],
         bar_time=row["bar_time"],
     )
-    return JournalOrder(placed, OrderState(row["state"]), row["wish"], row["epoch"], row["position"])
+    state = OrderState(row["state"])
+    return JournalOrder(placed, state, row["wish"], row["epoch"], row["position"], row["enrolment"])

@@ -222,13 +222,17 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class JournalOrder:
-    """Hold an order as the journal has it. ``position`` is that of its intent; 0 for one of the executor's own."""
+    """Hold an order as the journal has it. ``position`` is that of its intent; 0 for one of the executor's own.
+
+    ``enrolment`` is the number of the mark behind which it was taken.
+    """
 
     order: VenueOrder
     state: OrderState
     wish: str
     epoch: int
     position: int
+    enrolment: int
 
     @property
     def is_own(self) -> bool:

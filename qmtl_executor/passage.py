@@ -76,10 +76,10 @@ class Passage:
     @classmethod
     async def begin(cls, world: str, ground: Ground, acknowledgements: Acknowledgements) -> Passage:
         """Settle what a former passage left in doubt, and return one that goes on where it stood."""
-        trader = Trader(world, ground.me, ground.journal, await ground.open_market(world), ground.clock)
-        stored, _ = await ground.journal.read_place(world)
         told = _enrolment(world, ground)
-        await trader.load(may_send=stored is not None and stored.enrolment == told.enrolment)
+        market = await ground.open_market(world)
+        trader = Trader(world, ground.me, ground.journal, market, ground.clock, told.enrolment)
+        await trader.load()
         stored, passed = await ground.journal.read_place(world)  # settling moved it
         stream = await read_state(ground.bus)
         place = follow.enrolled(told, stream.generation) if stored is None else stored

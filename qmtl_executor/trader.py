@@ -61,14 +61,16 @@ class UnsentError(Exception):
 class Trader:
     """Trade one world. Not for use by several tasks at once."""
 
-    def __init__(self, world: str, me: Me, journal: Journal, market: Market, clock: Clock) -> None:
+    def __init__(self, world: str, me: Me, journal: Journal, market: Market, clock: Clock, enrolment: int) -> None:
         self._world = world
+        self._enrolment = enrolment
         self._me = me
         self._journal = journal
         self._market = market
         self._clock = clock
         self._lines: dict[tuple[str, str], Line] = {}
         self._working: dict[str, JournalOrder] = {}
+        self._newest: dict[tuple[str, str], datetime] = {}  # bar of which an intent was taken, by strategy and symbol
         self._statement: Statement | None = None
 
     @property
@@ -85,18 +87,19 @@ class Trader:
         """Go on under other terms."""
         self._market = market
 
-    async def load(self, *, may_send: bool) -> None:
+    async def load(self) -> None:
         """Read the journal and settle what is in doubt, each order with its place in the stream.
 
-        ``may_send``: whether the enrolment is the one under which it was taken. Under another nothing is sent again:
-        the world has moved on. What the venue does not know then stays in doubt, and is logged.
+        What was taken under another enrolment is never sent again: the world has moved on. What the venue does not
+        know of that stays in doubt, and is logged.
         """
         self._lines = await self._journal.read_lines(self._world)
+        self._newest = await self._journal.read_newest(self._world)
         await self._persist(self._market.venue.begin)
         for order in await self._journal.read_under_way(self._world):
             if order.state is OrderState.WORKING:
                 self._working[order.order.order_id] = order
-            elif may_send:
+            elif order.enrolment == self._enrolment:
                 await self._settle_doubt(order)
             else:
                 await self._settle_former(order)
@@ -107,6 +110,10 @@ class Trader:
         if known is not None:
             await self._repeat(known, intent, position)
             return False
+        if intent.bar_time < self._newest.get((intent.strategy_id, intent.symbol), intent.bar_time):
+            await self._refuse_stale(intent, position)
+            return False
+        self._newest[intent.strategy_id, intent.symbol] = intent.bar_time
         await self.look(intent.bar_time)
         handed = self._lines.get((NOBODY, intent.symbol), Line(NOBODY, intent.symbol))
         line = self._line(intent.strategy_id, intent.symbol)
@@ -119,7 +126,7 @@ class Trader:
         line = replace(self._line(line.strategy_id, line.symbol), standing=weight)
         line = replace(line, quantity=line.quantity + handed.quantity)
         order = VenueOrder(intent.intent_id, line.strategy_id, line.symbol, weight, line.quantity, intent.bar_time)
-        entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position)
+        entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position, self._enrolment)
         async with self._journal.writing(self._world) as writing:
             await writing.add(entry)
             await self._draw(writing, line)
@@ -172,7 +179,7 @@ class Trader:
         if await self._journal.read_order(order_id) is not None:
             return
         order = VenueOrder(order_id, line.strategy_id, line.symbol, 0.0, line.quantity, self._clock())
-        entry = JournalOrder(order, OrderState.SENDING, "", epoch, 0)
+        entry = JournalOrder(order, OrderState.SENDING, "", epoch, 0, self._enrolment)
         async with self._journal.writing(self._world) as writing:
             await writing.add(entry)
             await self._draw(writing, replace(line, standing=0.0))
@@ -191,10 +198,17 @@ class Trader:
                 await writing.turn_away(intent, Refused(Reason.INTENT_EXISTS, message), position)
             await writing.move(position)
 
+    async def _refuse_stale(self, intent: Intent, position: int) -> None:
+        """Refuse an intent that came behind one of a newer bar, through another gateway or after a broken call."""
+        message = f"bar_time: an intent of a newer bar of {intent.symbol} was taken; the newer target stands"
+        async with self._journal.writing(self._world) as writing:
+            await writing.turn_away(intent, Refused(Reason.INTENT_STALE, message), position)
+            await writing.move(position)
+
     async def _leave(self, intent: Intent, line: Line, weight: float, position: int) -> None:
         """Note that an intent changes nothing."""
         order = VenueOrder(intent.intent_id, line.strategy_id, line.symbol, weight, line.quantity, intent.bar_time)
-        entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position)
+        entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position, self._enrolment)
         async with self._journal.writing(self._world) as writing:
             await writing.add(replace(entry, state=OrderState.UNCHANGED))
             await self._book(writing, entry, Answer(intent.intent_id, OrderState.UNCHANGED))

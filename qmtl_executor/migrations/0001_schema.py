@@ -48,7 +48,8 @@ STATEMENTS = (
         PRIMARY KEY (executor, world, strategy_id, symbol)
     )
     """,
-    # position: of the intent in the order stream; 0 for an order of the executor's own.
+    # position: of the intent in the order stream; 0 for an order of the executor's own. enrolment: under which it was
+    # taken, by the number of its mark.
     """
     CREATE TABLE journal (
         executor text NOT NULL,
@@ -62,6 +63,7 @@ STATEMENTS = (
         wish text NOT NULL,
         epoch bigint NOT NULL,
         position bigint NOT NULL,
+        enrolment bigint NOT NULL,
         state text NOT NULL
             CHECK (state IN ('sending', 'working', 'filled', 'cancelled', 'rejected', 'unchanged')),
         create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -69,6 +71,7 @@ STATEMENTS = (
         PRIMARY KEY (executor, order_id)
     )
     """,
+    "CREATE INDEX journal_by_line ON journal (executor, world, strategy_id, symbol, bar_time)",
     "CREATE INDEX journal_under_way ON journal (executor, world) WHERE state IN ('sending', 'working')",
     """
     CREATE TABLE fill (

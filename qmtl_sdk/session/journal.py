@@ -174,13 +174,23 @@ class IntentJournal:
     def reported(self, report: Report) -> bool:
         """Note what came of an intent, and the report's place; return whether it changed something.
 
-        That an intent was fenced under an epoch before the one of its last sending says nothing of that.
+        That an intent was fenced under an epoch before the one of its last sending says nothing of that. What else
+        came of it came of the epoch that the report names: a target executed under an older one does not stand now.
         """
         fenced = report.outcome is Outcome.FENCED
         with _translated(self._path):
             changed = self._connection.execute(
-                "UPDATE intent SET state = ? WHERE intent_id = ? AND state != ? AND (epoch = ? OR NOT ?)",
-                (report.outcome.value, report.intent_id, report.outcome.value, report.epoch, fenced),
+                "UPDATE intent SET state = ?, epoch = ? WHERE intent_id = ? AND (state != ? OR epoch != ?) "
+                "AND (epoch = ? OR NOT ?)",
+                (
+                    report.outcome.value,
+                    report.epoch,
+                    report.intent_id,
+                    report.outcome.value,
+                    report.epoch,
+                    report.epoch,
+                    fenced,
+                ),
             )
             self._connection.execute(
                 "INSERT INTO reports VALUES (1, ?) "

@@ -127,4 +127,7 @@ async def test_an_order_in_doubt_of_a_former_enrolment_is_not_sent_again(rig: Ri
     async with rig.started():
         await rig.until_at((await world.send(world.intent(0.7, bar=1)))[0])
     assert exchange.sent == {world.intent(bar=1).intent_id: 1}
+    async with rig.started():  # and not at a later start either, which finds the new enrolment stored
+        await rig.until_at((await world.send(world.intent(0.6, bar=2)))[0])
+    assert exchange.sent == {world.intent(bar=1).intent_id: 1, world.intent(bar=2).intent_id: 1}
     assert (await rig.orders())[world.intent().intent_id] == OrderState.SENDING

@@ -296,3 +296,20 @@ async def test_an_idle_place_moves_past_what_is_others(rig: Rig) -> None:
 
 def _is_said(rig: Rig, number: int) -> bool:
     return number in {each.number for each in rig.acknowledged}
+
+
+async def test_an_intent_of_an_older_bar_that_comes_behind_a_newer_one_is_refused(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    newer, older = world.intent(0.5, bar=2), world.intent(0.9, bar=1)
+    _, position = await world.send(newer, older)
+    async with rig.started():
+        await rig.until_at(position)
+        reports = await rig.reports(2)
+    assert outcomes(reports) == ["filled", "refused"]
+    assert reports[1].reason == Reason.INTENT_STALE
+    (position,) = await world.send(world.intent(0.7, bar=0))
+    async with rig.started():  # a later start knows it, too
+        await rig.until_at(position)
+    assert exchange.reached == {newer.intent_id: 1}

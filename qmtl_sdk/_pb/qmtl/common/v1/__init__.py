@@ -403,6 +403,12 @@ class ErrorReason(betterproto2.Enum):
     FAILED_PRECONDITION. A newer start has the lease: {"participant": "gateway", "incarnation": "…"}.
     """
 
+    INTENT_STALE = 49
+    """
+    FAILED_PRECONDITION. The executor has taken an intent of a newer bar of the strategy for the symbol:
+    {"intent_id": "blake3:…", "symbol": "AAPL"}.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -455,6 +461,7 @@ class ErrorReason(betterproto2.Enum):
             46: "ERROR_REASON_INTENT_EXISTS",
             47: "ERROR_REASON_ORDER_STREAM_FULL",
             48: "ERROR_REASON_FOREIGN_INCARNATION",
+            49: "ERROR_REASON_INTENT_STALE",
         }
 
     @classmethod
@@ -509,6 +516,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_INTENT_EXISTS": 46,
             "ERROR_REASON_ORDER_STREAM_FULL": 47,
             "ERROR_REASON_FOREIGN_INCARNATION": 48,
+            "ERROR_REASON_INTENT_STALE": 49,
         }
 
 
