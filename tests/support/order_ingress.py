@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import nats.js.errors
 
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.streams import ORDERS, intent_subject
@@ -88,6 +89,8 @@ async def order_ingress(bus: Bus) -> AsyncIterator[Ingress]:
     """Serve orders on a stream that is new, and gone at the end."""
     exposed = Address("127.0.0.1", free_port())
     gates, flights, stream = StandingGates(), Flights(), OrderStream(bus)
+    with suppress(nats.js.errors.NotFoundError):  # other tests of the session may have left one
+        await bus.jetstream.delete_stream(ORDERS)
     await stream.open(replicas=1)
     with exposing_metrics(exposed) as meter:
         service = OrderService(gates, flights, stream, meter)

@@ -45,6 +45,8 @@ async def stands(bus: Bus, stream: str) -> bool:
 async def test_a_hello_is_answered_with_the_newest_event(scene: Scene) -> None:
     world = scene.world()
     await scene.tell(world, *RUN)
+    while (await scene.acknowledged(world)).sequence < len(RUN):  # until then it may not have come that far
+        pass
     welcome = await Runner(scene, world).hello()
     assert (welcome.gateway, welcome.ttl_ms) == ("gateway", 5_000)
     assert welcome.gateway_incarnation == scene.stand_in.renewals[-1].incarnation
