@@ -305,7 +305,8 @@ async def test_what_was_not_told_cannot_be_acknowledged(scene: Scene, field: str
     await scene.tell(world, *RUN)
     runner = Runner(scene, world)
     await runner.hello()
-    await scene.acknowledged(world)
+    while (await scene.acknowledged(world)).sequence < len(RUN):
+        pass
     await scene.tell(world, Phase.FREEZE, run_id="run-2")
     before = await scene.counted(f"acknowledgements_refused_total/{field}")
     await runner.acknowledge(await runner.event(), **{field: value})
