@@ -26,12 +26,12 @@ from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.presets import register_builtin_presets
+from tests.faults.broker import open_streams
 from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
 from tests.faults.conductor import Applies, Conductor, conducting
 from tests.faults.database import Database
-from tests.faults.runners import STRATEGIES, Runners, running_host
+from tests.faults.runners import STRATEGIES, running_host
 from tests.faults.strikes import Fault, Scene
-from tests.faults.streams import Streams, open_streams
 from tests.support.applies import plan_of
 from tests.support.desk import dial, put_policy, request_id, world_message, world_status
 from tests.support.waiting import wait_until

@@ -10,10 +10,14 @@ import asyncpg
 CONNECT_SECONDS: Final = 10.0
 
 _REFUSE: Final = (
-    "CREATE FUNCTION world.refuse_switch() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'no switch today'; END $$",
-    "CREATE TRIGGER refuse_switch BEFORE UPDATE ON world.place FOR EACH ROW "
-    "WHEN (OLD.activations IS DISTINCT FROM NEW.activations) EXECUTE FUNCTION world.refuse_switch()",
+    """
+    CREATE FUNCTION world.refuse_switch() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no switch today'; END $$
+    """,
+    """
+    CREATE TRIGGER refuse_switch BEFORE UPDATE ON world.place FOR EACH ROW
+    WHEN (OLD.activations IS DISTINCT FROM NEW.activations) EXECUTE FUNCTION world.refuse_switch()
+    """,
 )
 _ALLOW: Final = ("DROP TRIGGER refuse_switch ON world.place", "DROP FUNCTION world.refuse_switch()")
 # At rest: open or held as the world says, by the executor's own word, and everything told.

@@ -1,86 +1,174 @@
-"""The streams of a cluster, past all links: how fast intents flow; messages that are lost or stored twice."""
+"""Reads whole streams and turns their messages into facts, by the contract's classes only."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
 import nats
+import nats.errors
+import nats.js.errors
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from qmtl_foundation.jetstream.streams import CONTROL, ORDERS
+from qmtl_foundation.pb.qmtl.apply.v1.activation_pb2 import ActivationSet
+from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
+from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
+from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, mark_pb2, report_pb2
+from qmtl_foundation.rpc.timestamps import to_datetime
+from tests.faults.facts import Activation, Event, Intent, Mark, Report
 
-CALL_SECONDS: Final = 20.0
-SAMPLE_SECONDS: Final = 1.0
+BATCH: Final = 2_000
+FETCH_SECONDS: Final = 10.0
+FORGET_SECONDS: Final = 30.0
 
-Answer = TypeVar("Answer")
-
-
-class Streams:
-    """Reach JetStream from the tests' own thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Any) -> None:
-        self._loop = loop
-        self._connection = connection
-        self._jetstream = connection.jetstream(timeout=CALL_SECONDS)
-
-    def rate(self) -> float:
-        """Return the messages that the order stream gets in a second, nearly all of them intents."""
-        before, began = self.last(ORDERS), time.monotonic()
-        time.sleep(SAMPLE_SECONDS)
-        return (self.last(ORDERS) - before) / (time.monotonic() - began)
-
-    def last(self, stream: str) -> int:
-        """Return the place of a stream's newest message."""
-        return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
-
-    def lose_newest(self, stream: str, subject: str) -> int:
-        """Delete a subject's newest message, which the broker had acknowledged; return its place."""
-        message = self._call(self._jetstream.get_last_msg(stream, subject))
-        self._call(self._jetstream.delete_msg(stream, message.seq))
-        return int(message.seq)
-
-    def repeat_newest(self, stream: str, subject: str) -> int:
-        """Store a subject's newest message once more; return the place of the copy."""
-        message = self._call(self._jetstream.get_last_msg(stream, subject))
-        headers = {name: text for name, text in (message.headers or {}).items() if name.startswith("Qmtl-")}
-        return int(self._call(self._jetstream.publish(subject, message.data, headers=headers)).seq)
-
-    def _call(self, call: Coroutine[Any, Any, Answer]) -> Answer:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result(2 * CALL_SECONDS)
+# Written out once more: what the contract calls a number must not come from the code under test.
+_MODES: Final[Mapping[int, str]] = {
+    execution_pb2.EFFECTIVE_MODE_VALIDATE: "validate",
+    execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY: "compute-only",
+    execution_pb2.EFFECTIVE_MODE_PAPER: "paper",
+    execution_pb2.EFFECTIVE_MODE_LIVE: "live",
+    execution_pb2.EFFECTIVE_MODE_SHADOW: "shadow",
+}
 
 
-def mark_subject(world: str) -> tuple[str, str]:
-    """Return the stream and the subject of a world's marks."""
-    return ORDERS, f"{ORDERS}.{world}.mark"
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Hold one message with its place in its stream."""
+
+    position: int
+    subject: str
+    payload: bytes
+    at: datetime
 
 
-def event_subject(world: str) -> tuple[str, str]:
-    """Return the stream and the subject of a world's events."""
-    return CONTROL, f"{CONTROL}.activation.{world}"
-
-
-@contextmanager
-def open_streams(url: str) -> Iterator[Streams]:
-    """Yield a connection on a thread of its own; it comes back by itself."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def silent(_error: Exception) -> None:
-        """Say nothing: the server is killed on purpose."""
-
-    async def dial() -> Any:
-        return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=silent)
-
-    connection = asyncio.run_coroutine_threadsafe(dial(), loop).result(CALL_SECONDS)
+async def read_stream(client: Any, stream: str, subject: str) -> list[Stored]:
+    """Return every message of a subject, oldest first; none where there is no such stream."""
+    config = ConsumerConfig(
+        filter_subject=subject,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=FORGET_SECONDS,
+    )
     try:
-        yield Streams(loop, connection)
+        subscription = await client.jetstream().pull_subscribe(subject, stream=stream, config=config)
+    except nats.js.errors.NotFoundError:
+        return []
+    messages: list[Stored] = []
+    try:
+        waiting = (await subscription.consumer_info()).num_pending
+        while len(messages) < waiting:
+            fetched = await subscription.fetch(min(BATCH, waiting - len(messages)), timeout=FETCH_SECONDS)
+            messages.extend(_stored(each) for each in fetched)
     finally:
-        asyncio.run_coroutine_threadsafe(connection.close(), loop).result(CALL_SECONDS)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(CALL_SECONDS)
-        loop.close()
+        await subscription.unsubscribe()
+    return messages
+
+
+def _stored(message: Any) -> Stored:
+    metadata = message.metadata
+    return Stored(metadata.sequence.stream, message.subject, message.data, metadata.timestamp)
+
+
+def to_mark(position: int, at: datetime, payload: bytes, *, deleted: bool = False) -> Mark:
+    """Return a mark."""
+    message = mark_pb2.Mark.FromString(payload)
+    told = message.activation_set
+    return Mark(
+        position=position,
+        stored=at,
+        event_id=message.event_id,
+        number=message.number,
+        kind=_word(mark_pb2.MarkKind, message.kind, "MARK_KIND_"),
+        epoch=message.epoch,
+        run_id=message.run_id,
+        on_freeze=_word(mark_pb2.OnFreeze, message.on_freeze, "ON_FREEZE_"),
+        on_demote=_word(mark_pb2.OnDemote, message.on_demote, "ON_DEMOTE_"),
+        activations=_activations(told),
+        set_sequence=told.sequence,
+        state_hash=told.state_hash,
+        deleted=deleted,
+    )
+
+
+def to_intent(stored: Stored) -> Intent:
+    """Return an intent."""
+    message = intent_pb2.OrderIntent.FromString(stored.payload)
+    return Intent(
+        position=stored.position,
+        stored=stored.at,
+        intent_id=message.intent_id,
+        strategy_id=message.strategy_id,
+        symbol=message.symbol,
+        target=message.target,
+        bar_time=to_datetime(message.bar_time, "bar_time"),
+        epoch=message.epoch,
+        executor=message.executor,
+        version=message.strategy_version,
+        side=message.side,
+        mode=_mode(message.mode),
+        addressee=stored.subject.rpartition(".")[2],
+    )
+
+
+def to_event(stored: Stored) -> Event:
+    """Return an activation event."""
+    message = activation_event_pb2.ActivationEvent.FromString(stored.payload)
+    told = message.activation_set
+    return Event(
+        position=stored.position,
+        stored=stored.at,
+        event_id=message.event_id,
+        sequence=message.sequence,
+        epoch=message.epoch,
+        kind=_word(activation_event_pb2.ActivationEventKind, message.kind, "ACTIVATION_EVENT_KIND_"),
+        run_id=message.run_id,
+        previous_hash=message.previous_event_hash,
+        payload=stored.payload,
+        activations=_activations(told),
+        set_epoch=told.epoch,
+        set_sequence=told.sequence,
+        state_hash=told.state_hash,
+        holds=tuple(message.holds),
+    )
+
+
+def to_report(stored: Stored) -> Report:
+    """Return a report."""
+    message = report_pb2.OrderReport.FromString(stored.payload)
+    return Report(
+        position=stored.position,
+        stored=stored.at,
+        report_id=message.report_id,
+        intent_id=message.intent_id,
+        epoch=message.epoch,
+        executor=message.executor,
+        outcome=_word(report_pb2.OrderOutcome, message.outcome, "ORDER_OUTCOME_"),
+        reason=message.reason,
+        intent_position=message.position,
+    )
+
+
+def _activations(told: ActivationSet) -> tuple[Activation, ...]:
+    return tuple(
+        Activation(
+            strategy_id=each.strategy_id,
+            version=each.strategy_version,
+            weight=each.weight,
+            side=each.side,
+            mode=_mode(each.mode),
+            fingerprint=each.dataset_fingerprint,
+            executor=each.executor,
+            active=each.active,
+        )
+        for each in told.activations
+    )
+
+
+def _mode(number: int) -> str:
+    return _MODES.get(number, f"mode-{number}")
+
+
+def _word(enum: Any, number: int, prefix: str) -> str:
+    return str(enum.Name(number)).removeprefix(prefix).lower()

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.faults.broker import Streams, event_subject, mark_subject
 from tests.faults.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
 from tests.faults.database import Database
 from tests.faults.runners import Runners
-from tests.faults.streams import Streams, event_subject, mark_subject
 from tests.support.link import Link
 from tests.support.waiting import wait_until
 
