@@ -12,6 +12,7 @@ episode is as many runs as there are worlds.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +27,14 @@ from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.presets import register_builtin_presets
-from tests.faults.broker import open_streams
+from tests.faults.broker import open_broker
+from tests.faults.checker import Violation, check
 from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
 from tests.faults.conductor import Applies, Conductor, conducting
 from tests.faults.database import Database
+from tests.faults.facts import History
+from tests.faults.history import read_history
+from tests.faults.recorder import install
 from tests.faults.runners import STRATEGIES, running_host
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of
@@ -103,7 +108,7 @@ class Campaign:
         number, self._episodes = self._episodes, self._episodes + 1
         began = time.monotonic()
         rate = self._await_flow()
-        first = self.scene.streams.last("orders")
+        first = self.scene.broker.last("orders")
         run_id = f"run-{number}"
         steps = fault.begin(self.scene)
         next(steps)
@@ -124,7 +129,7 @@ class Campaign:
         if fault.brief is None:
             next(steps, None)
         self._rest()
-        last = self.scene.streams.last("orders")
+        last = self.scene.broker.last("orders")
         found = [
             Struck(
                 seed=self.seed,
@@ -153,11 +158,28 @@ class Campaign:
         wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
+    def judged(self) -> dict[str, tuple[History, list[Violation]]]:
+        """Return what was recorded of each world, and what of it breaks an invariant; nobody trades any more."""
+        found = {}
+        for world in self.scene.worlds:
+            history = asyncio.run(
+                read_history(
+                    self.cluster.dsn,
+                    self.cluster.nats_url,
+                    world,
+                    at_rest=True,
+                    deleted_marks=frozenset(self.scene.lost_marks[world]),
+                    deleted_events=frozenset(self.scene.lost_events[world]),
+                )
+            )
+            found[world] = history, check(history)
+        return found
+
     # ---- Steps of an episode
 
     def _await_flow(self) -> float:
         deadline = time.monotonic() + FLOW_SECONDS
-        while (rate := self.scene.streams.rate()) < INTENTS_PER_SECOND:
+        while (rate := self.scene.broker.rate()) < INTENTS_PER_SECOND:
             assert time.monotonic() < deadline, f"only {rate:.0f} intents a second flow"
         return rate
 
@@ -239,11 +261,12 @@ def campaign(seed: int, worlds: int, say: Say) -> Iterator[Campaign]:
     """Yield a campaign of so many worlds, each with one runner of each strategy, once all of them trade."""
     with ExitStack() as stack:
         cluster = stack.enter_context(running_cluster())
+        asyncio.run(install(cluster.dsn))
         runners = stack.enter_context(running_host(cluster.directory, cluster.gateways))
-        streams = stack.enter_context(open_streams(cluster.nats_url))
+        broker = stack.enter_context(open_broker(cluster.nats_url))
         conductor, applies = stack.enter_context(conducting(cluster.worlds))
         names = [f"world-{number}" for number in range(worlds)]
-        scene = Scene(cluster, runners, streams, Database(cluster.dsn), names, random.Random(seed))  # noqa: S311  # no secret
+        scene = Scene(cluster, runners, broker, Database(cluster.dsn), names, random.Random(seed))  # noqa: S311  # no secret
         found = Campaign(seed, scene, conductor, applies, say)
         _begin(found)
         yield found

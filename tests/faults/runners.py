@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 EXAMPLES: Final = ROOT / "examples"
 SIGNAL_SECONDS: Final = 5.0
-BARS_PER_SECOND: Final = 0.8
+BARS_PER_SECOND: Final = 0.6
 SPEED: Final = BARS_PER_SECOND * 365.25 / 252 * 86_400  # daily bars: 252 sessions a year
 
 # Examples with parameters that state targets soon: a crossover, a ranking, a bare signal, two intervals, a fold.

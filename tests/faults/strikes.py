@@ -7,15 +7,20 @@ seconds; the others when the runs are over. What is not mended here, ``Cluster.h
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
-from tests.faults.broker import Streams, event_subject, mark_subject
+from tests.faults.broker import Broker
 from tests.faults.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
 from tests.faults.database import Database
+from tests.faults.recorder import note_outage
 from tests.faults.runners import Runners
 from tests.support.link import Link
 from tests.support.waiting import wait_until
@@ -32,15 +37,23 @@ PREPARED: Final = "prepared"
 
 @dataclass(slots=True)
 class Scene:
-    """Hold what a fault may strike. ``chance`` is seeded; ``deleted`` takes the places of marks that are lost."""
+    """Hold what a fault may strike. ``chance`` is seeded; ``lost_…`` takes the numbers of what was lost, by world."""
 
     cluster: Cluster
     runners: Runners
-    streams: Streams
+    broker: Broker
     database: Database
     worlds: Sequence[str]
     chance: random.Random
-    deleted: set[int] = field(default_factory=set)
+    lost_marks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    lost_events: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @contextmanager
+    def outage(self, what: str) -> Iterator[None]:
+        """Note for how long something is away without which no run goes on."""
+        began = datetime.now(UTC)
+        yield
+        asyncio.run(note_outage(self.cluster.dsn, began, datetime.now(UTC), what))
 
 
 Steps = Iterator[str]
@@ -73,11 +86,13 @@ def world_service_killed(scene: Scene) -> Steps:
 def world_services_killed(scene: Scene) -> Steps:
     """Kill both world services, and start them again."""
     yield PREPARED
-    for name in WORLDS:
-        scene.cluster.processes[name].kill()
-    yield "both dead"
-    for name in WORLDS:
-        scene.cluster.processes[name].launch()
+    with scene.outage("world services"):
+        for name in WORLDS:
+            scene.cluster.processes[name].kill()
+        yield "both dead"
+        for name in WORLDS:
+            scene.cluster.processes[name].launch()
+        scene.cluster.processes[WORLDS[0]].await_ready()
 
 
 def world_service_paused(scene: Scene) -> Steps:
@@ -239,17 +254,19 @@ def executor_cut_off(scene: Scene) -> Steps:
 def nats_killed(scene: Scene) -> Steps:
     """Kill the broker, and start it again."""
     yield PREPARED
-    scene.cluster.kill_server("nats")
-    yield "nats-server dead"
-    scene.cluster.heal_servers()
+    with scene.outage("NATS"):
+        scene.cluster.kill_server("nats")
+        yield "nats-server dead"
+        scene.cluster.heal_servers()
 
 
 def postgres_killed(scene: Scene) -> Steps:
     """Kill the database, and start it again."""
     yield PREPARED
-    scene.cluster.kill_server("postgres")
-    yield "PostgreSQL dead"
-    scene.cluster.heal_servers()
+    with scene.outage("PostgreSQL"):
+        scene.cluster.kill_server("postgres")
+        yield "PostgreSQL dead"
+        scene.cluster.heal_servers()
 
 
 def connections_cut(scene: Scene) -> Steps:
@@ -281,9 +298,9 @@ def mark_lost(scene: Scene) -> Steps:
     link = scene.cluster.links[f"{EXECUTOR}/nats"]
     link.hold()
     yield PREPARED
-    lost = [scene.streams.lose_newest(*mark_subject(world)) for world in scene.worlds]
-    scene.deleted.update(lost)
-    yield f"{len(lost)} marks lost"
+    for world in scene.worlds:
+        scene.lost_marks[world].add(scene.broker.lose_newest_mark(world))
+    yield f"{len(scene.worlds)} marks lost"
     link.release()
 
 
@@ -292,9 +309,9 @@ def event_lost(scene: Scene) -> Steps:
     link = scene.cluster.links[f"{scene.chance.choice(GATEWAYS)}/nats"]
     link.hold()
     yield PREPARED
-    lost = [scene.streams.lose_newest(*event_subject(world)) for world in scene.worlds]
-    scene.deleted.update(lost)
-    yield f"{len(lost)} events lost"
+    for world in scene.worlds:
+        scene.lost_events[world].add(scene.broker.lose_newest_event(world))
+    yield f"{len(scene.worlds)} events lost"
     link.release()
 
 
@@ -302,8 +319,7 @@ def told_twice(scene: Scene) -> Steps:
     """Store the newest mark and event of each world a second time."""
     yield PREPARED
     for world in scene.worlds:
-        scene.streams.repeat_newest(*mark_subject(world))
-        scene.streams.repeat_newest(*event_subject(world))
+        scene.broker.repeat_newest(world)
     yield f"{2 * len(scene.worlds)} messages stored twice"
 
 
