@@ -15,13 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Final
 
+import grpc
+
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from tests.faults.broker import Broker
 from tests.faults.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
+from tests.faults.conductor import Applies
 from tests.faults.database import Database
 from tests.faults.recorder import note_outage
 from tests.faults.runners import Runners
+from tests.support.desk import read_refusal
 from tests.support.link import Link
 from tests.support.waiting import wait_until
 
@@ -37,14 +43,19 @@ PREPARED: Final = "prepared"
 
 @dataclass(slots=True)
 class Scene:
-    """Hold what a fault may strike. ``chance`` is seeded; ``lost_…`` takes the numbers of what was lost, by world."""
+    """Hold what a fault may strike. ``chance`` is seeded; ``lost_…`` takes the numbers of what was lost, by world.
+
+    ``requests`` are those that began the runs under way, by world.
+    """
 
     cluster: Cluster
     runners: Runners
     broker: Broker
     database: Database
+    applies: Applies
     worlds: Sequence[str]
     chance: random.Random
+    requests: dict[str, pb.StartApplyRequest] = field(default_factory=dict)
     lost_marks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     lost_events: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
@@ -323,6 +334,69 @@ def told_twice(scene: Scene) -> Steps:
     yield f"{2 * len(scene.worlds)} messages stored twice"
 
 
+def freeze_never_converges(scene: Scene) -> Steps:
+    """Pause the executor before the runs begin, for longer than a freeze may last."""
+    executor = scene.cluster.processes[EXECUTOR]
+    executor.pause()
+    yield PREPARED
+    yield "executor paused before the freeze"
+    executor.go_on()
+
+
+# ---- Operators
+
+
+def emergency_stop(scene: Scene) -> Steps:
+    """Stop all worlds."""
+    yield PREPARED
+    for world in scene.worlds:
+        request = pb.FreezeWorldRequest(world=world, actor="operator", reason="fault suite", hold="emergency")
+        scene.applies.call("FreezeWorld", request)
+    yield f"{len(scene.worlds)} worlds stopped"
+
+
+def asked_twice(scene: Scene) -> Steps:
+    """Ask for each run once more, and for another one beside it."""
+    yield PREPARED
+    for world, request in scene.requests.items():
+        same = scene.applies.call("StartApply", request).run
+        assert (same.run_id, same.epoch) == (request.run_id, scene.applies.run(world, request.run_id).epoch)
+        other = pb.StartApplyRequest(world=world, run_id=f"{request.run_id}-other", plan=request.plan)
+        assert _refused(lambda other=other: scene.applies.call("StartApply", other)) == "RUN_IN_PROGRESS"  # type: ignore[misc]
+    yield f"{len(scene.requests)} runs asked for twice, as many others refused"
+
+
+def rollback_races(scene: Scene) -> Steps:
+    """Ask for rollbacks at the moment at which the last acknowledgements come."""
+    yield PREPARED
+    answers: list[str] = []
+    threads = [
+        Thread(target=_roll_back_soon, args=(scene, request, scene.chance.uniform(0.0, 0.2), answers))
+        for request in scene.requests.values()
+    ]
+    for thread in threads:
+        thread.start()
+    yield f"{len(threads)} rollbacks asked for"
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(threads), answers
+
+
+def _roll_back_soon(scene: Scene, run: pb.StartApplyRequest, seconds: float, answers: list[str]) -> None:
+    time.sleep(seconds)
+    request = pb.RollbackApplyRequest(world=run.world, run_id=run.run_id, actor="operator", reason="race")
+    answers.append(_refused(lambda: scene.applies.call("RollbackApply", request)))
+
+
+def _refused(call: Callable[[], object]) -> str:
+    """Return the reason of a refusal, empty for none."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return read_refusal(error).reason
+    return ""
+
+
 def switch_raises(scene: Scene) -> Steps:
     """Let the database refuse any change of what trades."""
     scene.database.refuse_switches()
@@ -356,4 +430,8 @@ FAULTS: Final = (
     Fault("event lost", event_lost, brief=0.5),
     Fault("mark and event stored twice", told_twice),
     Fault("switch raises", switch_raises, freezing_only=True),
+    Fault("freeze cannot converge", freeze_never_converges, freezing_only=True),
+    Fault("emergency stop", emergency_stop),
+    Fault("asked twice, and two at once", asked_twice),
+    Fault("rollback races the last acknowledgement", rollback_races),
 )
