@@ -121,6 +121,31 @@ _FENCED: Final[dict[str, tuple[Forge, str]]] = {
         ),
         "S10 S13",
     ),
+    "gates are told to open before the Open stands": (
+        edit("marks", having(kind="open", epoch=3), stored=LATE),
+        "S11",
+    ),
+    "an executor opens at a Fence": (
+        edit_after("changes.executor_places", having(mark=4), is_open=True),
+        "S2",
+    ),
+    "an executor opens across a gap": (
+        edit(
+            "changes.executor_places",
+            having(mark=3),
+            before=replace(_STORY.executor_places[0], mark=1, fence=2, is_open=False),
+        ),
+        "S2",
+    ),
+    "an executor opens at the Open of another epoch": (
+        edit_after("changes.executor_places", having(mark=5), fence=4),
+        "S2",
+    ),
+    "an executor is open and unsure": (edit_after("changes.executor_places", having(mark=5), unsure=True), "S2"),
+    "an executor goes back to an older Fence": (
+        edit_after("changes.executor_places", having(mark=6), fence=2),
+        "S2",
+    ),
     "intents are executed before the first Open": (
         edit("marks", having(kind="open", epoch=2), position=UNCHANGED),
         "S2 S10 S11",
@@ -205,6 +230,7 @@ _RUNS: Final[dict[str, tuple[Forge, str]]] = {
         ),
         "S4",
     ),
+    "an executor acknowledges what it has not stored": (drop("changes.executor_places", having(mark=11)), "S4"),
     "an unfreeze does not wait for a gateway": (
         drop(ACKS, having(participant="g1", phase="switch", epoch=3)),
         "S4",
@@ -308,6 +334,10 @@ _TOLD: Final[dict[str, tuple[Forge, str]]] = {
 _BOOKED: Final[dict[str, tuple[Forge, str]]] = {
     "an order is sent twice": (again("changes.orders", _inserted(order_id=BAR_1)), "S8"),
     "the venue gets an order twice": (again("changes.paper_orders", _inserted(order_id=BAR_1)), "S8"),
+    "the venue gets an order before the journal": (
+        edit("changes.paper_orders", _inserted(order_id=BAR_1), id=1),
+        "S8",
+    ),
     "an order is forgotten that the venue has": (
         again(
             "changes.orders",

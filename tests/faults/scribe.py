@@ -151,13 +151,13 @@ class Scribe:
             self.now += timedelta(seconds=1)
             self.renew(*gateways)
 
-    def pass_mark(self) -> None:
-        """Let the executor pass the newest mark, and acknowledge it."""
-        mark: Mark = self.parts["marks"][-1]
-        fence = mark.epoch if mark.kind == "fence" else self.executor.fence
-        phase = "freeze" if mark.kind == "fence" else "unfreeze"
-        self._stand(position=mark.position, mark=mark.number, fence=fence, is_open=mark.kind == "open")
-        self._acknowledge("executor", EXECUTOR, phase, mark.run_id, mark=mark.number)
+    def pass_marks(self) -> None:
+        """Let the executor pass what marks are new, and acknowledge each."""
+        marks: list[Mark] = self.parts["marks"]
+        for mark in (each for each in marks if each.number > self.executor.mark):
+            phase = "freeze" if mark.kind == "fence" else "unfreeze"
+            self._stand(position=mark.position, mark=mark.number, fence=mark.epoch, is_open=mark.kind == "open")
+            self._acknowledge("executor", EXECUTOR, phase, mark.run_id, mark=mark.number)
 
     def acknowledge(self, *gateways: str) -> None:
         """Let gateways acknowledge the newest event."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.faults.checks.fences import check_acknowledged_fences, check_switched
+from tests.faults.checks.places import check_places
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
 from tests.faults.facts import Activation, Intent, JournalOrder
@@ -29,6 +30,7 @@ def check_fenced(view: View) -> Iterator[Violation]:
 
 def check_closed_while_frozen(view: View) -> Iterator[Violation]:
     """S2: nothing is executed between a Fence and its Open, nor before its executor passed an Open."""
+    yield from check_places(view)
     opens = [each for each in view.marks if each.kind == "open"]
     for order, _ in view.executed():
         position, fence = order.position, view.fence_before(order.position)
@@ -59,12 +61,19 @@ def check_default_safe(view: View) -> Iterator[Violation]:
 
 
 def check_open_before_use(view: View) -> Iterator[Violation]:
-    """S11: no intent stands before the first Open of its epoch."""
+    """S11: no intent stands before the first Open of its epoch; gates are told to open when that stands there."""
     for intent in view.intents.values():
         opened = view.first_open.get(intent.epoch)
         if opened is None or opened.position > intent.position:
             where = "nowhere" if opened is None else f"at {opened.position}"
             yield Violation("S11", f"intent of epoch {intent.epoch} at {intent.position}; Open {where}")
+    for event in view.events:
+        opened = view.first_open.get(event.epoch)
+        if event.kind != "unfreeze" or (opened is not None and opened.deleted):
+            continue
+        if opened is None or opened.stored > event.stored:
+            where = "nowhere" if opened is None else f"stored at {opened.stored}"
+            yield Violation("S11", f"event {event.sequence} opens epoch {event.epoch} at {event.stored}; Open {where}")
 
 
 def check_set_of_its_epoch(view: View) -> Iterator[Violation]:

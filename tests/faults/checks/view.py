@@ -27,6 +27,7 @@ class View:
     fences: tuple[tuple[int, int], ...]  # position and highest epoch so far, by position
     first_open: Mapping[int, Mark]  # by epoch
     number: Mapping[int, Mark]
+    told: Mapping[int, Event]  # by sequence
     intents: Mapping[int, Intent]  # by position
 
     def fence_before(self, position: int) -> int:
@@ -83,7 +84,7 @@ class Course:
 
 def view_of(history: History) -> View:
     """Index a history."""
-    marks = _once(history.marks)
+    marks, events = _once(history.marks), _once(history.events)
     first_open: dict[int, Mark] = {}
     for mark in marks:
         if mark.kind == "open":
@@ -91,10 +92,11 @@ def view_of(history: History) -> View:
     return View(
         history=history,
         marks=marks,
-        events=_once(history.events),
+        events=events,
         fences=_fences(marks),
         first_open=first_open,
         number={each.number: each for each in reversed(marks)},
+        told={each.sequence: each for each in reversed(events)},
         intents={each.position: each for each in history.intents},
     )
 
