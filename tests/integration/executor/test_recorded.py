@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import nats
 
 from qmtl_foundation.identity import intent_id
@@ -24,6 +25,7 @@ from tests.support.waiting import becomes, wait_until
 
 BAR = datetime(2012, 3, 1, 21, tzinfo=UTC)  # of the built-in preset
 SYMBOLS = ("AAPL", "IBM", "MSFT")
+PASSED = "SELECT position >= $2 FROM executor.place WHERE world = $1"
 FREEZING = run_pb2.RUN_PHASE_FREEZING
 
 
@@ -51,16 +53,34 @@ def intents(of: activation_pb2.ActivationSet, bar: int) -> list[list[OrderIntent
     ]
 
 
-def trade(desk: Desk, world: str, bars: Sequence[int]) -> activation_pb2.ActivationSet:
-    """Publish at the gateway what an open world's strategies wish, and return the set they traded for."""
+async def trade(desk: Desk, dsn: str, world: str, bars: Sequence[int]) -> activation_pb2.ActivationSet:
+    """Publish at the gateway what an open world's strategies wish, until the executor has passed it; return their set.
+
+    What an executor has not passed when its world freezes it may execute or not.
+    """
     wait_until(lambda: is_open(desk, world))
     of = told(desk, world).activation_set
     orders = order_service_pb2_grpc.OrderServiceStub(desk.channel)
+    positions: list[int] = []
     for bar in bars:
         for wishes in intents(of, bar):
             request = order_service_pb2.PublishIntentsRequest(intents=wishes)
-            orders.PublishIntents(request, timeout=CALL_SECONDS, wait_for_ready=True)
+            positions.extend(orders.PublishIntents(request, timeout=CALL_SECONDS, wait_for_ready=True).positions)
+    await passed(dsn, world, max(positions))
     return of
+
+
+async def passed(dsn: str, world: str, position: int) -> None:
+    """Wait until the executor has passed a place."""
+    connection = await asyncpg.connect(dsn)
+
+    async def is_there() -> bool:
+        return bool(await connection.fetchval(PASSED, world, position))
+
+    try:
+        await becomes(is_there, True)
+    finally:
+        await connection.close()
 
 
 async def send_late(nats_url: str, of: activation_pb2.ActivationSet, bar: int) -> None:
@@ -80,21 +100,21 @@ async def test_what_the_stack_did_is_read_and_breaks_no_invariant(desk: Desk, pa
     await install(dsn)
     await install(dsn)
     world = trading_world(desk)
-    traded = trade(desk, world, range(3))
+    traded = await trade(desk, dsn, world, range(3))
     start(desk, world, {"ann/A": 0.5})
     over(desk, world)
     await send_late(nats_url, traded, 3)
-    trade(desk, world, range(3, 6))
-    trade(desk, world, [5])
+    await trade(desk, dsn, world, range(3, 6))
+    await trade(desk, dsn, world, [5])
     with played_gateway(parts["world"].address) as gateway:
         start(desk, world, {"ann/B": 0.5}, "back")
         gateway.lead(desk, world, FREEZING, "back")
         roll_back(desk, world, "back")
         assert gateway.finish(desk, world, "back").phase == run_pb2.RUN_PHASE_ROLLED_BACK
-    trade(desk, world, [6])
+    await trade(desk, dsn, world, [6])
     stop(desk, world)
     resume(desk, world)
-    trade(desk, world, [7])
+    await trade(desk, dsn, world, [7])
     now = datetime.now(UTC)
     await note_outage(dsn, now, now + timedelta(milliseconds=1), "nothing")
 
