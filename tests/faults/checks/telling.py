@@ -103,7 +103,7 @@ def _check_numbers(view: View) -> Iterator[Violation]:
             yield Violation("S5", f"mark {mark.number} stands behind {before.number}, at {mark.position}")
         if mark.epoch < before.epoch:
             yield Violation("S5", f"mark {mark.number} goes back to epoch {mark.epoch} from {before.epoch}")
-        if mark.kind == "open" and mark.epoch != view.fence_before(mark.position) and not before.deleted:
+        if mark.kind == "open" and mark.epoch != view.fence_seen_before(mark.position):
             yield Violation(
                 "S5", f"mark {mark.number} opens epoch {mark.epoch}, whose Fence is not the newest before it"
             )
