@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tests.faults.checks.telling import state_hash
-from tests.faults.facts import Activation, JournalOrder
+from tests.faults.facts import Activation, Change, History, JournalOrder, Lease, Outage
 from tests.faults.forgery import Forge, Pick, again, all_of, drop, edit, edit_after, having, state, swap
 from tests.faults.scribe import EXECUTOR, seat
 from tests.faults.story import written
@@ -65,7 +65,19 @@ def _told(sequence: int, activations: tuple[Activation, ...]) -> Forge:
     return edit("events", having(sequence=sequence), activations=activations, state_hash=state_hash(activations))
 
 
+def _renews_too(history: History) -> History:
+    """Let g2 renew its lease whenever g1 does."""
+    leases: list[Change[Lease]] = []
+    for each in history.changes.leases:
+        leases.append(each)
+        if each.after is not None and each.after.name == "g1":
+            leases.append(replace(each, after=replace(each.after, name="g2", incarnation="g2-1")))
+    return replace(history, changes=replace(history.changes, leases=tuple(leases)))
+
+
 ACKS: Final = "changes.acknowledgements"
+PASSED: Final = having(kind="executor", phase="freeze", epoch=3)
+CLOSED: Final = having(participant="g1", phase="freeze", epoch=3)
 
 _FENCED: Final[dict[str, tuple[Forge, str]]] = {
     "an intent of an older epoch is executed": (
@@ -184,57 +196,25 @@ _RUNS: Final[dict[str, tuple[Forge, str]]] = {
         swap("changes.runs", having(run_id="one", phase="completed"), having(run_id="two", phase="freezing")),
         "S3",
     ),
-    "a switch does not wait for the executor": (
-        drop(ACKS, having(kind="executor", phase="freeze", epoch=3)),
-        "S4",
-    ),
-    "the executor acknowledges after the switch": (
-        edit(ACKS, having(kind="executor", phase="freeze", epoch=3), id=10_000),
-        "S4",
-    ),
-    "what the executor acknowledged is of a former enrolment": (
-        edit_after(ACKS, having(kind="executor", phase="freeze", epoch=3), mark=0),
-        "S4",
-    ),
-    "the executor acknowledged another epoch": (
-        edit_after(ACKS, having(kind="executor", phase="freeze", epoch=3), epoch=2),
-        "S4",
-    ),
-    "a switch does not wait for a gateway": (
-        drop(ACKS, having(participant="g1", phase="freeze", epoch=3)),
-        "S4",
-    ),
-    "a gateway acknowledged another run": (
-        edit_after(ACKS, having(participant="g1", phase="freeze", epoch=3), run_id="one"),
-        "S4",
-    ),
-    "another start of a gateway acknowledged": (
-        edit_after(ACKS, having(participant="g1", phase="freeze", epoch=3), incarnation="g1-2"),
-        "S4",
-    ),
-    "a gateway is taken for lost whose lease holds": (
-        lambda history: replace(
-            history,
-            changes=replace(
-                history.changes,
-                leases=tuple(
-                    row
-                    for each in history.changes.leases
-                    for row in (
-                        (each, replace(each, after=replace(each.after, name="g2", incarnation="g2-1")))
-                        if each.after is not None and each.after.name == "g1"
-                        else (each,)
-                    )
-                ),
+    "a switch does not wait for the executor": (drop(ACKS, PASSED), "S4"),
+    "the executor acknowledges after the switch": (edit(ACKS, PASSED, id=10_000), "S4"),
+    "what the executor acknowledged is of a former enrolment": (edit_after(ACKS, PASSED, mark=0), "S4"),
+    "the executor acknowledged another epoch": (edit_after(ACKS, PASSED, epoch=2), "S4"),
+    "a switch does not wait for a gateway": (drop(ACKS, CLOSED), "S4"),
+    "a gateway acknowledged another run": (edit_after(ACKS, CLOSED, run_id="one"), "S4"),
+    "another start of a gateway acknowledged": (edit_after(ACKS, CLOSED, incarnation="g1-2"), "S4"),
+    "a gateway is taken for lost whose lease holds": (_renews_too, "S4"),
+    "a gateway is taken for lost whose lease holds over an outage": (
+        all_of(
+            _renews_too,
+            state(
+                outages=(Outage(SECOND_SWITCH - timedelta(seconds=4), SECOND_SWITCH - timedelta(seconds=3), "nats"),)
             ),
         ),
         "S4",
     ),
     "an executor acknowledges what it has not stored": (drop("changes.executor_places", having(mark=11)), "S4"),
-    "an unfreeze does not wait for a gateway": (
-        drop(ACKS, having(participant="g1", phase="switch", epoch=3)),
-        "S4",
-    ),
+    "an unfreeze does not wait for a gateway": (drop(ACKS, having(participant="g1", phase="switch", epoch=3)), "S4"),
     "a drained rollback does not wait for the executor": (
         drop(ACKS, having(kind="executor", phase="freeze", epoch=7)),
         "S4",

@@ -186,9 +186,12 @@ def _may_be_lost(view: View, leases: list[Change[Lease]], barrier: Barrier) -> b
 
 
 def _is_over(view: View, until: datetime, at: datetime) -> bool:
-    """Tell whether a lease may have been over at a moment; nobody renews in time while the database is away."""
-    away = any(each.began <= until + CLOCK_GRAIN and until - CLOCK_GRAIN <= each.ended for each in view.history.outages)
-    return away or until <= at + CLOCK_GRAIN
+    """Tell whether a lease may have been over at a moment; what is written in an outage may be seen at its end only."""
+    seen = at + CLOCK_GRAIN
+    for outage in view.history.outages:
+        if outage.began - CLOCK_GRAIN <= at <= outage.ended:
+            seen = max(seen, outage.ended + CLOCK_GRAIN)
+    return until <= seen
 
 
 def _outage_seconds(view: View, began: datetime, ended: datetime) -> float:
