@@ -161,8 +161,7 @@ class Scribe:
 
     def acknowledge(self, *gateways: str) -> None:
         """Let gateways acknowledge the newest event."""
-        event: Event = self.parts["events"][-1]
-        for name in gateways:
+        for event, name in ((self.parts["events"][-1], each) for each in gateways):
             self._acknowledge("gateway", name, event.kind, event.run_id, sequence=event.sequence)
 
     # ---- Orders
@@ -191,8 +190,7 @@ class Scribe:
         """Send an intent that is filled."""
         intent = self.send(strategy_id, bar)
         order = self._order(intent, "sending")
-        shares = order.weight * SHARES - self.lines.get(strategy_id, 0.0)
-        self._fill(order, shares)
+        self._fill(order, order.weight * SHARES - self.lines.get(strategy_id, 0.0))
         for outcome in ("working", "filled"):
             self._report(intent, outcome)
         self._stand(position=intent.position)
@@ -233,7 +231,6 @@ class Scribe:
         """Return what was written, at rest."""
         self.now += STEP
         parts: dict[str, Any] = {name: tuple(rows) for name, rows in self.parts.items()}
-        changes = Changes(**{name: tuple(rows) for name, rows in self.changes.items()})
         return History(
             world=WORLD,
             read_time=self.now,
@@ -241,7 +238,7 @@ class Scribe:
             executor_places=(self.executor,),
             lines=tuple(Line(EXECUTOR, name, SYMBOL, shares) for name, shares in self.lines.items()),
             paper_accounts=(PaperAccount(EXECUTOR, {SYMBOL: sum(self.lines.values())}, False),),
-            changes=changes,
+            changes=Changes(**{name: tuple(rows) for name, rows in self.changes.items()}),
             at_rest=True,
             **parts,
         )
