@@ -90,7 +90,7 @@ class Orders:
 
     def _send(self, wishes: Sequence[Wish], stamp: Stamp) -> bool:
         """Send wishes, on disk first; return whether they are stored."""
-        self._journal.write(wishes, stamp.epoch)
+        self._journal.write(wishes, stamp.epoch, self._session.report_position or 0)
         try:
             self._session.publish(wishes, stamp)
         except QmtlError as error:

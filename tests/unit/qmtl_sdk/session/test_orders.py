@@ -146,6 +146,21 @@ def test_nothing_is_sent_while_the_gate_is_closed_and_the_newest_once_it_is_open
     assert gateway.published[0].intents[0].epoch == 4
 
 
+def test_place_of_the_first_welcome_is_on_disk_before_the_first_intent_is_sent(
+    gateway: ScriptedGateway, journal: IntentJournal
+) -> None:
+    gateway.newest_report = 7
+    with RunnerSession([Address.parse(gateway.address)], runner(), journal.report_position()) as session:
+        emission = Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal)
+        orders = Orders(session, journal, emission)
+        wait_until(lambda: session.state is GateState.OPEN)
+        assert journal.report_position() is None
+        gateway.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+        orders.state(0, np.array([0.5, np.nan]))
+        orders.work()
+    assert (journal.report_position(), journal.count(State.WRITTEN)) == (7, 1)
+
+
 def test_reports_settle_what_was_sent(orders: Orders, session: RunnerSession, gateway: ScriptedGateway) -> None:
     connection = gateway.connection()
     orders.state(0, np.array([0.5, np.nan]))
