@@ -39,6 +39,16 @@ class Broker:
         """Return the place of a stream's newest message."""
         return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
 
+    def newest_mark(self, world: str) -> int:
+        """Return the number of a world's newest mark."""
+        message = self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.mark"))
+        return int(Mark.FromString(message.data).number)
+
+    def newest_event(self, world: str) -> int:
+        """Return the sequence of a world's newest event."""
+        message = self._call(self._jetstream.get_last_msg(CONTROL, f"{CONTROL}.activation.{world}"))
+        return int(ActivationEvent.FromString(message.data).activation_set.sequence)
+
     def lose_newest_mark(self, world: str) -> int:
         """Delete a world's newest mark, which the broker had acknowledged; return its number."""
         return int(Mark.FromString(self._lose_newest(ORDERS, f"{ORDERS}.{world}.mark")).number)

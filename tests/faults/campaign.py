@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -59,7 +60,7 @@ runs: {freeze_timeout_ms: 12000, switch_timeout_ms: 8000, unfreeze_timeout_ms: 8
 FLOW_SECONDS: Final = 60.0
 END_SECONDS: Final = 60.0
 REST_SECONDS: Final = 60.0
-SUBMIT_SECONDS: Final = 120.0
+SUBMIT_SECONDS: Final = 240.0
 OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
 
@@ -114,7 +115,7 @@ class Campaign:
                     self.scene.runners.start(world, number)
             self.say(f"{len(self.scene.runners.running)} runners in {len(self.scene.worlds)} worlds")
             for world in self.scene.worlds:
-                wait_until(lambda world=world: _evaluated(desk, world, runners), SUBMIT_SECONDS)  # type: ignore[misc]
+                wait_until(lambda world=world: self._evaluated(desk, world), SUBMIT_SECONDS)  # type: ignore[misc]
         for world in self.scene.worlds:
             self.conductor.release(world)
             self._start(world, "first")
@@ -177,8 +178,11 @@ class Campaign:
         wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
-    def judged(self) -> dict[str, tuple[History, list[Violation]]]:
-        """Return what was recorded of each world, and what of it breaks an invariant; nobody trades any more."""
+    def judged(self, since_position: int = 0) -> dict[str, tuple[History, list[Violation]]]:
+        """Return what was recorded of each world, and what of it breaks an invariant; nobody trades any more.
+
+        ``since_position``: of the order stream; only what stands behind it is judged.
+        """
         found = {}
         for world in self.scene.worlds:
             history = asyncio.run(
@@ -191,8 +195,15 @@ class Campaign:
                     deleted_events=frozenset(self.scene.lost_events[world]),
                 )
             )
-            found[world] = history, check(history)
+            found[world] = history, check(history, since_position)
         return found
+
+    def _evaluated(self, desk: Desk, world: str) -> bool:
+        """Tell whether the strategies of a world's runners are evaluated."""
+        for runner in self.scene.runners.of(world):
+            assert runner.alive, f"{runner.strategy_id} ended: {Path(runner.spec.log).read_text()[-2_000:]}"
+        strategies = world_status(desk, world).strategies
+        return len(strategies) == len(self.scene.runners.of(world)) and all(each.status for each in strategies)
 
     # ---- Steps of an episode
 
@@ -314,11 +325,6 @@ def _make_world(desk: Desk, world: str) -> None:
     message = world_message(world, "sample_us_equity_1d", execution_model=model)
     desk.worlds.CreateWorld(world_service_pb2.CreateWorldRequest(request_id=request_id(), world=message))
     put_policy(desk, world, POLICY)
-
-
-def _evaluated(desk: Desk, world: str, count: int) -> bool:
-    strategies = world_status(desk, world).strategies
-    return len(strategies) == count and all(each.status for each in strategies)
 
 
 def _seconds(run: run_pb2.ApplyRun) -> float:

@@ -34,6 +34,7 @@ from tests.support.waiting import wait_until
 IN_HAND_SECONDS: Final = 10.0
 PILE_SECONDS: Final = 0.5  # for which intents pile up on a stalled link before a run begins
 LEASE_SECONDS: Final = 5.5  # of a gateway, and a little more
+TOLD_SECONDS: Final = 10.0
 SUPERSEDED_SECONDS: Final = 15.0
 SLOW_SECONDS: Final = 0.05  # that each chunk of bytes waits on a slow link
 CUTS: Final = 6
@@ -305,24 +306,30 @@ def network_slow(scene: Scene) -> Steps:
 
 
 def mark_lost(scene: Scene) -> Steps:
-    """Lose the newest mark of each world, which the broker had acknowledged, before the executor has read it."""
+    """Stop all worlds, and lose the Fences, which the broker had acknowledged, before the executor has read them."""
+    yield PREPARED
     link = scene.cluster.links[f"{EXECUTOR}/nats"]
     link.hold()
-    yield PREPARED
-    for world in scene.worlds:
+    before = {world: scene.broker.newest_mark(world) for world in scene.worlds}
+    _stop_all(scene)
+    for world, number in before.items():
+        wait_until(lambda world=world, number=number: scene.broker.newest_mark(world) > number, TOLD_SECONDS)  # type: ignore[misc]
         scene.lost_marks[world].add(scene.broker.lose_newest_mark(world))
-    yield f"{len(scene.worlds)} marks lost"
+    yield f"{len(before)} Fences of emergency stops lost"
     link.release()
 
 
 def event_lost(scene: Scene) -> Steps:
-    """Lose the newest event of each world, before one of the gateways has read it."""
+    """Stop all worlds, and lose what they told of it, before one of the gateways has read it."""
+    yield PREPARED
     link = scene.cluster.links[f"{scene.chance.choice(GATEWAYS)}/nats"]
     link.hold()
-    yield PREPARED
-    for world in scene.worlds:
+    before = {world: scene.broker.newest_event(world) for world in scene.worlds}
+    _stop_all(scene)
+    for world, sequence in before.items():
+        wait_until(lambda world=world, sequence=sequence: scene.broker.newest_event(world) > sequence, TOLD_SECONDS)  # type: ignore[misc]
         scene.lost_events[world].add(scene.broker.lose_newest_event(world))
-    yield f"{len(scene.worlds)} events lost"
+    yield f"{len(before)} events of emergency stops lost"
     link.release()
 
 
@@ -349,10 +356,14 @@ def freeze_never_converges(scene: Scene) -> Steps:
 def emergency_stop(scene: Scene) -> Steps:
     """Stop all worlds."""
     yield PREPARED
+    _stop_all(scene)
+    yield f"{len(scene.worlds)} worlds stopped"
+
+
+def _stop_all(scene: Scene) -> None:
     for world in scene.worlds:
         request = pb.FreezeWorldRequest(world=world, actor="operator", reason="fault suite", hold="emergency")
         scene.applies.call("FreezeWorld", request)
-    yield f"{len(scene.worlds)} worlds stopped"
 
 
 def asked_twice(scene: Scene) -> Steps:

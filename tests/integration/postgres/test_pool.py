@@ -10,8 +10,9 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres import open_pool, ping, transaction
+from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.settings import Secret
-from tests.support.link import link_to
+from tests.support.link import Link, link_to
 
 STATEMENT_SECONDS = 0.2
 BOUND_SECONDS = 10.0  # of a rollback that waits for a dead connection it would be 30
@@ -24,9 +25,13 @@ async def test_a_transaction_on_a_stalled_connection_ends_when_its_statement_tim
         async with open_pool(Secret(f"postgresql://{url.username}@{link.address}{url.path}"), "public") as pool:
             await ping(pool)
             with pytest.raises(QmtlError) as caught:
-                async with asyncio.timeout(BOUND_SECONDS), transaction(pool) as connection:
-                    link.hold()
-                    await connection.execute("SELECT 1", timeout=STATEMENT_SECONDS)
+                await asyncio.wait_for(_stalled(pool, link), BOUND_SECONDS)
             assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
             link.release()
             await ping(pool)
+
+
+async def _stalled(pool: Pool, link: Link) -> None:
+    async with transaction(pool) as connection:
+        link.hold()
+        await connection.execute("SELECT 1", timeout=STATEMENT_SECONDS)
