@@ -26,7 +26,7 @@ def run(seed: int, say: Say) -> str:
         intents, violations = restore(found)
     assert not violations, [str(each) for each in violations]
     return (
-        f"A database restored to what it was before {len(MOVED_ON) * SHORT.worlds} runs: all {SHORT.worlds} worlds were "
+        f"A database restored to before {len(MOVED_ON) * SHORT.worlds} runs: all {SHORT.worlds} worlds were "
         f"held (`{ASTRAY}`), and nothing was executed until each was reseeded and resumed. Then {intents:,} intents; "
         "no invariant was broken."
     )
