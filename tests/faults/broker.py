@@ -39,6 +39,10 @@ class Broker:
         """Return the place of a stream's newest message."""
         return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
 
+    def newest_intent(self, world: str) -> int:
+        """Return the place of a world's newest intent."""
+        return int(self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.intent.*")).seq)
+
     def newest_mark(self, world: str) -> int:
         """Return the number of a world's newest mark."""
         message = self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.mark"))

@@ -55,7 +55,7 @@ POLICY: Final = """\
 apply: manual
 gates: [{name: sharpe, rule: "metrics.sharpe >= -99.0"}]
 select: {top_k: 100}
-runs: {freeze_timeout_ms: 12000, switch_timeout_ms: 8000, unfreeze_timeout_ms: 8000, rollback_timeout_ms: 8000}
+runs: {freeze_timeout_ms: 20000, switch_timeout_ms: 10000, unfreeze_timeout_ms: 10000, rollback_timeout_ms: 10000}
 """
 FLOW_SECONDS: Final = 60.0
 END_SECONDS: Final = 60.0
@@ -247,7 +247,7 @@ class Campaign:
         return found[0]
 
     def rest(self) -> None:
-        """Mend everything, end all holds, and wait until all worlds are open."""
+        """Mend everything, end all holds, wait until all worlds are open and what was sent so far is executed."""
         successor = self.cluster.processes[SUCCESSOR]
         self.cluster.heal()
         self.scene.runners.heal()
@@ -260,6 +260,8 @@ class Campaign:
             wait_until(lambda: not self.scene.database.unsettled(waiting), REST_SECONDS)
         except AssertionError:
             raise AssertionError(f"not at rest: {self.scene.database.unsettled(waiting)}") from None
+        newest = {world: self.scene.broker.newest_intent(world) for world in waiting}
+        wait_until(lambda: not self.scene.database.behind(newest), REST_SECONDS)
 
     def _reopen(self, world: str) -> None:
         """End the holds of a world as an operator would: reseed it where streams disagree, then resume."""

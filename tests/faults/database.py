@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -56,6 +57,11 @@ class Database:
     def unsettled(self, worlds: list[str]) -> list[str]:
         """Return the worlds in which a run is under way, or the executor is not as open as the world."""
         return [row["world"] for row in self.fetch(_UNSETTLED, worlds)]
+
+    def behind(self, places: Mapping[str, int]) -> list[str]:
+        """Return the worlds whose executor is not yet at a place of the order stream."""
+        stand = {row["world"]: row["position"] for row in self.fetch("SELECT world, position FROM executor.place")}
+        return [world for world, place in places.items() if stand.get(world, 0) < place]
 
     def unanswered(self) -> int:
         """Return how many orders have not ended, and reports are not published."""
