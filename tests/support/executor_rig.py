@@ -28,6 +28,7 @@ from qmtl_executor.reports import ReportRelay
 from qmtl_executor.trader import Market
 from qmtl_executor.venue import Venue
 from qmtl_foundation.clock import utc_now
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import intent_id
@@ -159,6 +160,7 @@ class Rig:
     venue: Callable[[], Awaitable[Venue]]
     model: ExecutionModel = field(default_factory=ExecutionModel)
     acknowledged: list[Passed] = field(default_factory=list)
+    is_heard: bool = True  # else the world service does not answer acknowledgements
 
     @property
     def executor(self) -> str:
@@ -184,6 +186,8 @@ class Rig:
 
     async def acknowledge(self, _world: str, passed: Passed) -> None:
         """Take an acknowledgement."""
+        if not self.is_heard:
+            raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "away", metadata={"dependency": "world service"})
         self.acknowledged.append(passed)
 
     async def rows(self, table: str, order: str = "1") -> list[dict[str, Any]]:
