@@ -87,10 +87,12 @@ INSERT INTO turned_away (executor, intent_id, epoch, outcome, world, strategy_id
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
 """
 _ADD_REPORT = "INSERT INTO report (executor, world, intent_id, message_id, payload) VALUES ($1, $2, $3, $4, $5)"
+# Those of an order name its place; what was said of the same id elsewhere, fenced or refused, is not its report.
 _REPEAT_REPORT = """
 INSERT INTO report (executor, world, intent_id, message_id, payload)
-SELECT executor, world, intent_id, split_part(message_id, '/', 1) || '/' || $3::text, payload
-FROM report WHERE executor = $1 AND intent_id = $2 ORDER BY id DESC LIMIT 1
+SELECT executor, world, intent_id, split_part(message_id, '/', 1) || '/' || $4::text, payload
+FROM report WHERE executor = $1 AND intent_id = $2 AND split_part(message_id, '/', 2) = $3::text
+ORDER BY id DESC LIMIT 1
 """
 _PENDING = """
 SELECT id, world, message_id, payload FROM report WHERE executor = $1 AND publish_time IS NULL ORDER BY id LIMIT $2
@@ -290,9 +292,11 @@ class Writing:
         message_id = f"{report_id}/{report.position}"
         await self._connection.execute(_ADD_REPORT, self._executor, self._world, report.intent_id, message_id, payload)
 
-    async def repeat_report(self, intent_id: str, position: int) -> None:
-        """Put an intent's newest report into the outbox once more, for the repetition that stands at ``position``."""
-        await self._connection.execute(_REPEAT_REPORT, self._executor, intent_id, str(position))
+    async def repeat_report(self, order: JournalOrder, position: int) -> None:
+        """Put an order's newest report into the outbox once more, for the repetition that stands at ``position``."""
+        await self._connection.execute(
+            _REPEAT_REPORT, self._executor, order.order.order_id, str(order.position), str(position)
+        )
 
     async def _add_fill(self, order_id: str, fill: Fill) -> bool:
         added = await self._connection.fetchval(

@@ -132,6 +132,12 @@ class Passage:
         await self._stand(step.place, step.passed)
 
     async def _pass_intent(self, intent: Intent, position: int) -> None:
+        """Answer an intent that was taken before, wherever it stands; judge any other."""
+        if not await self.trader.repeats(intent, position):
+            await self._pass_new(intent, position)
+        self.place = replace(self.place, position=position)
+
+    async def _pass_new(self, intent: Intent, position: int) -> None:
         verdict = await self._judged(intent)
         counters = self._ground.counters
         if isinstance(verdict, Fenced | Refused):
@@ -141,7 +147,6 @@ class Passage:
             (counters.fenced if isinstance(verdict, Fenced) else counters.refused).add(self._world)
         elif await self.trader.execute(intent, verdict.seat, position):
             counters.executed.add(self._world)
-        self.place = replace(self.place, position=position)
 
     async def _judged(self, intent: Intent) -> Verdict:
         """Return what becomes of an intent. One that may pass waits while the lease is lost: nobody can say no then."""

@@ -104,12 +104,16 @@ class Trader:
             else:
                 await self._settle_former(order)
 
-    async def execute(self, intent: Intent, seat: Seat, position: int) -> bool:
-        """Execute an intent that was taken, once; return whether it was new. Raises UnsentError."""
+    async def repeats(self, intent: Intent, position: int) -> bool:
+        """Tell whether an intent repeats one that was taken; if so it is answered as that one."""
         known = await self._journal.read_order(intent.intent_id)
-        if known is not None:
-            await self._repeat(known, intent, position)
+        if known is None:
             return False
+        await self._repeat(known, intent, position)
+        return True
+
+    async def execute(self, intent: Intent, seat: Seat, position: int) -> bool:
+        """Execute an intent that was never taken; return whether it was, and was not too late. Raises UnsentError."""
         if intent.bar_time < self._newest.get((intent.strategy_id, intent.symbol), intent.bar_time):
             await self._refuse_stale(intent, position)
             return False
@@ -190,7 +194,7 @@ class Trader:
         """Answer an intent whose id was taken before: with its report, or a refusal where the wish is another."""
         async with self._journal.writing(self._world) as writing:
             if known.wish == intent.wish:
-                await writing.repeat_report(intent.intent_id, position)
+                await writing.repeat_report(known, position)
             else:
                 message = (
                     f"intent_id: {intent.intent_id} stands for another target; a wish does not change once it is sent"

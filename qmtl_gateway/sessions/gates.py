@@ -54,6 +54,11 @@ class Gates:
         self._reading: set[str] = set()
         self._changed = asyncio.Event()
 
+    @property
+    def is_following(self) -> bool:
+        """Tell whether what is told now arrives."""
+        return self._subscribed
+
     def find(self, world: str) -> Gate | None:
         """Return a world's gate as of now, None where it is closed because the gateway cannot know."""
         event = self.newest(world)

@@ -2,6 +2,9 @@
 
 It counts from before the request was sent, on a monotonic clock: the world service, which counts from when the request
 came, never takes it for over before the gateway does.
+
+A gateway that cannot follow the control stream lets its lease end: its gates are closed, it would hear of no event to
+acknowledge, and every run would wait for it in vain.
 """
 
 from __future__ import annotations
@@ -30,11 +33,12 @@ class LeaseKeeper:
         self._failing = False
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until cancelled, as long as events arrive."""
         while True:
             begun = self._clock()
             try:
-                await self._renew()
+                if self._gates.is_following:
+                    await self._renew()
             except QmtlError as error:
                 self._note(error)
             except Exception:  # a fault of ours must not end the gateway: its gates close by themselves

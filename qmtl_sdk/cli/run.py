@@ -45,7 +45,8 @@ def run(
     from qmtl_sdk.cli.loading import load_strategy
     from qmtl_sdk.cli.phases import shown_phases
     from qmtl_sdk.client.gateway import gateway_addresses
-    from qmtl_sdk.live.run import parse_speed, run_replay
+    from qmtl_sdk.live.pace import parse_speed
+    from qmtl_sdk.live.run import run_replay
     from qmtl_sdk.settings import checked_author
     from qmtl_sdk.submission.progress import silent
 

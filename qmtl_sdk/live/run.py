@@ -3,31 +3,33 @@
 1. DATA: read the world, deliver the bars of its preset. COMPUTE: the backtest, which the targets are compared with.
 2. WAIT until the strategy is in the world's activation set and its gate is open.
 3. REPLAY: each bar through the evaluator; while the gate is open the newest targets are sent. Bars of a closed gate
-   are evaluated all the same, and nothing of them is sent but the newest targets, once it is open again.
+   are evaluated all the same, and nothing of them is sent but the newest targets, once it is open again. The bars that
+   a former run went through, by the journal, come at once.
 4. SETTLE: wait for what is outstanding, as long as something comes.
 """
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from qmtl_foundation.dag import parse_dag, parse_params
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import Json, canonical_json
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.gateway import connect
 from qmtl_sdk.client.loop import run as run_on_loop
 from qmtl_sdk.live.evaluator import LiveEvaluator, layouts_of
-from qmtl_sdk.live.feed import Moment, replay
+from qmtl_sdk.live.feed import replay
+from qmtl_sdk.live.pace import paced
 from qmtl_sdk.live.result import ReplayResult, first_difference
 from qmtl_sdk.session.emission import Emission
 from qmtl_sdk.session.gate import GateState
@@ -46,12 +48,9 @@ from qmtl_sdk.submission.progress import OnProgress, Phase, Progress, Timings, s
 
 WAIT_SECONDS: Final = 60.0  # for the gate to open
 SETTLE_SECONDS: Final = 6.0  # without a report: a paper executor fills what waits after three
-MAX_SPEED: Final = "max"
 COUNTED: Final = (State.ACCEPTED, State.FILLED, State.UNCHANGED, State.FENCED, State.REFUSED, State.CANCELLED)
 OUTSTANDING: Final = "outstanding"
 
-_FACTOR: Final = re.compile(r"([1-9][0-9]{0,8})x")
-_NS: Final = 10**9
 _MENDS: Final = {
     GateState.FROZEN: "an apply run is under way, or was left: `qmtl apply list` shows it",
     GateState.HELD: "`qmtl world resume` ends a hold",
@@ -59,19 +58,6 @@ _MENDS: Final = {
     GateState.OTHER_VERSION: "submit this version with `qmtl submit`, or run the one that is active",
     GateState.NO_ORDERS: "set the world's mode to paper",
 }
-
-
-def parse_speed(text: str) -> float | None:
-    """Return how many times faster than the clock bars come, None for no waiting at all ("max").
-
-    Raises QmtlError INVALID_FIELD for anything but "max" and such as "60x".
-    """
-    if text == MAX_SPEED:
-        return None
-    written = _FACTOR.fullmatch(text)
-    if written is None:
-        raise invalid_field("speed", f"{text!r} is no speed; write such as 60x, or max")
-    return float(written[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +98,7 @@ def run_replay(
             with timings.phase(Phase.WAIT):
                 _await_gate(session, runner, on_progress, patience_s)
             with timings.phase(Phase.REPLAY) as detail:
-                live = _replayed(backtest, session, orders, speed, on_progress)
+                live = _replayed(backtest, session, orders, speed, journal.newest_bar(), on_progress)
                 detail.append(f"{len(live):,} bars")
             with timings.phase(Phase.SETTLE):
                 _settle(session, orders)
@@ -183,32 +169,29 @@ def _closed(runner: Runner, state: GateState) -> QmtlError:
 
 
 def _replayed(
-    backtest: _Backtest, session: RunnerSession, orders: Orders, speed: float | None, on_progress: OnProgress
+    backtest: _Backtest,
+    session: RunnerSession,
+    orders: Orders,
+    speed: float | None,
+    past: datetime | None,
+    on_progress: OnProgress,
 ) -> FloatArray:
     program, terms, streams = backtest.program, backtest.ground.terms, backtest.ground.delivery.streams
     layouts = layouts_of(program, backtest.evaluation)
     evaluator = LiveEvaluator(program, streams.bars.symbols, terms.sizing_rule, layouts)
     live = np.empty_like(backtest.targets)
-    for bar, moment in enumerate(_paced(replay(program, streams), speed, session, orders)):
+
+    def idle(seconds: float) -> None:
+        session.wait(seconds)
+        orders.work()
+
+    for bar, moment in enumerate(paced(replay(program, streams), speed, past, idle)):
         live[bar] = evaluator.step(moment)
         orders.state(moment.timestamp, live[bar])
         orders.work()
         sent = orders.counts[State.ACCEPTED]
         on_progress(Progress(Phase.REPLAY, detail=f"{bar + 1:,} of {len(live):,} bars, {sent:,} intents"))
     return live
-
-
-def _paced(moments: Iterator[Moment], speed: float | None, session: RunnerSession, orders: Orders) -> Iterator[Moment]:
-    """Yield moments at the pace of their closes, ``speed`` times as fast; what is told meanwhile is worked on."""
-    began, first = time.monotonic(), None
-    for moment in moments:
-        first = moment.timestamp if first is None else first
-        if speed is not None:
-            due = began + (moment.timestamp - first) / _NS / speed
-            while (left := due - time.monotonic()) > 0.0:
-                session.wait(left)
-                orders.work()
-        yield moment
 
 
 def _settle(session: RunnerSession, orders: Orders) -> None:

@@ -52,7 +52,7 @@ class Emission:
 
         Raises QmtlError INVALID_FIELD for a target outside [-1, 1], naming symbol and bar.
         """
-        bar_time = _EPOCH + timedelta(microseconds=timestamp // _NS_PER_MICROSECOND)
+        bar_time = bar_time_of(timestamp)
         for symbol, target in zip(self._symbols, targets.tolist(), strict=True):
             if math.isnan(target):
                 continue
@@ -75,6 +75,11 @@ class Emission:
         if entry.wish.target != wish.target:  # of a former version of the strategy: its next bar says what it wants now
             return False
         return entry.state is State.WRITTEN or (entry.state is State.FENCED and entry.epoch < epoch)
+
+
+def bar_time_of(timestamp: int) -> datetime:
+    """Return a bar's close, given in nanoseconds of UTC, as intents state it: to the microsecond."""
+    return _EPOCH + timedelta(microseconds=timestamp // _NS_PER_MICROSECOND)
 
 
 def _outside(symbol: str, bar_time: datetime, target: float) -> QmtlError:

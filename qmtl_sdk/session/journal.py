@@ -125,10 +125,11 @@ class IntentJournal:
             row = self._connection.execute(query, (symbol, epoch, *STANDING)).fetchone()
         return None if row is None else float(row[0])
 
-    def newest_bar(self, symbol: str) -> datetime | None:
-        """Return the newest bar of which an intent for a symbol was written, None for none."""
+    def newest_bar(self, symbol: str | None = None) -> datetime | None:
+        """Return the newest bar of which an intent for a symbol, or for any, was written; None for none."""
+        query, chosen = "SELECT max(bar_time) FROM intent", () if symbol is None else (symbol,)
         with _translated(self._path):
-            row = self._connection.execute("SELECT max(bar_time) FROM intent WHERE symbol = ?", (symbol,)).fetchone()
+            row = self._connection.execute(f"{query} WHERE symbol = ?" if chosen else query, chosen).fetchone()
         return None if row[0] is None else _moment(row[0])
 
     def count(self, *states: State) -> int:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from opentelemetry.metrics import NoOpMeter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from qmtl_executor.counters import Counters
 from qmtl_executor.follow import Me
@@ -232,6 +233,14 @@ class Start:
     lease: Lease
     follower: Follower | None = None
     task: asyncio.Task[None] | None = None
+    metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
+
+    def counted(self, name: str) -> int:
+        """Return a counter of this start's, over all worlds."""
+        data = self.metrics.get_metrics_data()
+        assert data is not None
+        found = (each for of in data.resource_metrics for scope in of.scope_metrics for each in scope.metrics)
+        return sum(int(point.value) for each in found if each.name == name for point in each.data.data_points)
 
     async def renew(self, told: Told | None = None, ttl_s: float = LEASE_SECONDS) -> None:
         """Renew the lease as the world service would."""
@@ -248,7 +257,7 @@ class Start:
             lease=self.lease,
             open_market=self._open_market,
             acknowledge=self.rig.acknowledge,
-            counters=Counters(NoOpMeter("test")),
+            counters=Counters(MeterProvider([self.metrics]).get_meter("test")),
             clock=utc_now,
         )
 

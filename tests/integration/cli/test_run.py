@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -194,6 +195,18 @@ def test_ctrl_c_ends_a_replay_and_leaves_the_journal_to_the_next(
     assert ended["equal"]
     assert ended["intents_before"] == len(left) > 0
     assert ended["intents"]["accepted"] > 0
+
+
+def test_run_that_begins_again_does_not_wait_through_its_past(
+    submitted: Submitted, gateway: str, world_name: str, journals: Path, written: Written
+) -> None:
+    strategy = load_strategy(submitted(written("weekly_again.py", WEEKLY)))
+    addresses = [Address.parse(gateway)]
+    assert run_replay(strategy, world_name, "ana", addresses, journals).intents["accepted"] > 300
+    began = time.monotonic()
+    again = run_replay(strategy, world_name, "ana", addresses, journals, speed=100_000.0)  # an hour for the whole
+    assert time.monotonic() - began < WAIT_SECONDS
+    assert (again.equal, again.intents["accepted"]) == (True, 0)
 
 
 def journal_has_intents(journals: Path, world: str) -> bool:

@@ -110,6 +110,30 @@ async def test_the_same_intent_again_is_answered_with_the_same_report_and_not_ex
     assert list(exchange.reached.values()) == [1]
 
 
+async def test_a_repetition_of_an_executed_intent_is_answered_with_its_report_wherever_it_stands(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    copy, otherwise = world.intent(), world.intent(0.6)
+    async with rig.started() as start:
+        await rig.until_at((await world.send(copy))[0])
+        await world.fence()
+        await world.send(copy, otherwise)  # before the Open
+        await world.open(Seated(side="short"))
+        *_, position = await world.send(copy, world.intent(), copy)
+        await rig.until_at(position)
+        reports = await rig.reports(6)
+        assert (start.counted("orders_executed_total"), start.counted("orders_fenced_total")) == (1, 0)
+    refused = reports.pop(2)
+    assert (outcomes([refused]), refused.reason) == (["refused"], Reason.INTENT_EXISTS)
+    assert outcomes(reports) == ["filled"] * 5
+    assert all(each == reports[0] for each in reports)
+    assert list(exchange.reached.values()) == [1]
+    assert [row["outcome"] for row in await rig.rows("turned_away")] == ["refused"]
+
+
 async def test_an_id_with_another_wish_is_refused(rig: Rig, exchange: Exchange) -> None:
     world = rig.world
     await world.fence()

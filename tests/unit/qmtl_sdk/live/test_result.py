@@ -1,15 +1,12 @@
-"""What a replay tells: the first target that differs in any bit, and how fast its bars come."""
+"""What a replay tells: the first target that differs in any bit, and how far intents came."""
 
 from __future__ import annotations
 
 import json
 
 import numpy as np
-import pytest
 
-from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.live.result import Difference, ReplayResult, first_difference
-from qmtl_sdk.live.run import parse_speed
 
 CLOSES = np.arange(1, 4, dtype=np.int64) * 86_400 * 10**9
 TARGETS = np.array([[np.nan, 0.5], [0.1, 0.5], [0.3, np.nan]])
@@ -52,14 +49,3 @@ def test_document_says_whether_the_targets_are_equal() -> None:
         "live": 0.0,
         "count": 1,
     }
-
-
-@pytest.mark.parametrize(("text", "speed"), [("max", None), ("60x", 60.0), ("1x", 1.0)])
-def test_speed_is_read(text: str, speed: float | None) -> None:
-    assert parse_speed(text) == speed
-
-
-@pytest.mark.parametrize("text", ["", "60", "0x", "-1x", "1.5x", "fast"])
-def test_odd_speed_is_refused(text: str) -> None:
-    with pytest.raises(QmtlError, match="is no speed; write such as 60x, or max"):
-        parse_speed(text)

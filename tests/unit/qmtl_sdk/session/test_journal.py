@@ -98,6 +98,14 @@ def test_only_what_an_executor_has_stands(path: Path) -> None:
             assert journal.standing("AAPL", 4) is None
 
 
+def test_newest_bar_is_that_of_a_symbol_or_of_any(path: Path) -> None:
+    with IntentJournal.open(path) as journal:
+        assert journal.newest_bar() is None
+        journal.write([TWO, LATER], epoch=4)
+        assert journal.newest_bar() == journal.newest_bar("AAPL") == LATER.bar_time
+        assert (journal.newest_bar("MSFT"), journal.newest_bar("IBM")) == (TWO.bar_time, None)
+
+
 def test_newest_bar_stands_and_a_fenced_one_gives_way_to_the_one_before(path: Path) -> None:
     with IntentJournal.open(path) as journal:
         journal.write([LATER, ONE], epoch=4)

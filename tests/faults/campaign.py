@@ -1,0 +1,299 @@
+"""A campaign: worlds in which runners trade, and one fault after the other that strikes while apply runs are under way.
+
+An episode is one fault. It strikes at one moment, while each world is in another phase of a run of its own; so one
+episode is as many runs as there are worlds.
+
+1. FLOW: intents flow, as many in a second as a run must see to count.
+2. LEAD: a run begins in each world and is led to its phase, where the conductor keeps it.
+3. STRIKE: the fault; the conductor lets go.
+4. END: every run ends by itself. What was struck is mended before or after, as the fault says.
+5. REST: holds are ended as an operator would, everything is open and trades again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+
+from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
+from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
+from qmtl_foundation.settings import Address
+from qmtl_sdk.client.presets import register_builtin_presets
+from tests.faults.broker import open_streams
+from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
+from tests.faults.conductor import Applies, Conductor, conducting
+from tests.faults.database import Database
+from tests.faults.runners import STRATEGIES, running_host
+from tests.faults.strikes import Fault, Scene
+from tests.support.applies import plan_of
+from tests.support.desk import dial, put_policy, request_id, world_message, world_status
+from tests.support.waiting import wait_until
+
+PHASES: Final = (
+    run_pb2.RUN_PHASE_FREEZING,
+    run_pb2.RUN_PHASE_SWITCHING,
+    run_pb2.RUN_PHASE_UNFREEZING,
+    run_pb2.RUN_PHASE_REOPENING,
+    run_pb2.RUN_PHASE_DRAINING,
+)
+INTENTS_PER_SECOND: Final = 50.0
+POLICY: Final = """\
+apply: manual
+gates: [{name: sharpe, rule: "metrics.sharpe >= -99.0"}]
+select: {top_k: 100}
+runs: {freeze_timeout_ms: 12000, switch_timeout_ms: 8000, unfreeze_timeout_ms: 8000, rollback_timeout_ms: 8000}
+"""
+FLOW_SECONDS: Final = 60.0
+END_SECONDS: Final = 60.0
+REST_SECONDS: Final = 60.0
+SUBMIT_SECONDS: Final = 120.0
+OPERATOR: Final = "operator"
+ASTRAY: Final = "stream_astray"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """Hold one run that counts: what struck it in which phase, how it ended, how many intents flowed before.
+
+    ``seconds`` from its freeze to its end; ``first`` and ``last`` bound the episode in the order stream.
+    """
+
+    seed: int
+    fault: str
+    evidence: str
+    world: str
+    phase: str
+    run_id: str
+    outcome: str
+    holds: tuple[str, ...]
+    seconds: float
+    rate: float
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Hold a cluster with worlds that trade, and what struck them so far."""
+
+    seed: int
+    scene: Scene
+    conductor: Conductor
+    applies: Applies
+    say: Say
+    struck: list[Struck] = field(default_factory=list)
+    _episodes: int = 0
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster."""
+        return self.scene.cluster
+
+    def strike(self, fault: Fault) -> list[Struck]:
+        """Let a fault strike a run in each world, and return the runs."""
+        number, self._episodes = self._episodes, self._episodes + 1
+        began = time.monotonic()
+        rate = self._await_flow()
+        first = self.scene.streams.last("orders")
+        run_id = f"run-{number}"
+        steps = fault.begin(self.scene)
+        next(steps)
+        phases = self._phases(fault, number)
+        for world, phase in phases.items():
+            self.conductor.stay(world, phase)
+        for world in phases:
+            self._start(world, run_id)
+        for world, phase in phases.items():
+            self.conductor.lead(world, run_id, phase)
+        evidence = next(steps)
+        for world in phases:
+            self.conductor.release(world)
+        if fault.brief is not None:
+            time.sleep(fault.brief)
+            next(steps, None)
+        ended = {world: self._ended(world, run_id) for world in phases}
+        if fault.brief is None:
+            next(steps, None)
+        self._rest()
+        last = self.scene.streams.last("orders")
+        found = [
+            Struck(
+                seed=self.seed,
+                fault=fault.name,
+                evidence=evidence,
+                world=world,
+                phase=_name(phases[world]),
+                run_id=run_id,
+                outcome=_name(run.phase),
+                holds=tuple(run.holds),
+                seconds=_seconds(run),
+                rate=rate,
+                first=first,
+                last=last,
+            )
+            for world, run in ended.items()
+        ]
+        self.struck += found
+        self.say(f"{number + 1:3} {fault.name}: {evidence}; {rate:.0f}/s before; {_counted(found)}; "
+                 f"{time.monotonic() - began:.0f} s")  # fmt: skip
+        return found
+
+    def stop_trading(self) -> None:
+        """End the runners, and wait until everything that they sent is answered."""
+        self.scene.runners.end()
+        wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
+        wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
+
+    # ---- Steps of an episode
+
+    def _await_flow(self) -> float:
+        deadline = time.monotonic() + FLOW_SECONDS
+        while (rate := self.scene.streams.rate()) < INTENTS_PER_SECOND:
+            assert time.monotonic() < deadline, f"only {rate:.0f} intents a second flow"
+        return rate
+
+    def _phases(self, fault: Fault, number: int) -> dict[str, run_pb2.RunPhase]:
+        """Return the phase in which a fault shall strike each world; another one in each episode."""
+        if fault.freezing_only:
+            return dict.fromkeys(self.scene.worlds, run_pb2.RUN_PHASE_FREEZING)
+        worlds = self.scene.worlds
+        return {world: PHASES[(index + number) % len(PHASES)] for index, world in enumerate(worlds)}
+
+    def _start(self, world: str, run_id: str) -> None:
+        """Begin a run to a set that differs from the one that trades: some weights, sometimes one strategy less."""
+        ids = [each.strategy_id for each in self.scene.runners.of(world)]
+        chosen = self.scene.chance.sample(ids, len(ids) - self.scene.chance.randrange(2))
+        weights = {each: self.scene.chance.uniform(0.2, 0.9) / len(ids) for each in chosen}
+        self._ask("StartApply", pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights)))
+
+    def _ended(self, world: str, run_id: str) -> run_pb2.ApplyRun:
+        """Wait until a run is over, and return it."""
+        found: list[run_pb2.ApplyRun] = []
+
+        def over() -> bool:
+            try:
+                found[:] = [self.applies.run(world, run_id)]
+            except grpc.RpcError:  # the services are being struck
+                return False
+            return found[0].HasField("end_time")
+
+        try:
+            wait_until(over, END_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"{world}: run {run_id} does not end: {found}") from None
+        return found[0]
+
+    def _rest(self) -> None:
+        """Mend everything, end all holds, and wait until all worlds are open."""
+        successor = self.cluster.processes[SUCCESSOR]
+        self.cluster.heal()
+        self.scene.runners.heal()
+        if successor.alive:
+            successor.stop()
+        for world in self.scene.worlds:
+            self._reopen(world)
+        waiting = list(self.scene.worlds)
+        try:
+            wait_until(lambda: not self.scene.database.unsettled(waiting), REST_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"not at rest: {self.scene.database.unsettled(waiting)}") from None
+
+    def _reopen(self, world: str) -> None:
+        """End the holds of a world as an operator would: reseed it where streams disagree, then resume."""
+        deadline = time.monotonic() + REST_SECONDS
+        while (told := self.applies.told(world)).holds or told.phase != ack_pb.APPLY_PHASE_UNFREEZE:
+            assert time.monotonic() < deadline, f"{world} stays {told.phase} with {list(told.holds)}"
+            if ASTRAY in told.holds:
+                request = pb.ReseedWorldRequest(world=world, actor=OPERATOR, reason="fault suite")
+                self._try("ReseedWorld", request)
+            elif told.holds:
+                run_id = f"resume-{told.activation_set.sequence}"
+                self._try("ResumeWorld", pb.ResumeWorldRequest(
+                    world=world, run_id=run_id, hold=told.holds[0], actor=OPERATOR
+                ))  # fmt: skip
+            time.sleep(0.1)
+
+    def _ask(self, method: str, request: Any) -> Any:
+        return self.applies.call(method, request, seconds=10.0)
+
+    def _try(self, method: str, request: Any) -> None:
+        """Ask for what is refused as long as another run is under way, or what was told has not been relayed."""
+        try:
+            self._ask(method, request)
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS):
+                raise
+
+
+@contextmanager
+def campaign(seed: int, worlds: int, say: Say) -> Iterator[Campaign]:
+    """Yield a campaign of so many worlds, each with one runner of each strategy, once all of them trade."""
+    with ExitStack() as stack:
+        cluster = stack.enter_context(running_cluster())
+        runners = stack.enter_context(running_host(cluster.directory, cluster.gateways))
+        streams = stack.enter_context(open_streams(cluster.nats_url))
+        conductor, applies = stack.enter_context(conducting(cluster.worlds))
+        names = [f"world-{number}" for number in range(worlds)]
+        scene = Scene(cluster, runners, streams, Database(cluster.dsn), names, random.Random(seed))  # noqa: S311  # no secret
+        found = Campaign(seed, scene, conductor, applies, say)
+        _begin(found)
+        yield found
+
+
+def _begin(found: Campaign) -> None:
+    """Make the worlds, start the runners, and let all strategies trade."""
+    runners, worlds = found.scene.runners, found.scene.worlds
+    with dial(found.cluster.gateways[0]) as desk:
+        register_builtin_presets(Address.parse(found.cluster.gateways[0]))
+        for world in worlds:
+            _make_world(desk, world)
+            for number in range(len(STRATEGIES)):
+                runners.start(world, number)
+        found.say(f"{len(runners.running)} runners in {len(worlds)} worlds")
+        for world in worlds:
+            wait_until(lambda world=world: _judged(desk, world), SUBMIT_SECONDS)  # type: ignore[misc]
+    for world in worlds:
+        found.conductor.release(world)
+        found._start(world, "first")
+    for world in worlds:
+        found._ended(world, "first")
+    found._rest()
+
+
+def _make_world(desk: Any, world: str) -> None:
+    from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
+
+    model = world_pb2.ExecutionModel(
+        fill=world_pb2.FILL_NEXT_OPEN, rebalance=world_pb2.REBALANCE_EVERY_BAR, initial_cash=1_000_000.0
+    )
+    message = world_message(world, "sample_us_equity_1d", execution_model=model)
+    desk.worlds.CreateWorld(world_service_pb2.CreateWorldRequest(request_id=request_id(), world=message))
+    put_policy(desk, world, POLICY)
+
+
+def _judged(desk: Any, world: str) -> bool:
+    strategies = world_status(desk, world).strategies
+    return len(strategies) == len(STRATEGIES) and all(each.status for each in strategies)
+
+
+def _seconds(run: run_pb2.ApplyRun) -> float:
+    return float((run.end_time.ToDatetime() - run.create_time.ToDatetime()).total_seconds())
+
+
+def _name(phase: run_pb2.RunPhase) -> str:
+    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower()
+
+
+def _counted(found: Sequence[Struck]) -> str:
+    return ", ".join(
+        f"{each.phase} -> {each.outcome}{'/held' if each.holds else ''} {each.seconds:.1f}" for each in found
+    )
