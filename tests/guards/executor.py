@@ -197,11 +197,9 @@ EXECUTOR: Final = (
     Guard(
         "S8",
         "an id that was taken is not executed again",
-        TRADER,
-        "        if known is not None:\n"
-        "            await self._repeat(known, intent, position)\n"
-        "            return False\n",
-        "",
+        PASSAGE,
+        "        if not await self.trader.repeats(intent, position):\n",
+        "        if True:\n",
         (f"{FOLLOWING}the_same_intent_again_is_answered_with_the_same_report_and_not_executed",),
     ),
     Guard(
@@ -240,11 +238,19 @@ EXECUTOR: Final = (
     ),
     Guard(
         "S8",
-        "an order that closes a line is sent once",
+        "a line that is closed is not closed again",
         TRADER,
-        "        if await self._journal.read_order(order_id) is not None:\n            return\n",
-        "",
+        "if on_demote is OnDemote.FLATTEN and line.quantity != 0.0:",
+        "if on_demote is OnDemote.FLATTEN:",
         (f"{FOLLOWING}an_open_that_is_passed_again_closes_no_line_twice",),
+    ),
+    Guard(
+        "S8",
+        "a line is not closed behind an order in doubt that was to do so",
+        TRADER,
+        "            if known.state not in FINAL:\n                return\n",
+        "",
+        (f"{DOUBT}a_closing_order_in_doubt_of_a_former_enrolment_is_followed_by_no_other",),
     ),
     Guard(
         "S8",

@@ -17,7 +17,7 @@ from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
-from tests.support.waiting import eventually
+from tests.support.waiting import becomes, eventually
 
 
 @pytest.fixture
@@ -346,6 +346,28 @@ async def test_an_open_that_is_passed_again_closes_no_line_twice(rig: Rig, excha
         await rig.until_at(await world.open(Seated("bob/Carry")))
     assert [row["quantity"] for row in await rig.rows("line")] == [0.0]
     assert list(exchange.reached.values()) == [1, 1]
+
+
+async def test_a_closing_order_that_a_repeated_fence_cancelled_is_ordered_again(rig: Rig, exchange: Exchange) -> None:
+    world, bob = rig.world, Seated("bob/Carry")
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        await rig.until_at(await world.fence())
+        exchange.fills_at_once = False
+        await rig.until_at(await world.open(bob))  # an order that is to close what ann holds rests
+        world.mark += 1  # a mark that is lost: the same marks are written again, and the Fence cancels
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await rig.until_at(await world.open(bob))
+        _, cancelled, resting = exchange.answers.values()
+        assert (cancelled.state.value, resting.state.value) == ("cancelled", "working")
+        exchange.fill(resting.order_id)
+
+        async def closed() -> bool:
+            return [row["quantity"] for row in await rig.rows("line")] == [0.0]
+
+        await becomes(closed, True)
 
 
 async def test_a_fill_that_a_venue_tells_twice_is_booked_once(rig: Rig, exchange: Exchange) -> None:
