@@ -382,6 +382,14 @@ GATEWAY: Final = (
     ),
     Guard(
         "L1",
+        "a gateway that cannot follow lets its lease end",
+        LEASE,
+        "                if self._gates.is_following:\n",
+        "                if True:\n",
+        (f"{RENEWING}a_gateway_that_cannot_follow_keeps_no_lease",),
+    ),
+    Guard(
+        "L1",
         "what the world service did not answer is said again",
         ACKNOWLEDGE,
         "                    continue\n",

@@ -12,6 +12,7 @@ COORDINATOR: Final = "qmtl_world/apply/coordinator.py"
 PARTICIPANTS: Final = "qmtl_world/apply/participants.py"
 STORE: Final = "qmtl_world/apply/store.py"
 RELAY: Final = "qmtl_world/apply/relay.py"
+RESEED: Final = "qmtl_world/apply/reseed.py"
 SERVICE: Final = "qmtl_world/apply/service.py"
 RULES: Final = "tests/unit/qmtl_world/apply"
 RUNS: Final = f"{RULES}/test_runs.py::test_"
@@ -321,6 +322,46 @@ WORLD: Final = (
         "if place is not None and each.is_ahead_of(place):",
         "if False:",
         (f"{STEPS}a_world_of_which_more_was_seen_than_written_is_held",),
+    ),
+    Guard(
+        "S5",
+        "a world whose streams agree with its database is not reseeded",
+        REFUSALS,
+        "    refuse_while_running(place)\n    if ASTRAY not in place.holds:\n",
+        "    if False:\n",
+        (f"{STOPS}a_reseeded_world_stands_above_everything_seen_fenced_and_held",),
+    ),
+    Guard(
+        "S5",
+        "a reseeded world begins above what its streams hold",
+        RESEED,
+        "above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))",
+        "above = Reseed(epoch, sequence, number)",
+        (f"{RELAYING}a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw",),
+    ),
+    Guard(
+        "S5",
+        "a reseeded world begins above what participants saw",
+        RESEED,
+        "above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))",
+        "above = Reseed(max(event.epoch, mark.epoch), event.number, mark.number)",
+        (f"{RELAYING}a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw",),
+    ),
+    Guard(
+        "S5",
+        "a reseeded world is told behind the last event, whatever that is",
+        RESEED,
+        "            await _adopt(connection, world, EVENT, event, standing.place.sequence - 1)\n",
+        "",
+        (f"{RELAYING}a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw",),
+    ),
+    Guard(
+        "S5",
+        "a reseeded world is marked behind the last mark, whatever that is",
+        RESEED,
+        "            await _adopt(connection, world, MARK, mark, standing.place.mark - 1)\n",
+        "",
+        (f"{RELAYING}a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw",),
     ),
     Guard(
         "S6",

@@ -8,14 +8,20 @@ from typing import Any
 import nats.js.errors
 import pytest
 
+from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus, open_bus
 from qmtl_foundation.jetstream.streams import CONTROL, ORDERS, event_subject, mark_subject
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
+from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.postgres import acquire, transaction
 from qmtl_world.apply import store
-from qmtl_world.apply.place import ASTRAY
+from qmtl_world.apply.participants import Held, Kind
+from qmtl_world.apply.place import ASTRAY, RESEEDED
 from qmtl_world.apply.relay import Relay
-from tests.support.apply_ground import Ground, open_ground
+from qmtl_world.apply.reseed import Reseeding
+from qmtl_world.worlds import store as world_store
+from qmtl_world.worlds.model import WorldSpec
+from tests.support.apply_ground import CAUSE, Ground, open_ground
 
 RELAYS_LOCK = 7309940231
 
@@ -116,3 +122,31 @@ async def test_nothing_is_told_of_a_world_that_is_held_as_astray(ground: Ground,
     await ground.coordinator.hold_astray(ground.world, "a backup was restored")
     await relayed(relay)
     assert await told(bus, ground.world) == []
+
+
+async def test_a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw(
+    ground: Ground, bus: Bus, relay: Relay
+) -> None:
+    async with transaction(ground.pool) as connection:
+        await world_store.add_world(connection, WorldSpec(ground.world, "daily", 252.0))
+    reseeding = Reseeding(ground.pool, bus, ground.coordinator)
+    await ground.start()
+    await relayed(relay)
+    with pytest.raises(QmtlError, match="there is nothing to reseed"):
+        await reseeding.reseed(ground.world, CAUSE)
+    # A backup was restored: the streams hold what the database no longer knows, and one participant saw still more.
+    event = activation_event_pb2.ActivationEvent(world=ground.world, sequence=90, epoch=40)
+    mark = mark_pb2.Mark(world=ground.world, number=70, epoch=41)
+    await bus.publish(event_subject(ground.world), event.SerializeToString())
+    await bus.publish(mark_subject(ground.world), mark.SerializeToString())
+    await ground.stop()
+    await relayed(relay)
+    await ground.coordinator.renew(Kind.GATEWAY, "g1", "g1-a", [Held(ground.world, epoch=30, sequence=95)])
+    place = await reseeding.reseed(ground.world, CAUSE)
+    assert (place.epoch, place.sequence, place.mark) == (42, 96, 71)
+    assert (place.is_open, place.holds) == (False, {"operator", RESEEDED})
+    await relayed(relay)
+    fence, freeze = (await told(bus, ground.world))[-2:]
+    assert mark_pb2.Mark.FromString(fence).number == 71
+    assert activation_event_pb2.ActivationEvent.FromString(freeze).sequence == 96
+    assert (await ground.place()).holds == {"operator", RESEEDED}

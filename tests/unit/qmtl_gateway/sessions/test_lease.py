@@ -96,3 +96,18 @@ async def test_a_world_service_that_is_away_is_asked_again(
     answers.errors = [away, away]
     await opened(gates, answers, clock, monkeypatch, renewals=3)
     assert gates.find("equity") is not None
+
+
+async def test_a_gateway_that_cannot_follow_keeps_no_lease(
+    gates: Gates, answers: Answers, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(gates, answers, clock, monkeypatch)
+    gates.unsubscribed()
+    before = answers.renewals
+    running = asyncio.create_task(LeaseKeeper(answers, gates, clock).run())  # type: ignore[arg-type]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert answers.renewals == before
+    gates.subscribed()
+    await eventually(lambda: answers.renewals > before)
+    running.cancel()
