@@ -3,7 +3,7 @@
 ``make guards``, or ``python -m tests.guards.check [NAME...]`` for those whose invariant is a name, or whose file or
 words have it in them. It copies the tracked files, runs the tests of all guards unchanged, which must be green, and
 then those of each guard without it, which must fail: a test that cannot be collected, or a run that does not end, is no
-answer. A whole run writes its table into the page on reliability. Nothing outside the copy is touched.
+answer. What was found goes into the table of the page on reliability; nothing else outside the copies is touched.
 """
 
 from __future__ import annotations
@@ -64,13 +64,11 @@ def main(names: Sequence[str]) -> int:
         for copy in copies[1:]:
             shutil.copytree(copies[0], copy)
         found = list(remove_each(guards, copies))
+    write(found)
     unheld = [each for each in found if not each.test]
     print(f"\n{len(found)} guards removed, {time.monotonic() - started:.0f} s; {len(unheld)} wrong")
     for each in unheld:
         print(f"  {each.guard.invariant} {each.where}: {each.guard.what}: {each.said}")
-    if not names:
-        table = "\n".join(rows(found))
-        PAGE.write_text(SECTION.sub(lambda section: f"{section[1]}{table}\n{section[2]}", PAGE.read_text()))
     return 1 if unheld else 0
 
 
@@ -155,26 +153,35 @@ def run(tests: Iterable[str], copy: Path, seconds: float, *, keeps_bytecode: boo
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
     ) as process:
         try:
             said, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()  # what its tests have started ends with it
             said, _ = process.communicate()
-            return -signal.SIGKILL, said
     return process.returncode, said
 
 
-def rows(found: Iterable[Found]) -> list[str]:
-    """Return what was found as a table."""
+def write(found: Iterable[Found]) -> None:
+    """Write what was found into the page's table; what was found before of other guards stays in it."""
+    page = PAGE.read_text()
+    table = SECTION.search(page)
+    stood = [] if table is None else table[0].splitlines()
+    tests = {each.guard: each.test for each in found}
     lines = ["| | in the | guard | without it goes red |", "| --- | --- | --- | --- |"]
-    for each in found:
-        place, module = each.guard.place, Path(each.guard.file).stem
-        file, _, name = each.test.partition("::")
-        shown = f"[`{_cell(name)}`](../{file})" if each.test else "**nothing**"
-        lines.append(f"| {each.guard.invariant} | {place} | {each.guard.what}: `{module}.{each.where}` | {shown} |")
-    return lines
+    for guard in GUARDS:
+        row = guard.row((ROOT / guard.file).read_text())
+        if guard in tests:
+            lines.append(f"{row} {_shown(tests[guard])} |")
+        else:
+            lines += [line for line in stood if line.startswith(row)]
+    text = "\n".join(lines)
+    PAGE.write_text(SECTION.sub(lambda section: f"{section[1]}{text}\n{section[2]}", page))
+
+
+def _shown(test: str) -> str:
+    file, _, name = test.partition("::")
+    return f"[`{_cell(name)}`](../{file})" if test else "**nothing**"
 
 
 def _cell(text: str) -> str:

@@ -310,6 +310,14 @@ EXECUTOR: Final = (
     ),
     Guard(
         "S10",
+        "a passage that was enrolled anew begins anew",
+        PASSAGE,
+        "if told is not None and told.enrolment != self.place.enrolment and told.enrolment_position:",
+        "if False:",
+        (f"{FOLLOWING}a_start_that_is_enrolled_anew_begins_anew",),
+    ),
+    Guard(
+        "S10",
         "what the world service knows of a newer epoch or a closed world closes",
         FOLLOW,
         "if told is None or holds_back(place, told):",

@@ -166,6 +166,14 @@ GATEWAY: Final = (
     ),
     Guard(
         "S5",
+        "a gateway is registered and subscribed before it reads",
+        GATES,
+        "while self._ready and self._asked:",
+        "while self._asked:",
+        (f"{OPENING}before_the_gateway_is_registered_nothing_is_read",),
+    ),
+    Guard(
+        "S5",
         "a lost consumer closes",
         GATES,
         "        self._close(Resync.STREAM)\n",

@@ -249,6 +249,24 @@ async def test_a_start_that_another_one_followed_acknowledges_nothing_more(rig: 
     assert said(rig) == [(1, MarkKind.FENCE), (2, MarkKind.OPEN)]
 
 
+async def test_a_start_that_is_enrolled_anew_begins_anew(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    before = await world.open()
+    async with rig.started() as start:
+        await rig.until_at(before)
+        world.enrolment = (0, 0)  # it was deregistered, and is enrolled again behind the next Fence
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await start.renew()
+        await eventually(lambda: place_of(start).enrolment == world.enrolment[0], 10.0)
+        early, late = world.intent(bar=1), world.intent(bar=2)
+        await world.send(early)
+        await world.open()
+        (position,) = await world.send(late)
+        await rig.until_at(position)
+    assert exchange.reached == {late.intent_id: 1}
+
+
 async def test_a_restart_says_again_which_mark_it_passed_last(rig: Rig) -> None:
     world = rig.world
     await world.fence()
