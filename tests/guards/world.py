@@ -409,7 +409,7 @@ WORLD: Final = (
         MACHINE,
         "draft.change(activations=allowed, holds=",
         "draft.change(holds=",
-        (f"{RUNS}the_set_changes_once_everybody_is_closed_and_not_before",),
+        (f"{RUNS}a_set_is_put_in_as_a_whole_by_its_switch",),
     ),
     Guard(
         "S6",

@@ -61,6 +61,15 @@ def test_each_phase_awaits_acknowledgements_of_its_own_event() -> None:
     assert (scene.run.phase, awaited(scene.place)) == (Phase.UNFREEZING, (("g1", "g2"), (EXECUTOR,)))
 
 
+def test_a_set_is_put_in_as_a_whole_by_its_switch() -> None:
+    scene = Scene()
+    scene.do(Enrol(EXECUTOR), Start("run-1", (*OLD, *NEW), frozenset({G1})))
+    scene.fenced()
+    assert scene.place.activations == ()
+    assert scene.acknowledged(EventKind.FREEZE, G1) == ["switch 2"]
+    assert scene.place.activations == (*OLD, *NEW)
+
+
 def test_an_executor_is_awaited_whatever_happens_to_gateways(started: Scene) -> None:
     started.do(GatewayLost(G1), GatewayLost(G2))
     assert (started.run.phase, awaited(started.place)) == (Phase.FREEZING, ((), (EXECUTOR,)))
