@@ -226,7 +226,7 @@ EXECUTOR: Final = (
         TRADER,
         "            return await venue.send(order)\n        await venue.begin()\n",
         "            return await venue.send(order)\n",
-        (f"{DOUBT}a_venue_that_does_not_answer_gets_each_order_once",),
+        (f"{DOUBT}an_order_that_arrives_right_after_the_venue_did_not_know_it_reaches_it_once",),
     ),
     Guard(
         "S8",

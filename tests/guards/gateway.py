@@ -222,14 +222,6 @@ GATEWAY: Final = (
     ),
     Guard(
         "S10",
-        "a world that was never read is closed",
-        FOLLOW,
-        "    resync: Resync | None = Resync.UNKNOWN\n",
-        "    resync: Resync | None = None\n",
-        (f"{OPENING}a_world_is_unknown_until_it_is_asked_for",),
-    ),
-    Guard(
-        "S10",
         "a gate that is not in step is closed",
         FOLLOW,
         "return None if self.resync is not None or self.last is None else self.last.gate",
@@ -339,6 +331,14 @@ GATEWAY: Final = (
         "            self._resyncs.add(after.resync)\n            self._ask(world)\n",
         "            self._resyncs.add(after.resync)\n",
         (f"{OPENING}a_gap_closes_at_once_and_a_snapshot_opens",),
+    ),
+    Guard(
+        "S12",
+        "a world that was never read is asked for until it was",
+        FOLLOW,
+        "    resync: Resync | None = Resync.UNKNOWN\n",
+        "    resync: Resync | None = None\n",
+        (f"{OPENING}a_world_service_that_does_not_answer_keeps_closed_and_is_asked_again",),
     ),
     Guard(
         "S12",

@@ -42,6 +42,28 @@ async def test_a_venue_that_does_not_answer_gets_each_order_once(rig: Rig, excha
     assert len(exchange.reached) == 2
 
 
+async def test_an_order_that_arrives_right_after_the_venue_did_not_know_it_reaches_it_once(
+    rig: Rig, exchange: Exchange
+) -> None:
+    class Slow(SimulatedVenue):
+        async def ask(self, order_ids: Sequence[str]) -> Mapping[str, Answer]:
+            answers = await super().ask(order_ids)
+            if exchange.questions == 2:
+                exchange.deliver()
+            return answers
+
+    rig.venue = lambda: _given(Slow(exchange))
+    exchange.moods = [Mood.LATE]
+    world = rig.world
+    await world.fence()
+    await world.open()
+    (position,) = await world.send(world.intent())
+    async with rig.started():
+        await rig.until_at(position)
+        exchange.deliver()
+    assert exchange.reached == {world.intent().intent_id: 1}
+
+
 @pytest.mark.parametrize("mood", [Mood.MUTE, Mood.DEAF, Mood.LATE])
 async def test_a_start_that_dies_between_sending_and_answer_leaves_nothing_twice_and_nothing_lost(
     rig: Rig, exchange: Exchange, mood: Mood

@@ -66,6 +66,22 @@ def test_every_invariant_has_a_guard_at_each_place_that_holds_it() -> None:
     assert {invariant for invariant, _ in stated} == set(INVARIANTS)
 
 
+def test_table_of_the_page_on_reliability_has_each_guard_and_what_goes_red_without_it() -> None:
+    table = source("docs/reliability.md").partition("<!-- guards -->")[2].partition("<!-- /guards -->")[0]
+    rows = [line for line in table.splitlines() if line.startswith(("| S", "| L"))]
+    assert len(rows) == len(GUARDS)
+    for row, guard in zip(rows, GUARDS, strict=True):
+        stated = guard.row(source(guard.file))
+        assert row.startswith(stated), f"`python -m tests.guards.check {guard.invariant}` writes {stated}"
+        test = row.removeprefix(stated)
+        assert any(f"`{split_id(each)[1]}" in test and f"(../{split_id(each)[0]})" in test for each in guard.tests), row
+
+
+def split_id(node: str) -> tuple[str, str]:
+    file, _, name = node.partition("::")
+    return file, name
+
+
 def test_text_that_is_not_there_once_is_refused() -> None:
     guard = Guard("S1", "a thing", "qmtl_world/thing.py", "x = 1\n", "", ())
     with pytest.raises(ValueError, match="stands there 0 times"):
