@@ -162,6 +162,7 @@ class Rig:
     model: ExecutionModel = field(default_factory=ExecutionModel)
     acknowledged: list[Passed] = field(default_factory=list)
     is_heard: bool = True  # else the world service does not answer acknowledgements
+    lease: Callable[[], Lease] = Lease
 
     @property
     def executor(self) -> str:
@@ -171,7 +172,7 @@ class Rig:
     @asynccontextmanager
     async def started(self) -> AsyncIterator[Start]:
         """Run one start of the executor, with the lease and enrolment that the world tells."""
-        start = Start(self, Journal(self.pool, self.executor, uuid.uuid4().hex, utc_now), Lease())
+        start = Start(self, Journal(self.pool, self.executor, uuid.uuid4().hex, utc_now), self.lease())
         await start.journal.begin()
         await start.renew()
         follower, relay = Follower(self.world.name, start.ground()), ReportRelay(start.journal, self.bus)

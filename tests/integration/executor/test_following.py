@@ -10,6 +10,7 @@ import pytest
 
 from qmtl_executor import acknowledge
 from qmtl_executor.journal import Journal
+from qmtl_executor.lease import Lease
 from qmtl_executor.model import MarkKind
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
@@ -310,13 +311,21 @@ async def test_what_the_world_service_knows_ahead_closes(rig: Rig, exchange: Exc
 
 
 async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange) -> None:
+    waits = asyncio.Event()
+
+    class Noticed(Lease):
+        async def next_renewal(self) -> None:
+            waits.set()
+            await super().next_renewal()
+
+    rig.lease = Noticed
     world = rig.world
     await world.fence()
     before = await world.open()
     async with rig.started() as start:
         await start.renew(ttl_s=0.0)
         (position,) = await world.send(world.intent())
-        await rig.until_at(before)
+        await asyncio.wait_for(waits.wait(), 10.0)
         await eventually(lambda: _is_said(rig, 2))
         assert await rig.position() == before
         assert not exchange.reached
