@@ -14,7 +14,7 @@ help:
 	@echo "make check   format, lint, types, import rules, contracts, generated code and docs"
 	@echo "make model   the apply protocol, searched exhaustively by SPIN (apt-get install spin gcc); writes docs/reliability.md"
 	@echo "make guards  each guard of the apply protocol removed from a copy: a test goes red; writes docs/reliability.md"
-	@echo "make faults  long random schedules of the apply protocol"
+	@echo "make faults  long random schedules of the apply protocol; then 200 runs on real processes that are struck meanwhile"
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
 	@echo "make protos  generate the code of the contracts"
 	@echo "make docs    generate the generated parts of the docs"
@@ -53,6 +53,7 @@ guards: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m tests.faults
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,bench]"

@@ -84,16 +84,18 @@ def on_enrolment(place: Place, told: Told) -> Place:
     )
 
 
-def on_stream(place: Place, generation: str, first: int, last: int) -> Place:
+def on_stream(place: Place, generation: str, first: int, last: int, purged: int = 0) -> Place:
     """Return the place in a stream that has the sequences ``[first, last]``: closed where messages may be missing.
 
-    Another generation, or one that ends before the position, is read from its start; nothing of it is executed before
+    What stood up to ``purged`` may be gone, though newest marks stand before it; everybody had settled it. Another
+    generation, or one that ends before the position, is read from its start; nothing of it is executed before
     a Fence.
     """
     if generation != place.generation or last < place.position:
         return replace(place, generation=generation, position=first - 1, is_open=False, unsure=True)
-    if first > place.position + 1:
-        return replace(place, position=first - 1, is_open=False, unsure=True)
+    gone = max(first - 1, purged)
+    if gone > place.position:
+        return replace(place, position=gone, is_open=False, unsure=True)
     return place
 
 

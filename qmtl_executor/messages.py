@@ -140,12 +140,20 @@ def to_held_place(world: str, place: Place, lines: Sequence[Line]) -> lease_pb2.
         unsure=place.unsure,
         positions=positions[:MAX_POSITIONS],
         position=max(place.position, 0),
+        generation=place.generation,
     )
 
 
 def from_world_place(message: lease_pb2.WorldPlace) -> Told:
     """Return where a world stands."""
-    return Told(message.epoch, message.mark, message.is_open, message.enrolment, message.enrolment_position)
+    return Told(
+        message.epoch,
+        message.mark,
+        message.is_open,
+        message.enrolment,
+        message.enrolment_position,
+        message.purge_position,
+    )
 
 
 def to_acknowledgement(

@@ -135,13 +135,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Hold where the world service says that a world stands, and behind which mark this executor was enrolled."""
+    """Hold where the world service says that a world stands, and behind which mark this executor was enrolled.
+
+    ``purged``: up to this place the order stream is purged of what everybody had settled; 0 where it is not.
+    """
 
     epoch: int
     mark: int
     is_open: bool
     enrolment: int
     enrolment_position: int
+    purged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ from qmtl_executor.model import (
     Unreadable,
     Verdict,
 )
-from qmtl_executor.stream import Reader, read_state, reading
+from qmtl_executor.stream import Reader, reading
 from qmtl_executor.trader import Market, Trader
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.streams import ORDERS
 
 GRACE_BEATS: Final = 3  # heartbeats without a message after which all intents of a bar are here, and fills are due
 SETTLED_BEATS: Final = 10  # heartbeats without a message after which the place moves on, past what is others'
@@ -81,10 +82,10 @@ class Passage:
         trader = Trader(world, ground.me, ground.journal, market, ground.clock, told.enrolment)
         await trader.load()
         stored, passed = await ground.journal.read_place(world)  # settling moved it
-        stream = await read_state(ground.bus)
+        stream = await ground.bus.state(ORDERS)
         place = follow.enrolled(told, stream.generation) if stored is None else stored
         place = follow.on_enrolment(place, told)
-        place = follow.on_stream(place, stream.generation, stream.first, stream.last)
+        place = follow.on_stream(place, stream.generation, stream.first, stream.last, told.purged)
         if place != stored:
             async with ground.journal.writing(world) as writing:
                 await writing.stand(place, None)

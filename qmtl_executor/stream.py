@@ -8,30 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from qmtl_executor.messages import read_intent, read_mark
 from qmtl_executor.model import Message
 from qmtl_foundation.jetstream import Bus, ordered
-from qmtl_foundation.jetstream.bus import translated_errors
 from qmtl_foundation.jetstream.streams import ORDERS, intent_subject, mark_subject
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """Hold which stream it is and the sequences that it has; ``first`` is ``last + 1`` when it is empty."""
-
-    generation: str
-    first: int
-    last: int
-
-
-async def read_state(bus: Bus) -> StreamState:
-    """Return the state of the order stream."""
-    with translated_errors():
-        info = await bus.jetstream.stream_info(ORDERS)
-    created = info.created.isoformat() if info.created is not None else ""
-    return StreamState(created, max(info.state.first_seq, 1), info.state.last_seq)
 
 
 @asynccontextmanager
@@ -57,7 +38,7 @@ class Reader:
 
     async def quiet_until(self) -> int:
         """Return a place up to which the stream has nothing more for this reader; 0 where it may have."""
-        state = await read_state(self._bus)  # first: what comes in between stands behind it
+        state = await self._bus.state(ORDERS)  # first: what comes in between stands behind it
         return state.last if await self._reader.is_quiet() else 0
 
     async def next(self) -> Message | None:

@@ -23,6 +23,7 @@ from qmtl_world.allocation.service import AllocationService
 from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.enrolling import Enrolling
 from qmtl_world.apply.metrics import ApplyMetrics
+from qmtl_world.apply.purge import Purge
 from qmtl_world.apply.relay import Relay
 from qmtl_world.apply.reseed import Reseeding
 from qmtl_world.apply.service import ApplyService
@@ -102,6 +103,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                 work = (
                     signals.listen(settings.postgres_dsn),
                     relay.run(signals),
+                    Purge(pool, bus).run(),
                     coordinator.run(),
                     processes.warm(),
                     forgetting,

@@ -50,6 +50,16 @@ class Fill:
     max_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """Hold which stream it is, the sequences that it has, and its bytes; ``first`` is ``last + 1`` when it is empty."""
+
+    generation: str
+    first: int
+    last: int
+    used_bytes: int
+
+
 class Bus:
     """Speak to JetStream; every failure is QmtlError(DEPENDENCY_UNAVAILABLE) with dependency ``nats``."""
 
@@ -108,6 +118,24 @@ class Bus:
         with translated_errors():
             info = await self.jetstream.stream_info(stream)
         return Fill(int(info.state.bytes), int(info.config.max_bytes))
+
+    async def state(self, stream: str) -> StreamState:
+        """Return the state of a stream."""
+        with translated_errors():
+            info = await self.jetstream.stream_info(stream)
+        created = info.created.isoformat() if info.created is not None else ""
+        return StreamState(created, max(info.state.first_seq, 1), info.state.last_seq, info.state.bytes)
+
+    async def counts(self, stream: str, subjects: str) -> Mapping[str, int]:
+        """Return how many messages a stream has of each subject that matches."""
+        with translated_errors():
+            info = await self.jetstream.stream_info(stream, subjects_filter=subjects)
+        return info.state.subjects or {}
+
+    async def purge(self, stream: str, subjects: str, below: int) -> None:
+        """Delete the messages of some subjects whose sequence is below one."""
+        with translated_errors():
+            await self.jetstream.purge_stream(stream, subject=subjects, seq=below)
 
     async def append(
         self, subject: str, payload: bytes, last: int, headers: Mapping[str, str] | None = None

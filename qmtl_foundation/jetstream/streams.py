@@ -18,6 +18,7 @@ REPORTS: Final = "reports"
 EVENT_ID: Final = "Qmtl-Event-Id"  # header of every event and mark; the relay compares by it
 ALL_EVENTS: Final = f"{CONTROL}.activation.*"
 ALL_MARKS: Final = f"{ORDERS}.*.mark"
+ALL_INTENTS: Final = f"{ORDERS}.*.intent.*"
 ALL_REPORTS: Final = f"{REPORTS}.*"
 
 REPORTS_KEPT_SECONDS: Final = 7 * 86_400.0
@@ -34,7 +35,7 @@ def order_stream(replicas: int) -> StreamSpec:
     """Return the stream of marks and intents.
 
     It has no maximum age: a Fence that expired would let a late order live. Only what every executor has settled is
-    purged.
+    purged, by the world service.
     """
     return StreamSpec(ORDERS, (f"{ORDERS}.>",), replicas=replicas, max_bytes=ORDER_STREAM_BYTES)
 

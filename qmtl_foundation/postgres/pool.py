@@ -70,17 +70,18 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     with translated_errors(OSError):
         connection = await pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS)
     try:
-        with translated_errors():
+        with translated_errors(), _abandoned_in_time(connection):
             yield connection
     finally:
-        await pool.release(connection)
+        await pool.release(connection, timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection inside one transaction: committed at the end, rolled back on an exception."""
     async with acquire(pool) as connection, connection.transaction():
-        yield connection
+        with _abandoned_in_time(connection):
+            yield connection
 
 
 @asynccontextmanager
@@ -106,6 +107,16 @@ async def ping(pool: Pool) -> None:
     """Make a round trip; raise QmtlError(DEPENDENCY_UNAVAILABLE) when there is none."""
     async with acquire(pool) as connection:
         await connection.execute("SELECT 1")
+
+
+@contextmanager
+def _abandoned_in_time(connection: Connection) -> Iterator[None]:
+    """Give a connection up on which time ran out: it may be dead, and its rollback would take as long again."""
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 @contextmanager

@@ -43,16 +43,18 @@ class Reports:
                 _log.exception("following the reports")
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def begin(self, position: int) -> int:
-        """Return the place behind which a session reads: the runner's own, or the newest where it is of no use.
+    async def begin(self, position: int | None) -> int:
+        """Return the place behind which a session reads: the runner's own, the newest where it states none.
 
-        A runner that states none (0) gets only what is new; a place beyond the end is of a stream that is gone.
+        A place beyond the end is of a stream that is gone: all of the present one is read.
         Raises QmtlError(DEPENDENCY_UNAVAILABLE).
         """
         newest = self._position
-        if newest is None or position > newest:
+        if newest is None or (position is not None and position > newest):
             newest = await self._newest()
-        return min(position or newest, newest)
+        if position is None:
+            return newest
+        return position if position <= newest else 0
 
     async def missed(self, world: str, position: int) -> list[Report]:
         """Return the next reports of a world behind a place, oldest first, at most ``BATCH``.

@@ -72,10 +72,10 @@ class SessionService(SessionServiceServicer):
         hello = await _hello(requests)
         holder = Holder(hello.world, hello.strategy_id, hello.incarnation)
         await self._gates.known(holder.world)
-        position = await self._reports.begin(hello.report_position)
-        session = Session(holder, position, missed=hello.report_position > 0)
+        stated = hello.report_position if hello.HasField("report_position") else None
+        session = Session(holder, await self._reports.begin(stated))
         with self._joined(session) as snapshot:
-            yield self._welcome(snapshot)
+            yield self._welcome(snapshot, session.position)
             listening = asyncio.create_task(self._listen(requests, session))
             try:
                 async for item in session.items(self._reports.missed):
@@ -155,13 +155,14 @@ class SessionService(SessionServiceServicer):
             self._metrics.skew.record(max(0.0, (self._clock() - event.create_time).total_seconds()))
         self._acknowledgements.heard(holder.world)
 
-    def _welcome(self, snapshot: Event | None) -> pb.FollowResponse:
+    def _welcome(self, snapshot: Event | None, report_position: int) -> pb.FollowResponse:
         return pb.FollowResponse(
             welcome=pb.Welcome(
                 gateway=self._identity.name,
                 gateway_incarnation=self._identity.incarnation,
                 ttl_ms=round(LEASE_SECONDS * 1000),
                 snapshot=None if snapshot is None else _event(snapshot.payload).event,
+                report_position=report_position,
             )
         )
 

@@ -30,15 +30,12 @@ class Renewed:
 
 
 class Session:
-    """Hold one connection of a runner.
+    """Hold one connection of a runner. ``position`` is the place behind which it has no report yet."""
 
-    ``position`` is the place of the last report that it has, ``missed`` whether later ones are to be read first.
-    """
-
-    def __init__(self, holder: Holder, position: int, *, missed: bool) -> None:
+    def __init__(self, holder: Holder, position: int) -> None:
         self.holder = holder
-        self._position = position
-        self._missed = missed
+        self.position = position
+        self._missed = True  # reports that stand in the stream are read before those that are handed over
         self._told = 0  # sequence of the newest event handed out or waiting
         self._events: deque[Event] = deque()
         self._renewed: Renewed | None = None
@@ -95,8 +92,8 @@ class Session:
                     yield report
             elif self._reports:
                 report = self._reports.popleft()
-                if report.position > self._position:
-                    self._position = report.position
+                if report.position > self.position:
+                    self.position = report.position
                     yield report
             else:
                 self._changed.clear()
@@ -107,10 +104,10 @@ class Session:
     async def _read(self, read: Missed) -> list[Report]:
         """Return missed reports of this strategy, and note whether there may be more."""
         self._missed = False  # what overflows while reading is missed again
-        found = await read(self.holder.world, self._position)
+        found = await read(self.holder.world, self.position)
         if found:
             self._missed = True
-            self._position = found[-1].position
+            self.position = found[-1].position
         return [each for each in found if each.strategy_id == self.holder.strategy_id]
 
 

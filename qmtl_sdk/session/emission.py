@@ -12,8 +12,9 @@ is sent; once it is open again, the newest targets are, as if their bars had jus
 =============  =======================================================================================================
 
 An intent that may have been stored or not is sent again under its id, and one that a Fence caught under a newer epoch,
-as long as it is its symbol's newest. An id that was taken is not used again: it was for one bar. Bars before the newest
-that was sent for a symbol are past: a runner that starts again over its history goes on where it stood.
+as long as it is its symbol's newest; one that its executor kept back within the epoch, after a while. An id that was
+taken is not used again: it was for one bar. Bars before the newest that was sent for a symbol are past: a runner that
+starts again over its history goes on where it stood.
 """
 
 from __future__ import annotations
@@ -65,6 +66,19 @@ class Emission:
         """Return what is to be sent under an epoch."""
         known = self._journal.find([wish.intent_id for wish in self._newest.values()])
         return [wish for wish in self._newest.values() if self._is_due(wish, known.get(wish.intent_id), epoch)]
+
+    def kept_back(self, epoch: int) -> list[Wish]:
+        """Return what was fenced under this very epoch: by an executor that has yet to pass the marks of it.
+
+        It missed some of them, or was enrolled anew; once they are written again it takes what it kept back.
+        """
+        known = self._journal.find([wish.intent_id for wish in self._newest.values()])
+        entries = [(wish, known.get(wish.intent_id)) for wish in self._newest.values()]
+        return [
+            wish
+            for wish, entry in entries
+            if entry is not None and (entry.wish, entry.state, entry.epoch) == (wish, State.FENCED, epoch)
+        ]
 
     def _is_due(self, wish: Wish, entry: Entry | None, epoch: int) -> bool:
         if entry is None:

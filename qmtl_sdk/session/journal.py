@@ -140,16 +140,19 @@ class IntentJournal:
             row = self._connection.execute(query, chosen).fetchone()
         return int(row[0])
 
-    def report_position(self) -> int:
-        """Return the place of the last report that was noted, 0 for none."""
+    def report_position(self) -> int | None:
+        """Return the place behind which no report was noted, None while nothing was sent."""
         with _translated(self._path):
             row = self._connection.execute("SELECT position FROM reports").fetchone()
-        return 0 if row is None else int(row[0])
+        return None if row is None else int(row[0])
 
     # ---- What happens
 
-    def write(self, wishes: Iterable[Wish], epoch: int) -> None:
-        """Put intents on disk that are about to be sent under an epoch, whether or not they were before."""
+    def write(self, wishes: Iterable[Wish], epoch: int, report_position: int = 0) -> None:
+        """Put intents on disk that are about to be sent under an epoch, whether or not they were before.
+
+        With the first goes the place behind which their reports will stand.
+        """
         rows = [(each.intent_id, each.symbol, _micros(each.bar_time), each.target, epoch) for each in wishes]
         with _translated(self._path):
             self._connection.executemany(
@@ -157,6 +160,7 @@ class IntentJournal:
                 "ON CONFLICT (intent_id) DO UPDATE SET epoch = excluded.epoch, state = 'written'",
                 rows,
             )
+            self._connection.execute("INSERT INTO reports VALUES (1, ?) ON CONFLICT DO NOTHING", (report_position,))
             self._connection.commit()
 
     def accepted(self, ids: Iterable[str]) -> None:

@@ -10,11 +10,13 @@ from typing import Final
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.session.emission import Emission
 from qmtl_sdk.session.journal import IntentJournal, State
-from qmtl_sdk.session.model import Stamp, Wish
+from qmtl_sdk.session.model import Outcome, Stamp, Wish
 from qmtl_sdk.session.session import RunnerSession
 from qmtl_sdk.strategy.values import FloatArray
 
 RETRY_SECONDS: Final = 0.1
+KEPT_BACK_SECONDS: Final = 1.0  # before what an executor kept back is sent again; each time twice as long
+MAX_KEPT_BACK_SECONDS: Final = 64.0
 BATCH: Final = 1_000  # intents of one request
 
 # They may or may not be stored, or the gateway is ahead of what this runner was told: sent again once the gate says so.
@@ -51,6 +53,8 @@ class Orders:
         self._emission = emission
         self._clock = clock
         self._not_before = 0.0
+        self._again_at: float | None = 0.0  # when what was kept back within the epoch is due; None where nothing was
+        self._again_seconds = KEPT_BACK_SECONDS
 
     def state(self, timestamp: int, targets: FloatArray) -> None:
         """Take the targets [S] of the bar that closed at ``timestamp`` (nanoseconds of UTC); raises as ``Emission``."""
@@ -66,7 +70,7 @@ class Orders:
         stamp = self._session.stamp()
         if stamp is None or self._clock() < self._not_before:
             return
-        due = self._emission.due(stamp.epoch)
+        due = self._emission.due(stamp.epoch) + self._kept_back(stamp.epoch)
         for start in range(0, len(due), BATCH):
             if not self._send(due[start : start + BATCH], stamp):
                 self._not_before = self._clock() + RETRY_SECONDS
@@ -75,7 +79,7 @@ class Orders:
     def settled(self) -> bool:
         """Tell whether everything is sent and no report is outstanding."""
         stamp = self._session.stamp()
-        if stamp is None or self._emission.due(stamp.epoch):
+        if stamp is None or self._emission.due(stamp.epoch) or self._emission.kept_back(stamp.epoch):
             return False
         return self.outstanding() == 0
 
@@ -87,10 +91,30 @@ class Orders:
         for report in self._session.reports():
             if self._journal.reported(report):
                 self.counts[State(report.outcome.value)] += 1
+                self._expect(report.outcome)
+
+    def _expect(self, outcome: Outcome) -> None:
+        """Let what an executor kept back wait for a while, and for a short one once it takes anything."""
+        if outcome is not Outcome.FENCED:
+            self._again_seconds = KEPT_BACK_SECONDS
+        soonest = self._clock() + self._again_seconds
+        if self._again_at is None:
+            self._again_at = soonest if outcome is Outcome.FENCED else None
+        else:
+            self._again_at = min(self._again_at, soonest)
+
+    def _kept_back(self, epoch: int) -> list[Wish]:
+        """Return what an executor kept back within this epoch, once it is due; then it waits for longer."""
+        if self._again_at is None or self._clock() < self._again_at:
+            return []
+        kept_back = self._emission.kept_back(epoch)
+        self._again_seconds = min(2 * self._again_seconds, MAX_KEPT_BACK_SECONDS) if kept_back else KEPT_BACK_SECONDS
+        self._again_at = self._clock() + self._again_seconds if kept_back else None
+        return kept_back
 
     def _send(self, wishes: Sequence[Wish], stamp: Stamp) -> bool:
         """Send wishes, on disk first; return whether they are stored."""
-        self._journal.write(wishes, stamp.epoch)
+        self._journal.write(wishes, stamp.epoch, self._session.report_position or 0)
         try:
             self._session.publish(wishes, stamp)
         except QmtlError as error:

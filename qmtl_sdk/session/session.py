@@ -53,20 +53,21 @@ Outgoing = asyncio.Queue["FollowRequest | None"]
 class RunnerSession:
     """Hold a runner's gate and reports, and publish its intents. Open it with ``with``.
 
-    ``addresses`` are gateways, tried in turn. ``report_position`` is the place of the last report that is known, 0 for
-    none. Any call raises the QmtlError for which the session ended, if it did.
+    ``addresses`` are gateways, tried in turn. ``report_position`` is the place behind which no report is known, None
+    for whatever is new. Any call raises the QmtlError for which the session ended, if it did.
     """
 
     def __init__(
         self,
         addresses: Sequence[Address],
         runner: Runner,
-        report_position: int = 0,
+        report_position: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = tuple(addresses)
         self._runner = runner
         self._position = report_position
+        self._began_at = report_position
         self._clock = clock
         self._gate = OrderGate(runner.strategy_id, runner.strategy_version, clock)
         self._reports: deque[Report] = deque()
@@ -113,6 +114,12 @@ class RunnerSession:
         with self._changed:
             self._raise_failure()
             return self._gate.stamp()
+
+    @property
+    def report_position(self) -> int | None:
+        """Return the place behind which this session hears reports, None before its first welcome."""
+        with self._changed:
+            return self._began_at
 
     def wait(self, seconds: float = SLICE_SECONDS) -> None:
         """Wait until something was told, but not longer than ``seconds``: a lease ends without a word."""
@@ -244,6 +251,9 @@ class RunnerSession:
         snapshot = None if welcome.snapshot is None else to_told(welcome.snapshot)
         self._doubt_since = None
         with self._changed:
+            self._position = welcome.report_position  # other than what was stated where the stream is another one
+            if self._began_at is None:
+                self._began_at = self._position
             applied = self._gate.welcome(sent, welcome.ttl_ms / 1_000, snapshot)
             self._changed.notify_all()
         if applied and snapshot is not None:
@@ -265,7 +275,7 @@ class RunnerSession:
                     self._gate.renewed(sent, renewal.epoch, renewal.sequence)
             elif response.report is not None:
                 report = to_report(response.report)
-                self._position = max(self._position, report.position)
+                self._position = max(self._position or 0, report.position)
                 self._reports.append(report)
             self._changed.notify_all()
 

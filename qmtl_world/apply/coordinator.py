@@ -251,6 +251,9 @@ class Coordinator:
         while True:
             try:
                 await self.look()
+            except QmtlError as error:
+                _log.warning("runs wait: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # a fault of ours must not end the service: worlds are frozen through it
                 _log.exception("coordinator waits")
                 await asyncio.sleep(RETRY_SECONDS)

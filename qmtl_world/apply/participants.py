@@ -36,8 +36,8 @@ RETURNING *
 _DEREGISTER = "DELETE FROM enrolment WHERE world = $1 AND executor = $2"
 _ENROLMENTS = "SELECT * FROM enrolment WHERE world = $1 ORDER BY executor"
 _NOTE_HELD = """
-UPDATE enrolment SET position = $3, positions = $4
-WHERE world = $1 AND executor = $2 AND (position, positions) IS DISTINCT FROM ($3, $4::jsonb)
+UPDATE enrolment SET position = $3, generation = $4, positions = $5
+WHERE world = $1 AND executor = $2 AND (position, generation, positions) IS DISTINCT FROM ($3, $4, $5::jsonb)
 """
 _NOTE_SEEN = """
 UPDATE place SET seen_epoch = greatest(seen_epoch, $2), seen_sequence = greatest(seen_sequence, $3),
@@ -49,16 +49,18 @@ _TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_t
 _PLACES_OF_EXECUTOR = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
        coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark,
-       e.mark AS enrolment, coalesce(o.position, 0) AS position
+       e.mark AS enrolment, coalesce(o.position, 0) AS position, coalesce(g.position, 0) AS purged
 FROM enrolment e JOIN place p ON p.world = e.world
 LEFT JOIN relayed m ON m.world = e.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = e.world AND t.kind = 'event'
 LEFT JOIN outbox o ON o.world = e.world AND o.kind = 'mark' AND o.number = e.mark
+LEFT JOIN purged g ON g.generation = e.generation
 WHERE e.executor = $1
 """
 _PLACES = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
-       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark, 0 AS enrolment, 0 AS position
+       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark, 0 AS enrolment, 0 AS position,
+       0 AS purged
 FROM place p
 LEFT JOIN relayed m ON m.world = p.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = p.world AND t.kind = 'event'
@@ -81,7 +83,7 @@ class Kind(StrEnum):
 class WorldPlace:
     """Hold where a world stands; ``sequence`` and ``mark`` are the newest relayed, ``told_…`` the newest written.
 
-    ``enrolment`` and ``enrolment_position`` are 0 to a gateway.
+    ``enrolment``, ``enrolment_position`` and ``purged`` are 0 to a gateway.
     """
 
     world: str
@@ -93,11 +95,13 @@ class WorldPlace:
     told_mark: int
     enrolment: int
     enrolment_position: int
+    purged: int
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Hold how far a participant says that it is in a world; ``position`` and ``holdings`` of an executor only."""
+    """Hold how far a participant says that it is in a world; ``position``, ``generation`` and ``holdings`` are an
+    executor's only."""
 
     world: str
     epoch: int
@@ -106,6 +110,7 @@ class Held:
     unsure: bool = False
     position: int = 0
     holdings: tuple[Holding, ...] = ()
+    generation: str = ""
 
     def is_ahead_of(self, place: WorldPlace) -> bool:
         """Tell whether it has seen what this database never wrote: a backup was restored."""
@@ -168,7 +173,7 @@ async def note_executor(connection: Connection, executor: str, incarnation: str)
 
 async def note_held(connection: Connection, executor: str, held: Iterable[Held]) -> None:
     """Note how far an executor has come in its worlds, and what it holds there."""
-    rows = [(each.world, executor, each.position, encode_holdings(each.holdings)) for each in held]
+    rows = [(each.world, executor, each.position, each.generation, encode_holdings(each.holdings)) for each in held]
     await connection.executemany(_NOTE_HELD, rows)
 
 
@@ -232,4 +237,5 @@ def _to_place(row: Mapping[str, Any]) -> WorldPlace:
         told_mark=row["told_mark"],
         enrolment=row["enrolment"],
         enrolment_position=row["position"],
+        purged=row["purged"],
     )

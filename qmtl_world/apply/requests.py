@@ -26,6 +26,7 @@ MAX_PLANNED: Final = 10_000
 MAX_HELD: Final = 10_000
 MAX_NUMBER: Final = 2**53  # of an epoch, event or mark: a world that is reseeded counts on from there
 MAX_HOLDINGS: Final = 1_000
+MAX_GENERATION: Final = 64
 WEIGHT_SLACK: Final = 1e-9  # of a sum of weights in binary
 
 _PHASES: Final = {
@@ -122,6 +123,8 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         number = getattr(stated, field)
         if not 0 <= number <= MAX_NUMBER:
             raise invalid_field(f"worlds.{field}", f"{number} must be within [0, {MAX_NUMBER}]")
+    if len(stated.generation) > MAX_GENERATION or "\0" in stated.generation:
+        raise invalid_field("worlds.generation", f"must have at most {MAX_GENERATION} characters, none of them NUL")
     if len(stated.positions) > MAX_HOLDINGS:
         raise too_large("worlds.positions", len(stated.positions), MAX_HOLDINGS)
     holdings = tuple(Holding(each.strategy_id, each.symbol, each.quantity) for each in stated.positions)
@@ -135,6 +138,7 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         stated.unsure,
         stated.position,
         holdings,
+        stated.generation,
     )
 
 

@@ -315,4 +315,5 @@ def _to_place(place: WorldPlace) -> lease_pb2.WorldPlace:
         is_open=place.is_open,
         enrolment=place.enrolment,
         enrolment_position=place.enrolment_position,
+        purge_position=place.purged,
     )

@@ -78,6 +78,11 @@ VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8)
 """
 _RECORDS = "SELECT * FROM apply_record WHERE world = $1 AND run_id = $2 ORDER BY id"
 _NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
+# Records are never changed, and outlive their world.
+_HAD_ORDERS = """
+SELECT EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'enrolled')
+   AND EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'unfreeze')
+"""
 _RELAYED = "SELECT payload FROM relayed WHERE world = $1 AND kind = 'event'"
 _DUE = "SELECT world FROM place WHERE due_time <= $1 ORDER BY due_time LIMIT 100"
 _NEXT_DUE = "SELECT min(due_time) FROM place"
@@ -196,6 +201,12 @@ async def read_timeline(connection: Connection, world: str, run_id: str) -> list
         )
         for row in await connection.fetch(_RECORDS, world, run_id)
     ]  # fmt: skip
+
+
+async def had_orders(connection: Connection, world: str) -> bool:
+    """Tell whether an executor may have taken intents of a world of this name: one was enrolled, and it was open."""
+    found: bool = await connection.fetchval(_HAD_ORDERS, world)
+    return found
 
 
 async def read_relayed(connection: Connection, world: str) -> bytes | None:

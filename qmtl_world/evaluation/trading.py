@@ -38,6 +38,16 @@ class EvaluatedTrading:
         """Read what was announced and still stands."""
         return await apply_store.read_in_force(connection, world, strategy_id)
 
+    async def admit_world(self, connection: Connection, world: str) -> None:
+        """Refuse a name under which executors may know intents: their ids, accounts and journals go by it."""
+        if await apply_store.had_orders(connection, world):
+            raise QmtlError(
+                Reason.WORLD_NAME_USED,
+                f"a world {world!r} that had orders was deleted, and executors know its intents by that name; take "
+                "another name",
+                metadata={"world": world},
+            )
+
     async def close_world(self, connection: Connection, world: str) -> None:
         """Count the newest set, and let the executors out."""
         place = (await apply_store.lock_place(connection, world)).place

@@ -271,12 +271,21 @@ STATEMENTS = (
         incarnation text NOT NULL DEFAULT '',
         renew_time timestamptz,
         position bigint NOT NULL DEFAULT 0,
+        generation text NOT NULL DEFAULT '',
         positions jsonb NOT NULL DEFAULT '[]',
         create_time timestamptz NOT NULL,
         PRIMARY KEY (world, executor)
     )
     """,
     "CREATE INDEX enrolment_by_executor ON enrolment (executor)",
+    # Up to where which order stream is purged; written before it is.
+    """
+    CREATE TABLE purged (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        generation text NOT NULL,
+        position bigint NOT NULL
+    )
+    """,
     # Every acknowledgement that counted, written in the step that it caused.
     """
     CREATE TABLE acknowledgement (

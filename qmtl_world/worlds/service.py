@@ -53,6 +53,7 @@ class WorldService(WorldServiceServicer):
 
         async def work(connection: Connection) -> bytes:
             world = await store.add_world(connection, spec)
+            await self._trading.admit_world(connection, spec.name)
             await self._trading.follow_world(connection, world, self._clock())
             return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
 

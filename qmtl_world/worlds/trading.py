@@ -19,6 +19,9 @@ class Trading(Protocol):
     async def in_force(self, connection: Connection, world: str, strategy_id: str) -> InForce | None:
         """Return the version of a strategy that may trade, or None."""
 
+    async def admit_world(self, connection: Connection, world: str) -> None:
+        """Raise WORLD_NAME_USED for a new world whose name is that of a deleted one that had orders."""
+
     async def close_world(self, connection: Connection, world: str) -> None:
         """Let a locked world's executors go; raise WORLD_NOT_EMPTY while a strategy may trade, RUN_IN_PROGRESS."""
 

@@ -1,4 +1,4 @@
-"""The streams of a cluster, past all links: how fast intents flow; messages that are lost or stored twice."""
+"""The broker of a cluster, past all links: how fast intents flow; messages that are lost or stored twice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 import nats
 
 from qmtl_foundation.jetstream.streams import CONTROL, ORDERS
+from qmtl_foundation.pb.qmtl.control.v1.activation_event_pb2 import ActivationEvent
+from qmtl_foundation.pb.qmtl.order.v1.mark_pb2 import Mark
 
 CALL_SECONDS: Final = 20.0
 SAMPLE_SECONDS: Final = 1.0
@@ -19,7 +21,7 @@ SAMPLE_SECONDS: Final = 1.0
 Answer = TypeVar("Answer")
 
 
-class Streams:
+class Broker:
     """Reach JetStream from the tests' own thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Any) -> None:
@@ -37,34 +39,43 @@ class Streams:
         """Return the place of a stream's newest message."""
         return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
 
-    def lose_newest(self, stream: str, subject: str) -> int:
-        """Delete a subject's newest message, which the broker had acknowledged; return its place."""
+    def newest_mark(self, world: str) -> int:
+        """Return the number of a world's newest mark."""
+        message = self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.mark"))
+        return int(Mark.FromString(message.data).number)
+
+    def newest_event(self, world: str) -> int:
+        """Return the sequence of a world's newest event."""
+        message = self._call(self._jetstream.get_last_msg(CONTROL, f"{CONTROL}.activation.{world}"))
+        return int(ActivationEvent.FromString(message.data).activation_set.sequence)
+
+    def lose_newest_mark(self, world: str) -> int:
+        """Delete a world's newest mark, which the broker had acknowledged; return its number."""
+        return int(Mark.FromString(self._lose_newest(ORDERS, f"{ORDERS}.{world}.mark")).number)
+
+    def lose_newest_event(self, world: str) -> int:
+        """Delete a world's newest event, which the broker had acknowledged; return its sequence."""
+        payload = self._lose_newest(CONTROL, f"{CONTROL}.activation.{world}")
+        return int(ActivationEvent.FromString(payload).activation_set.sequence)
+
+    def repeat_newest(self, world: str) -> None:
+        """Store a world's newest mark and event once more."""
+        for stream, subject in ((ORDERS, f"{ORDERS}.{world}.mark"), (CONTROL, f"{CONTROL}.activation.{world}")):
+            message = self._call(self._jetstream.get_last_msg(stream, subject))
+            headers = {name: text for name, text in (message.headers or {}).items() if name.startswith("Qmtl-")}
+            self._call(self._jetstream.publish(subject, message.data, headers=headers))
+
+    def _lose_newest(self, stream: str, subject: str) -> bytes:
         message = self._call(self._jetstream.get_last_msg(stream, subject))
         self._call(self._jetstream.delete_msg(stream, message.seq))
-        return int(message.seq)
-
-    def repeat_newest(self, stream: str, subject: str) -> int:
-        """Store a subject's newest message once more; return the place of the copy."""
-        message = self._call(self._jetstream.get_last_msg(stream, subject))
-        headers = {name: text for name, text in (message.headers or {}).items() if name.startswith("Qmtl-")}
-        return int(self._call(self._jetstream.publish(subject, message.data, headers=headers)).seq)
+        return bytes(message.data)
 
     def _call(self, call: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run_coroutine_threadsafe(call, self._loop).result(2 * CALL_SECONDS)
 
 
-def mark_subject(world: str) -> tuple[str, str]:
-    """Return the stream and the subject of a world's marks."""
-    return ORDERS, f"{ORDERS}.{world}.mark"
-
-
-def event_subject(world: str) -> tuple[str, str]:
-    """Return the stream and the subject of a world's events."""
-    return CONTROL, f"{CONTROL}.activation.{world}"
-
-
 @contextmanager
-def open_streams(url: str) -> Iterator[Streams]:
+def open_broker(url: str) -> Iterator[Broker]:
     """Yield a connection on a thread of its own; it comes back by itself."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -78,7 +89,7 @@ def open_streams(url: str) -> Iterator[Streams]:
 
     connection = asyncio.run_coroutine_threadsafe(dial(), loop).result(CALL_SECONDS)
     try:
-        yield Streams(loop, connection)
+        yield Broker(loop, connection)
     finally:
         asyncio.run_coroutine_threadsafe(connection.close(), loop).result(CALL_SECONDS)
         loop.call_soon_threadsafe(loop.stop)

@@ -12,11 +12,13 @@ episode is as many runs as there are worlds.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -24,16 +26,21 @@ import grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
+from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.presets import register_builtin_presets
-from tests.faults.broker import open_streams
+from tests.faults.broker import open_broker
+from tests.faults.checker import Violation, check
 from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
 from tests.faults.conductor import Applies, Conductor, conducting
 from tests.faults.database import Database
-from tests.faults.runners import STRATEGIES, running_host
+from tests.faults.facts import History
+from tests.faults.history import read_history
+from tests.faults.recorder import install
+from tests.faults.runners import running_host
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of
-from tests.support.desk import dial, put_policy, request_id, world_message, world_status
+from tests.support.desk import Desk, dial, put_policy, request_id, world_message, world_status
 from tests.support.waiting import wait_until
 
 PHASES: Final = (
@@ -53,7 +60,7 @@ runs: {freeze_timeout_ms: 12000, switch_timeout_ms: 8000, unfreeze_timeout_ms: 8
 FLOW_SECONDS: Final = 60.0
 END_SECONDS: Final = 60.0
 REST_SECONDS: Final = 60.0
-SUBMIT_SECONDS: Final = 120.0
+SUBMIT_SECONDS: Final = 240.0
 OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
 
@@ -98,16 +105,34 @@ class Campaign:
         """Return the cluster."""
         return self.scene.cluster
 
+    def begin(self, runners: int) -> None:
+        """Make the worlds, start so many runners in each, and let their strategies trade."""
+        with dial(self.cluster.gateways[0]) as desk:
+            register_builtin_presets(Address.parse(self.cluster.gateways[0]))
+            for world in self.scene.worlds:
+                _make_world(desk, world)
+                for number in range(runners):
+                    self.scene.runners.start(world, number)
+            self.say(f"{len(self.scene.runners.running)} runners in {len(self.scene.worlds)} worlds")
+            for world in self.scene.worlds:
+                wait_until(lambda world=world: self._evaluated(desk, world), SUBMIT_SECONDS)  # type: ignore[misc]
+        for world in self.scene.worlds:
+            self.conductor.release(world)
+            self._start(world, "first")
+        for world in self.scene.worlds:
+            self._ended(world, "first")
+        self.rest()
+
     def strike(self, fault: Fault) -> list[Struck]:
         """Let a fault strike a run in each world, and return the runs."""
         number, self._episodes = self._episodes, self._episodes + 1
         began = time.monotonic()
-        rate = self._await_flow()
-        first = self.scene.streams.last("orders")
+        rate = self.await_flow()
+        first = self.scene.broker.last("orders")
         run_id = f"run-{number}"
         steps = fault.begin(self.scene)
         next(steps)
-        phases = self._phases(fault, number)
+        phases = self._phases(fault)
         for world, phase in phases.items():
             self.conductor.stay(world, phase)
         for world in phases:
@@ -123,8 +148,8 @@ class Campaign:
         ended = {world: self._ended(world, run_id) for world in phases}
         if fault.brief is None:
             next(steps, None)
-        self._rest()
-        last = self.scene.streams.last("orders")
+        self.rest()
+        last = self.scene.broker.last("orders")
         found = [
             Struck(
                 seed=self.seed,
@@ -153,27 +178,56 @@ class Campaign:
         wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
+    def judged(self, since_position: int = 0) -> dict[str, tuple[History, list[Violation]]]:
+        """Return what was recorded of each world, and what of it breaks an invariant; nobody trades any more.
+
+        ``since_position``: of the order stream; only what stands behind it is judged.
+        """
+        found = {}
+        for world in self.scene.worlds:
+            history = asyncio.run(
+                read_history(
+                    self.cluster.dsn,
+                    self.cluster.nats_url,
+                    world,
+                    at_rest=True,
+                    deleted_marks=frozenset(self.scene.lost_marks[world]),
+                    deleted_events=frozenset(self.scene.lost_events[world]),
+                )
+            )
+            found[world] = history, check(history, since_position)
+        return found
+
+    def _evaluated(self, desk: Desk, world: str) -> bool:
+        """Tell whether the strategies of a world's runners are evaluated."""
+        for runner in self.scene.runners.of(world):
+            assert runner.alive, f"{runner.strategy_id} ended: {Path(runner.spec.log).read_text()[-2_000:]}"
+        strategies = world_status(desk, world).strategies
+        return len(strategies) == len(self.scene.runners.of(world)) and all(each.status for each in strategies)
+
     # ---- Steps of an episode
 
-    def _await_flow(self) -> float:
+    def await_flow(self) -> float:
         deadline = time.monotonic() + FLOW_SECONDS
-        while (rate := self.scene.streams.rate()) < INTENTS_PER_SECOND:
+        while (rate := self.scene.broker.rate()) < INTENTS_PER_SECOND:
             assert time.monotonic() < deadline, f"only {rate:.0f} intents a second flow"
         return rate
 
-    def _phases(self, fault: Fault, number: int) -> dict[str, run_pb2.RunPhase]:
-        """Return the phase in which a fault shall strike each world; another one in each episode."""
+    def _phases(self, fault: Fault) -> dict[str, run_pb2.RunPhase]:
+        """Return the phase in which a fault shall strike each world, each another one."""
         if fault.freezing_only:
             return dict.fromkeys(self.scene.worlds, run_pb2.RUN_PHASE_FREEZING)
-        worlds = self.scene.worlds
-        return {world: PHASES[(index + number) % len(PHASES)] for index, world in enumerate(worlds)}
+        phases = self.scene.chance.sample(PHASES, len(PHASES))
+        return dict(zip(self.scene.worlds, phases, strict=False))
 
     def _start(self, world: str, run_id: str) -> None:
         """Begin a run to a set that differs from the one that trades: some weights, sometimes one strategy less."""
         ids = [each.strategy_id for each in self.scene.runners.of(world)]
         chosen = self.scene.chance.sample(ids, len(ids) - self.scene.chance.randrange(2))
         weights = {each: self.scene.chance.uniform(0.2, 0.9) / len(ids) for each in chosen}
-        self._ask("StartApply", pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights)))
+        request = pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights))
+        self.scene.requests[world] = request
+        self._ask("StartApply", request)
 
     def _ended(self, world: str, run_id: str) -> run_pb2.ApplyRun:
         """Wait until a run is over, and return it."""
@@ -192,7 +246,7 @@ class Campaign:
             raise AssertionError(f"{world}: run {run_id} does not end: {found}") from None
         return found[0]
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Mend everything, end all holds, and wait until all worlds are open."""
         successor = self.cluster.processes[SUCCESSOR]
         self.cluster.heal()
@@ -234,55 +288,43 @@ class Campaign:
                 raise
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """State how much trades: worlds, runners in each, and how many bars each runner gets in a second."""
+
+    worlds: int
+    runners: int
+    bars_per_second: float
+
+
+WHOLE: Final = Size(worlds=5, runners=6, bars_per_second=0.8)
+SHORT: Final = Size(worlds=5, runners=3, bars_per_second=1.6)
+
+
 @contextmanager
-def campaign(seed: int, worlds: int, say: Say) -> Iterator[Campaign]:
+def campaign(seed: int, size: Size, say: Say) -> Iterator[Campaign]:
     """Yield a campaign of so many worlds, each with one runner of each strategy, once all of them trade."""
     with ExitStack() as stack:
         cluster = stack.enter_context(running_cluster())
-        runners = stack.enter_context(running_host(cluster.directory, cluster.gateways))
-        streams = stack.enter_context(open_streams(cluster.nats_url))
+        asyncio.run(install(cluster.dsn))
+        runners = stack.enter_context(running_host(cluster.directory, cluster.gateways, size.bars_per_second))
+        broker = stack.enter_context(open_broker(cluster.nats_url))
         conductor, applies = stack.enter_context(conducting(cluster.worlds))
-        names = [f"world-{number}" for number in range(worlds)]
-        scene = Scene(cluster, runners, streams, Database(cluster.dsn), names, random.Random(seed))  # noqa: S311  # no secret
+        names = [f"world-{number}" for number in range(size.worlds)]
+        chance = random.Random(seed)  # noqa: S311  # a schedule is no secret
+        scene = Scene(cluster, runners, broker, Database(cluster.dsn), applies, names, chance)
         found = Campaign(seed, scene, conductor, applies, say)
-        _begin(found)
+        found.begin(size.runners)
         yield found
 
 
-def _begin(found: Campaign) -> None:
-    """Make the worlds, start the runners, and let all strategies trade."""
-    runners, worlds = found.scene.runners, found.scene.worlds
-    with dial(found.cluster.gateways[0]) as desk:
-        register_builtin_presets(Address.parse(found.cluster.gateways[0]))
-        for world in worlds:
-            _make_world(desk, world)
-            for number in range(len(STRATEGIES)):
-                runners.start(world, number)
-        found.say(f"{len(runners.running)} runners in {len(worlds)} worlds")
-        for world in worlds:
-            wait_until(lambda world=world: _judged(desk, world), SUBMIT_SECONDS)  # type: ignore[misc]
-    for world in worlds:
-        found.conductor.release(world)
-        found._start(world, "first")
-    for world in worlds:
-        found._ended(world, "first")
-    found._rest()
-
-
-def _make_world(desk: Any, world: str) -> None:
-    from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
-
+def _make_world(desk: Desk, world: str) -> None:
     model = world_pb2.ExecutionModel(
         fill=world_pb2.FILL_NEXT_OPEN, rebalance=world_pb2.REBALANCE_EVERY_BAR, initial_cash=1_000_000.0
     )
     message = world_message(world, "sample_us_equity_1d", execution_model=model)
     desk.worlds.CreateWorld(world_service_pb2.CreateWorldRequest(request_id=request_id(), world=message))
     put_policy(desk, world, POLICY)
-
-
-def _judged(desk: Any, world: str) -> bool:
-    strategies = world_status(desk, world).strategies
-    return len(strategies) == len(STRATEGIES) and all(each.status for each in strategies)
 
 
 def _seconds(run: run_pb2.ApplyRun) -> float:

@@ -61,6 +61,10 @@ class Database:
         """Return how many orders have not ended, and reports are not published."""
         return int(self.fetch(_UNANSWERED)[0][0])
 
+    def newest_position(self) -> int:
+        """Return the place of the newest intent that was executed."""
+        return int(self.fetch("SELECT coalesce(max(position), 0) FROM executor.journal")[0][0])
+
     def refuse_switches(self) -> None:
         """Let every change of what trades fail."""
         for statement in _REFUSE:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tests.faults.checks.telling import state_hash
-from tests.faults.facts import Activation, JournalOrder
+from tests.faults.facts import Activation, Change, History, JournalOrder, Lease, Outage
 from tests.faults.forgery import Forge, Pick, again, all_of, drop, edit, edit_after, having, state, swap
 from tests.faults.scribe import EXECUTOR, seat
 from tests.faults.story import written
@@ -65,7 +65,19 @@ def _told(sequence: int, activations: tuple[Activation, ...]) -> Forge:
     return edit("events", having(sequence=sequence), activations=activations, state_hash=state_hash(activations))
 
 
+def _renews_too(history: History) -> History:
+    """Let g2 renew its lease whenever g1 does."""
+    leases: list[Change[Lease]] = []
+    for each in history.changes.leases:
+        leases.append(each)
+        if each.after is not None and each.after.name == "g1":
+            leases.append(replace(each, after=replace(each.after, name="g2", incarnation="g2-1")))
+    return replace(history, changes=replace(history.changes, leases=tuple(leases)))
+
+
 ACKS: Final = "changes.acknowledgements"
+PASSED: Final = having(kind="executor", phase="freeze", epoch=3)
+CLOSED: Final = having(participant="g1", phase="freeze", epoch=3)
 
 _FENCED: Final[dict[str, tuple[Forge, str]]] = {
     "an intent of an older epoch is executed": (
@@ -121,6 +133,31 @@ _FENCED: Final[dict[str, tuple[Forge, str]]] = {
         ),
         "S10 S13",
     ),
+    "gates are told to open before the Open stands": (
+        edit("marks", having(kind="open", epoch=3), stored=LATE),
+        "S11",
+    ),
+    "an executor opens at a Fence": (
+        edit_after("changes.executor_places", having(mark=4), is_open=True),
+        "S2",
+    ),
+    "an executor opens across a gap": (
+        edit(
+            "changes.executor_places",
+            having(mark=3),
+            before=replace(_STORY.executor_places[0], mark=1, fence=2, is_open=False),
+        ),
+        "S2",
+    ),
+    "an executor opens at the Open of another epoch": (
+        edit_after("changes.executor_places", having(mark=5), fence=4),
+        "S2",
+    ),
+    "an executor is open and unsure": (edit_after("changes.executor_places", having(mark=5), unsure=True), "S2"),
+    "an executor goes back to an older Fence": (
+        edit_after("changes.executor_places", having(mark=6), fence=2),
+        "S2",
+    ),
     "intents are executed before the first Open": (
         edit("marks", having(kind="open", epoch=2), position=UNCHANGED),
         "S2 S10 S11",
@@ -159,56 +196,25 @@ _RUNS: Final[dict[str, tuple[Forge, str]]] = {
         swap("changes.runs", having(run_id="one", phase="completed"), having(run_id="two", phase="freezing")),
         "S3",
     ),
-    "a switch does not wait for the executor": (
-        drop(ACKS, having(kind="executor", phase="freeze", epoch=3)),
-        "S4",
-    ),
-    "the executor acknowledges after the switch": (
-        edit(ACKS, having(kind="executor", phase="freeze", epoch=3), id=10_000),
-        "S4",
-    ),
-    "what the executor acknowledged is of a former enrolment": (
-        edit_after(ACKS, having(kind="executor", phase="freeze", epoch=3), mark=0),
-        "S4",
-    ),
-    "the executor acknowledged another epoch": (
-        edit_after(ACKS, having(kind="executor", phase="freeze", epoch=3), epoch=2),
-        "S4",
-    ),
-    "a switch does not wait for a gateway": (
-        drop(ACKS, having(participant="g1", phase="freeze", epoch=3)),
-        "S4",
-    ),
-    "a gateway acknowledged another run": (
-        edit_after(ACKS, having(participant="g1", phase="freeze", epoch=3), run_id="one"),
-        "S4",
-    ),
-    "another start of a gateway acknowledged": (
-        edit_after(ACKS, having(participant="g1", phase="freeze", epoch=3), incarnation="g1-2"),
-        "S4",
-    ),
-    "a gateway is taken for lost whose lease holds": (
-        lambda history: replace(
-            history,
-            changes=replace(
-                history.changes,
-                leases=tuple(
-                    row
-                    for each in history.changes.leases
-                    for row in (
-                        (each, replace(each, after=replace(each.after, name="g2", incarnation="g2-1")))
-                        if each.after is not None and each.after.name == "g1"
-                        else (each,)
-                    )
-                ),
+    "a switch does not wait for the executor": (drop(ACKS, PASSED), "S4"),
+    "the executor acknowledges after the switch": (edit(ACKS, PASSED, id=10_000), "S4"),
+    "what the executor acknowledged is of a former enrolment": (edit_after(ACKS, PASSED, mark=0), "S4"),
+    "the executor acknowledged another epoch": (edit_after(ACKS, PASSED, epoch=2), "S4"),
+    "a switch does not wait for a gateway": (drop(ACKS, CLOSED), "S4"),
+    "a gateway acknowledged another run": (edit_after(ACKS, CLOSED, run_id="one"), "S4"),
+    "another start of a gateway acknowledged": (edit_after(ACKS, CLOSED, incarnation="g1-2"), "S4"),
+    "a gateway is taken for lost whose lease holds": (_renews_too, "S4"),
+    "a gateway is taken for lost whose lease holds over an outage": (
+        all_of(
+            _renews_too,
+            state(
+                outages=(Outage(SECOND_SWITCH - timedelta(seconds=4), SECOND_SWITCH - timedelta(seconds=3), "nats"),)
             ),
         ),
         "S4",
     ),
-    "an unfreeze does not wait for a gateway": (
-        drop(ACKS, having(participant="g1", phase="switch", epoch=3)),
-        "S4",
-    ),
+    "an executor acknowledges what it has not stored": (drop("changes.executor_places", having(mark=11)), "S4"),
+    "an unfreeze does not wait for a gateway": (drop(ACKS, having(participant="g1", phase="switch", epoch=3)), "S4"),
     "a drained rollback does not wait for the executor": (
         drop(ACKS, having(kind="executor", phase="freeze", epoch=7)),
         "S4",
@@ -308,6 +314,10 @@ _TOLD: Final[dict[str, tuple[Forge, str]]] = {
 _BOOKED: Final[dict[str, tuple[Forge, str]]] = {
     "an order is sent twice": (again("changes.orders", _inserted(order_id=BAR_1)), "S8"),
     "the venue gets an order twice": (again("changes.paper_orders", _inserted(order_id=BAR_1)), "S8"),
+    "the venue gets an order before the journal": (
+        edit("changes.paper_orders", _inserted(order_id=BAR_1), id=1),
+        "S8",
+    ),
     "an order is forgotten that the venue has": (
         again(
             "changes.orders",

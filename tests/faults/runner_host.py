@@ -80,7 +80,7 @@ def _run(spec: RunnerSpec) -> None:
     strategy = load_strategy(spec.strategy, spec.params)
     if spec.submits:
         result = Runner.submit(strategy, world=spec.world, author=spec.author, gateway=spec.gateways[0])
-        print(f"submitted: {result.status} {result.violations}", flush=True)  # noqa: T201  # its log
+        print(f"submitted: {result.status} {result.violations}", flush=True)
     addresses = [Address.parse(each) for each in spec.gateways]
     result = live.run_replay(
         strategy,
@@ -91,7 +91,7 @@ def _run(spec: RunnerSpec) -> None:
         speed=spec.speed,
         patience_s=PATIENCE_SECONDS,
     )
-    print(f"over: {result.document()}", flush=True)  # noqa: T201  # its log
+    print(f"over: {result.document()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from tests.support.waiting import wait_until
 
 EXAMPLES: Final = ROOT / "examples"
 SIGNAL_SECONDS: Final = 5.0
-BARS_PER_SECOND: Final = 0.8
-SPEED: Final = BARS_PER_SECOND * 365.25 / 252 * 86_400  # daily bars: 252 sessions a year
+DAYS_PER_BAR: Final = 365.25 / 252  # daily bars
+DAY_SECONDS: Final = 86_400.0
 
 # Examples with parameters that state targets soon: a crossover, a ranking, a bare signal, two intervals, a fold.
 STRATEGIES: Final = (
@@ -70,6 +70,7 @@ class Runners:
     host: subprocess.Popen[str]
     folder: Path
     gateways: tuple[str, ...]
+    bars_per_second: float
     running: list[Runner] = field(default_factory=list)
 
     def start(self, world: str, number: int) -> Runner:
@@ -85,7 +86,7 @@ class Runners:
             gateways=(*self.gateways[first:], *self.gateways[:first]),
             journals=str(self.folder / "journals"),
             log=str(self.folder / "logs" / f"runner-{world}-{author}.log"),
-            speed=SPEED,
+            speed=self.bars_per_second * DAYS_PER_BAR * DAY_SECONDS,
             submits=True,
         )
         runner = Runner(spec, f"{author}/{strategy.partition(':')[2]}", self._fork(spec))
@@ -124,14 +125,14 @@ class Runners:
 
 
 @contextmanager
-def running_host(folder: Path, gateways: Sequence[str]) -> Iterator[Runners]:
+def running_host(folder: Path, gateways: Sequence[str], bars_per_second: float) -> Iterator[Runners]:
     """Yield the means to start runners; all of them end at the end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1", "QMTL_STATE_DIR": str(folder)}
     command = (sys.executable, "-m", "tests.faults.runner_host")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     ) as host:
-        runners = Runners(host, folder, tuple(gateways))
+        runners = Runners(host, folder, tuple(gateways), bars_per_second)
         try:
             yield runners
         finally:

@@ -43,9 +43,9 @@ SYMBOL: Final = "AAPL"
 PRICE: Final = 100.0
 SHARES: Final = 1_000.0  # of a whole weight
 TIMEOUTS_MS: Final = 80_000
-LEASE: Final = timedelta(seconds=5)
-STEP: Final = timedelta(milliseconds=100)
+LEASE, STEP = timedelta(seconds=5), timedelta(milliseconds=100)
 BAR: Final = datetime(2013, 1, 2, 21, tzinfo=UTC)
+UNKNOWN: Final = WorldPlace(0, 0, 0, False, (), ())
 NOWHERE: Final = ExecutorPlace(EXECUTOR, enrolment=1, position=0, mark=0, fence=-1, is_open=False, unsure=False)
 
 
@@ -59,8 +59,8 @@ class Scribe:
     """Hold what was written so far."""
 
     now: datetime = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    place: WorldPlace = field(default_factory=lambda: WorldPlace(0, 0, 0, False, (), ()))
-    stored: WorldPlace = field(default_factory=lambda: WorldPlace(0, 0, 0, False, (), ()))
+    place: WorldPlace = UNKNOWN
+    stored: WorldPlace = UNKNOWN
     executor: ExecutorPlace = NOWHERE
     run: Run | None = None
     prior: tuple[Activation, ...] = ()
@@ -151,18 +151,17 @@ class Scribe:
             self.now += timedelta(seconds=1)
             self.renew(*gateways)
 
-    def pass_mark(self) -> None:
-        """Let the executor pass the newest mark, and acknowledge it."""
-        mark: Mark = self.parts["marks"][-1]
-        fence = mark.epoch if mark.kind == "fence" else self.executor.fence
-        phase = "freeze" if mark.kind == "fence" else "unfreeze"
-        self._stand(position=mark.position, mark=mark.number, fence=fence, is_open=mark.kind == "open")
-        self._acknowledge("executor", EXECUTOR, phase, mark.run_id, mark=mark.number)
+    def pass_marks(self) -> None:
+        """Let the executor pass what marks are new, and acknowledge each."""
+        marks: list[Mark] = self.parts["marks"]
+        for mark in (each for each in marks if each.number > self.executor.mark):
+            phase = "freeze" if mark.kind == "fence" else "unfreeze"
+            self._stand(position=mark.position, mark=mark.number, fence=mark.epoch, is_open=mark.kind == "open")
+            self._acknowledge("executor", EXECUTOR, phase, mark.run_id, mark=mark.number)
 
     def acknowledge(self, *gateways: str) -> None:
         """Let gateways acknowledge the newest event."""
-        event: Event = self.parts["events"][-1]
-        for name in gateways:
+        for event, name in ((self.parts["events"][-1], each) for each in gateways):
             self._acknowledge("gateway", name, event.kind, event.run_id, sequence=event.sequence)
 
     # ---- Orders
@@ -191,8 +190,7 @@ class Scribe:
         """Send an intent that is filled."""
         intent = self.send(strategy_id, bar)
         order = self._order(intent, "sending")
-        shares = order.weight * SHARES - self.lines.get(strategy_id, 0.0)
-        self._fill(order, shares)
+        self._fill(order, order.weight * SHARES - self.lines.get(strategy_id, 0.0))
         for outcome in ("working", "filled"):
             self._report(intent, outcome)
         self._stand(position=intent.position)
@@ -222,11 +220,9 @@ class Scribe:
 
     def demote(self, strategy_id: str) -> None:
         """Let the executor close what a strategy holds that left the set."""
-        order_id = f"closing {strategy_id} at epoch {self.place.epoch}"
-        order = JournalOrder(
-            EXECUTOR, order_id, strategy_id, SYMBOL, 0.0, self.now, self.place.epoch, 0, self.executor.enrolment,
-            "sending",
-        )  # fmt: skip
+        epoch, enrolment = self.place.epoch, self.executor.enrolment
+        own = (f"closing {strategy_id} at epoch {epoch}", strategy_id, SYMBOL)
+        order = JournalOrder(EXECUTOR, *own, 0.0, self.now, epoch, 0, enrolment, "sending")
         self._fill(order, -self.lines[strategy_id])
 
     # ---- The end
@@ -235,7 +231,6 @@ class Scribe:
         """Return what was written, at rest."""
         self.now += STEP
         parts: dict[str, Any] = {name: tuple(rows) for name, rows in self.parts.items()}
-        changes = Changes(**{name: tuple(rows) for name, rows in self.changes.items()})
         return History(
             world=WORLD,
             read_time=self.now,
@@ -243,7 +238,7 @@ class Scribe:
             executor_places=(self.executor,),
             lines=tuple(Line(EXECUTOR, name, SYMBOL, shares) for name, shares in self.lines.items()),
             paper_accounts=(PaperAccount(EXECUTOR, {SYMBOL: sum(self.lines.values())}, False),),
-            changes=changes,
+            changes=Changes(**{name: tuple(rows) for name, rows in self.changes.items()}),
             at_rest=True,
             **parts,
         )
@@ -281,8 +276,8 @@ class Scribe:
 
     def _record(self, event: str) -> None:
         assert self.run is not None
-        number = len(self.parts.get("records", [])) + 1
-        self._write("records", Record(number, self.run.run_id, event, self.place.epoch, self.place.sequence, self.now))
+        number, place = len(self.parts.get("records", [])) + 1, self.place
+        self._write("records", Record(number, self.run.run_id, event, place.epoch, place.sequence, self.now))
 
     @property
     def _run_id(self) -> str:
@@ -351,9 +346,8 @@ class Scribe:
     def _acknowledge(self, kind: str, name: str, phase: str, run_id: str, sequence: int = 0, mark: int = 0) -> None:
         self._begin()
         number = len(self.parts.get("acknowledgements", [])) + 1
-        row = Acknowledgement(
-            number, kind, name, f"{name}-1", self.place.epoch, run_id, phase, sequence, mark, self.now
-        )  # fmt: skip
+        epoch, now = self.place.epoch, self.now
+        row = Acknowledgement(number, kind, name, f"{name}-1", epoch, run_id, phase, sequence, mark, now)
         self._write("acknowledgements", row)
         self._change("acknowledgements", None, row)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -19,6 +19,7 @@ from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, mark_pb2, report_pb2
 from qmtl_foundation.rpc.timestamps import to_datetime
 from tests.faults.facts import Activation, Event, Intent, Mark, Report
 
+ATTEMPTS: Final = 3
 BATCH: Final = 2_000
 FETCH_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 30.0
@@ -44,7 +45,17 @@ class Stored:
 
 
 async def read_stream(client: Any, stream: str, subject: str) -> list[Stored]:
-    """Return every message of a subject, oldest first; none where there is no such stream."""
+    """Return every message of a subject, oldest first; none where there is no such stream.
+
+    A cluster that has just been healed may forget a consumer: then it is read anew. Raises TimeoutError.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(TimeoutError, nats.errors.Error):
+            return await _read(client, stream, subject)
+    return await _read(client, stream, subject)
+
+
+async def _read(client: Any, stream: str, subject: str) -> list[Stored]:
     config = ConsumerConfig(
         filter_subject=subject,
         deliver_policy=DeliverPolicy.ALL,

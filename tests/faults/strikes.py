@@ -7,22 +7,34 @@ seconds; the others when the runs are over. What is not mended here, ``Cluster.h
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Thread
 from typing import Final
 
-from tests.faults.broker import Streams, event_subject, mark_subject
+import grpc
+
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
+from tests.faults.broker import Broker
 from tests.faults.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
+from tests.faults.conductor import Applies
 from tests.faults.database import Database
+from tests.faults.recorder import note_outage
 from tests.faults.runners import Runners
+from tests.support.desk import read_refusal
 from tests.support.link import Link
 from tests.support.waiting import wait_until
 
 IN_HAND_SECONDS: Final = 10.0
 PILE_SECONDS: Final = 0.5  # for which intents pile up on a stalled link before a run begins
 LEASE_SECONDS: Final = 5.5  # of a gateway, and a little more
+TOLD_SECONDS: Final = 10.0
 SUPERSEDED_SECONDS: Final = 15.0
 SLOW_SECONDS: Final = 0.05  # that each chunk of bytes waits on a slow link
 CUTS: Final = 6
@@ -32,15 +44,28 @@ PREPARED: Final = "prepared"
 
 @dataclass(slots=True)
 class Scene:
-    """Hold what a fault may strike. ``chance`` is seeded; ``deleted`` takes the places of marks that are lost."""
+    """Hold what a fault may strike. ``chance`` is seeded; ``lost_…`` takes the numbers of what was lost, by world.
+
+    ``requests`` are those that began the runs under way, by world.
+    """
 
     cluster: Cluster
     runners: Runners
-    streams: Streams
+    broker: Broker
     database: Database
+    applies: Applies
     worlds: Sequence[str]
     chance: random.Random
-    deleted: set[int] = field(default_factory=set)
+    requests: dict[str, pb.StartApplyRequest] = field(default_factory=dict)
+    lost_marks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    lost_events: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @contextmanager
+    def outage(self, what: str) -> Iterator[None]:
+        """Note for how long something is away without which no run goes on."""
+        began = datetime.now(UTC)
+        yield
+        asyncio.run(note_outage(self.cluster.dsn, began, datetime.now(UTC), what))
 
 
 Steps = Iterator[str]
@@ -73,11 +98,13 @@ def world_service_killed(scene: Scene) -> Steps:
 def world_services_killed(scene: Scene) -> Steps:
     """Kill both world services, and start them again."""
     yield PREPARED
-    for name in WORLDS:
-        scene.cluster.processes[name].kill()
-    yield "both dead"
-    for name in WORLDS:
-        scene.cluster.processes[name].launch()
+    with scene.outage("world services"):
+        for name in WORLDS:
+            scene.cluster.processes[name].kill()
+        yield "both dead"
+        for name in WORLDS:
+            scene.cluster.processes[name].launch()
+        scene.cluster.processes[WORLDS[0]].await_ready()
 
 
 def world_service_paused(scene: Scene) -> Steps:
@@ -239,17 +266,19 @@ def executor_cut_off(scene: Scene) -> Steps:
 def nats_killed(scene: Scene) -> Steps:
     """Kill the broker, and start it again."""
     yield PREPARED
-    scene.cluster.kill_server("nats")
-    yield "nats-server dead"
-    scene.cluster.heal_servers()
+    with scene.outage("NATS"):
+        scene.cluster.kill_server("nats")
+        yield "nats-server dead"
+        scene.cluster.heal_servers()
 
 
 def postgres_killed(scene: Scene) -> Steps:
     """Kill the database, and start it again."""
     yield PREPARED
-    scene.cluster.kill_server("postgres")
-    yield "PostgreSQL dead"
-    scene.cluster.heal_servers()
+    with scene.outage("PostgreSQL"):
+        scene.cluster.kill_server("postgres")
+        yield "PostgreSQL dead"
+        scene.cluster.heal_servers()
 
 
 def connections_cut(scene: Scene) -> Steps:
@@ -277,24 +306,30 @@ def network_slow(scene: Scene) -> Steps:
 
 
 def mark_lost(scene: Scene) -> Steps:
-    """Lose the newest mark of each world, which the broker had acknowledged, before the executor has read it."""
+    """Stop all worlds, and lose the Fences, which the broker had acknowledged, before the executor has read them."""
+    yield PREPARED
     link = scene.cluster.links[f"{EXECUTOR}/nats"]
     link.hold()
-    yield PREPARED
-    lost = [scene.streams.lose_newest(*mark_subject(world)) for world in scene.worlds]
-    scene.deleted.update(lost)
-    yield f"{len(lost)} marks lost"
+    before = {world: scene.broker.newest_mark(world) for world in scene.worlds}
+    _stop_all(scene)
+    for world, number in before.items():
+        wait_until(lambda world=world, number=number: scene.broker.newest_mark(world) > number, TOLD_SECONDS)  # type: ignore[misc]
+        scene.lost_marks[world].add(scene.broker.lose_newest_mark(world))
+    yield f"{len(before)} Fences of emergency stops lost"
     link.release()
 
 
 def event_lost(scene: Scene) -> Steps:
-    """Lose the newest event of each world, before one of the gateways has read it."""
+    """Stop all worlds, and lose what they told of it, before one of the gateways has read it."""
+    yield PREPARED
     link = scene.cluster.links[f"{scene.chance.choice(GATEWAYS)}/nats"]
     link.hold()
-    yield PREPARED
-    lost = [scene.streams.lose_newest(*event_subject(world)) for world in scene.worlds]
-    scene.deleted.update(lost)
-    yield f"{len(lost)} events lost"
+    before = {world: scene.broker.newest_event(world) for world in scene.worlds}
+    _stop_all(scene)
+    for world, sequence in before.items():
+        wait_until(lambda world=world, sequence=sequence: scene.broker.newest_event(world) > sequence, TOLD_SECONDS)  # type: ignore[misc]
+        scene.lost_events[world].add(scene.broker.lose_newest_event(world))
+    yield f"{len(before)} events of emergency stops lost"
     link.release()
 
 
@@ -302,9 +337,75 @@ def told_twice(scene: Scene) -> Steps:
     """Store the newest mark and event of each world a second time."""
     yield PREPARED
     for world in scene.worlds:
-        scene.streams.repeat_newest(*mark_subject(world))
-        scene.streams.repeat_newest(*event_subject(world))
+        scene.broker.repeat_newest(world)
     yield f"{2 * len(scene.worlds)} messages stored twice"
+
+
+def freeze_never_converges(scene: Scene) -> Steps:
+    """Pause the executor before the runs begin, for longer than a freeze may last."""
+    executor = scene.cluster.processes[EXECUTOR]
+    executor.pause()
+    yield PREPARED
+    yield "executor paused before the freeze"
+    executor.go_on()
+
+
+# ---- Operators
+
+
+def emergency_stop(scene: Scene) -> Steps:
+    """Stop all worlds."""
+    yield PREPARED
+    _stop_all(scene)
+    yield f"{len(scene.worlds)} worlds stopped"
+
+
+def _stop_all(scene: Scene) -> None:
+    for world in scene.worlds:
+        request = pb.FreezeWorldRequest(world=world, actor="operator", reason="fault suite", hold="emergency")
+        scene.applies.call("FreezeWorld", request)
+
+
+def asked_twice(scene: Scene) -> Steps:
+    """Ask for each run once more, and for another one beside it."""
+    yield PREPARED
+    for world, request in scene.requests.items():
+        same = scene.applies.call("StartApply", request).run
+        assert (same.run_id, same.epoch) == (request.run_id, scene.applies.run(world, request.run_id).epoch)
+        other = pb.StartApplyRequest(world=world, run_id=f"{request.run_id}-other", plan=request.plan)
+        assert _refused(lambda other=other: scene.applies.call("StartApply", other)) == "RUN_IN_PROGRESS"  # type: ignore[misc]
+    yield f"{len(scene.requests)} runs asked for twice, as many others refused"
+
+
+def rollback_races(scene: Scene) -> Steps:
+    """Ask for rollbacks at the moment at which the last acknowledgements come."""
+    yield PREPARED
+    answers: list[str] = []
+    threads = [
+        Thread(target=_roll_back_soon, args=(scene, request, scene.chance.uniform(0.0, 0.2), answers))
+        for request in scene.requests.values()
+    ]
+    for thread in threads:
+        thread.start()
+    yield f"{len(threads)} rollbacks asked for"
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(threads), answers
+
+
+def _roll_back_soon(scene: Scene, run: pb.StartApplyRequest, seconds: float, answers: list[str]) -> None:
+    time.sleep(seconds)
+    request = pb.RollbackApplyRequest(world=run.world, run_id=run.run_id, actor="operator", reason="race")
+    answers.append(_refused(lambda: scene.applies.call("RollbackApply", request)))
+
+
+def _refused(call: Callable[[], object]) -> str:
+    """Return the reason of a refusal, empty for none."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return read_refusal(error).reason
+    return ""
 
 
 def switch_raises(scene: Scene) -> Steps:
@@ -340,4 +441,8 @@ FAULTS: Final = (
     Fault("event lost", event_lost, brief=0.5),
     Fault("mark and event stored twice", told_twice),
     Fault("switch raises", switch_raises, freezing_only=True),
+    Fault("freeze cannot converge", freeze_never_converges, freezing_only=True),
+    Fault("emergency stop", emergency_stop),
+    Fault("asked twice, and two at once", asked_twice),
+    Fault("rollback races the last acknowledgement", rollback_races),
 )

@@ -165,8 +165,7 @@ EXECUTOR: Final = (
         "S5",
         "a stream that lost what comes next closes",
         FOLLOW,
-        "    if first > place.position + 1:\n"
-        "        return replace(place, position=first - 1, is_open=False, unsure=True)\n",
+        "    if gone > place.position:\n        return replace(place, position=gone, is_open=False, unsure=True)\n",
         "",
         (f"{RULES}a_stream_that_lost_what_comes_next_closes",),
     ),
@@ -182,7 +181,7 @@ EXECUTOR: Final = (
         "S5",
         "a passage looks at its stream before it begins",
         PASSAGE,
-        "        place = follow.on_stream(place, stream.generation, stream.first, stream.last)\n",
+        "        place = follow.on_stream(place, stream.generation, stream.first, stream.last, told.purged)\n",
         "",
         (f"{FOLLOWING}a_place_beyond_what_the_stream_still_has_closes",),
     ),

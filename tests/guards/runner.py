@@ -55,20 +55,20 @@ RUNNER: Final = (
         "S8",
         "an intent is on disk before it is sent",
         ORDERS,
-        "        self._journal.write(wishes, stamp.epoch)\n"
+        "        self._journal.write(wishes, stamp.epoch, self._session.report_position or 0)\n"
         "        try:\n"
         "            self._session.publish(wishes, stamp)\n",
         "        try:\n"
         "            self._session.publish(wishes, stamp)\n"
-        "            self._journal.write(wishes, stamp.epoch)\n",
+        "            self._journal.write(wishes, stamp.epoch, self._session.report_position or 0)\n",
         (f"{SENT}unclear_send_is_on_disk",),
     ),
     Guard(
         "S8",
         "a commit has reached the disk",
         JOURNAL,
-        "                rows,\n            )\n            self._connection.commit()\n",
-        "                rows,\n            )\n",
+        'ON CONFLICT DO NOTHING", (report_position,))\n            self._connection.commit()\n',
+        'ON CONFLICT DO NOTHING", (report_position,))\n',
         (f"{WRITTEN}killed_process_leaves_what_it_wrote_and_may_send_again_what_was_answered",),
     ),
     Guard(

@@ -79,6 +79,7 @@ class World:
     mark: int = 0
     enrolment: tuple[int, int] = (0, 0)
     is_open: bool = False
+    purged: int = 0
 
     async def fence(self, **changes: Any) -> int:
         """Take the next epoch and write its Fence; return its place."""
@@ -148,7 +149,7 @@ class World:
 
     def told(self, **changes: Any) -> Told:
         """Return what a renewal would say."""
-        return replace(Told(self.epoch, self.mark, self.is_open, *self.enrolment), **changes)
+        return replace(Told(self.epoch, self.mark, self.is_open, *self.enrolment, self.purged), **changes)
 
 
 @dataclass(slots=True)

@@ -126,7 +126,7 @@ class Runner:
         self.incarnation = uuid.uuid4().hex
         self.call = scene.sessions.Follow(timeout=60)
 
-    async def hello(self, position: int = 0) -> pb.Welcome:
+    async def hello(self, position: int | None = None) -> pb.Welcome:
         await self.call.write(
             pb.FollowRequest(
                 hello=pb.Hello(

@@ -105,6 +105,7 @@ class Link:
                 self._flows.wait()
                 self.waiting -= counts * len(data)
                 sink.sendall(data)
+        with suppress(OSError):  # also after a reset: the other side must not take the connection for alive
             sink.shutdown(socket.SHUT_WR)
 
 

@@ -138,6 +138,7 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
     def __init__(self, snapshot: events.ActivationEvent | None = None) -> None:
         self.snapshot = snapshot
         self.refusal: Refusal | None = None
+        self.newest_report = 0
         self.address = ""
         self.published: list[orders.PublishIntentsRequest] = []
         self.refused: list[orders.PublishIntentsRequest] = []
@@ -164,7 +165,13 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
         connection = Connection(hello, place)
         self._open.append(connection)
         threading.Thread(target=connection.hear, args=(request_iterator,), daemon=True).start()
-        welcome = pb.Welcome(gateway="scripted", gateway_incarnation="1", ttl_ms=TTL_MS, snapshot=self.snapshot)
+        welcome = pb.Welcome(
+            gateway="scripted",
+            gateway_incarnation="1",
+            ttl_ms=TTL_MS,
+            snapshot=self.snapshot,
+            report_position=hello.report_position if hello.HasField("report_position") else self.newest_report,
+        )
         yield pb.FollowResponse(welcome=welcome)
         self._connections.put(connection)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.faults.checks.fences import check_acknowledged_fences, check_switched
+from tests.faults.checks.places import check_places
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
 from tests.faults.facts import Activation, Intent, JournalOrder
@@ -29,14 +30,12 @@ def check_fenced(view: View) -> Iterator[Violation]:
 
 def check_closed_while_frozen(view: View) -> Iterator[Violation]:
     """S2: nothing is executed between a Fence and its Open, nor before its executor passed an Open."""
-    opens = [each for each in view.marks if each.kind == "open"]
+    yield from check_places(view)
     for order, _ in view.executed():
-        position, fence = order.position, view.fence_before(order.position)
-        if not view.is_open_at(position):
+        fence, enrolled = view.fence_before(order.position), view.enrolment_position(order.enrolment)
+        if not view.is_open_at(order.position):
             yield Violation("S2", f"{_named(order)} stands between Fence {fence} and its Open, and was executed")
-            continue
-        enrolled = view.enrolment_position(order.enrolment)
-        if not any(enrolled < each.position < position and each.epoch == fence for each in opens):
+        elif not view.is_open_at(order.position, enrolled):
             text = f"{_named(order)} has no Open {fence} between it and the Fence of its enrolment at {enrolled}"
             yield Violation("S2", text)
 
@@ -46,9 +45,8 @@ def check_default_safe(view: View) -> Iterator[Violation]:
     for intent in view.intents.values():
         if intent.epoch < 1 or intent.mode not in ORDER_MODES:
             yield Violation("S10", f"an intent of epoch {intent.epoch}, mode {intent.mode!r} at {intent.position}")
-    opens = [each for each in view.marks if each.kind == "open"]
     for order, _ in view.executed():
-        before = [each for each in opens if each.position < order.position]
+        before = [each for each in view.opens if each.position < order.position]
         if not before:
             yield Violation("S10", f"{_named(order)} was executed before the world's first Open")
         elif not any(order.strategy_id in _strategies(each.activations) for each in before):
@@ -59,12 +57,19 @@ def check_default_safe(view: View) -> Iterator[Violation]:
 
 
 def check_open_before_use(view: View) -> Iterator[Violation]:
-    """S11: no intent stands before the first Open of its epoch."""
+    """S11: no intent stands before the first Open of its epoch; gates are told to open when that stands there."""
     for intent in view.intents.values():
         opened = view.first_open.get(intent.epoch)
         if opened is None or opened.position > intent.position:
             where = "nowhere" if opened is None else f"at {opened.position}"
             yield Violation("S11", f"intent of epoch {intent.epoch} at {intent.position}; Open {where}")
+    for event in view.events:
+        opened = view.first_open.get(event.epoch)
+        if event.kind != "unfreeze" or (opened is not None and opened.deleted):
+            continue
+        if opened is None or opened.stored > event.stored:
+            where = "nowhere" if opened is None else f"stored at {opened.stored}"
+            yield Violation("S11", f"event {event.sequence} opens epoch {event.epoch} at {event.stored}; Open {where}")
 
 
 def check_set_of_its_epoch(view: View) -> Iterator[Violation]:
@@ -75,7 +80,7 @@ def check_set_of_its_epoch(view: View) -> Iterator[Violation]:
             continue
         if order.epoch != intent.epoch:
             yield _foreign(f"{_named(order)} has epoch {order.epoch}, its intent {intent.epoch}")
-        if intent.epoch > view.fence_before(order.position):
+        if intent.epoch > view.fence_seen_before(order.position):
             yield _foreign(f"{_named(order)} is of epoch {intent.epoch}, above the Fence before it")
         yield from _check_seat(view, order, intent)
     yield from _check_demotions(view)

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.faults.checks.view import BEGUN, TERMINAL, Course, View, courses, seconds
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Change, Lease, Run
+from tests.faults.facts import Acknowledgement, Change, ExecutorPlace, Lease, Run
 
 # A lease's end is compared with the database's clock in one transaction and moved in another: which of two that are
 # so close came first cannot be told from outside.
@@ -54,6 +54,7 @@ def check_convergence(view: View) -> Iterator[Violation]:
             if barrier.phase == "freeze":
                 yield from _check_executors(view, barrier)
             yield from _check_gateways(view, barrier)
+    yield from _check_noted(view)
 
 
 def check_idempotent(view: View) -> Iterator[Violation]:
@@ -125,6 +126,21 @@ def _check_executors(view: View, barrier: Barrier) -> Iterator[Violation]:
             yield Violation("S4", f"run {barrier.run_id} {barrier.name} at {barrier.ended.at} {text}")
 
 
+def _check_noted(view: View) -> Iterator[Violation]:
+    """Look for marks that an executor acknowledged before it had stored that it passed them."""
+    passed: dict[str, int] = {}
+    recorded = view.history.changes
+    changes: list[Change[ExecutorPlace] | Change[Acknowledgement]]
+    changes = [*recorded.executor_places, *recorded.acknowledgements]
+    for change in sorted(changes, key=lambda each: each.id):
+        row = change.after
+        if isinstance(row, ExecutorPlace):
+            passed[row.executor] = max(row.mark, passed.get(row.executor, 0))
+        elif row is not None and row.kind == "executor" and row.mark > passed.get(row.participant, 0):
+            text = f"acknowledged mark {row.mark} at {change.at}, its place stored {passed.get(row.participant, 0)}"
+            yield Violation("S4", f"executor {row.participant} {text}")
+
+
 def _check_gateways(view: View, barrier: Barrier) -> Iterator[Violation]:
     acknowledged = {
         (each.participant, each.incarnation)
@@ -170,9 +186,12 @@ def _may_be_lost(view: View, leases: list[Change[Lease]], barrier: Barrier) -> b
 
 
 def _is_over(view: View, until: datetime, at: datetime) -> bool:
-    """Tell whether a lease may have been over at a moment; nobody renews in time while the database is away."""
-    away = any(each.began <= until + CLOCK_GRAIN and until - CLOCK_GRAIN <= each.ended for each in view.history.outages)
-    return away or until <= at + CLOCK_GRAIN
+    """Tell whether a lease may have been over at a moment; what is written in an outage may be seen at its end only."""
+    seen = at + CLOCK_GRAIN
+    for outage in view.history.outages:
+        if outage.began - CLOCK_GRAIN <= at <= outage.ended:
+            seen = max(seen, outage.ended + CLOCK_GRAIN)
+    return until <= seen
 
 
 def _outage_seconds(view: View, began: datetime, ended: datetime) -> float:

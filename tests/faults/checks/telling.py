@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -12,7 +12,7 @@ import rfc8785
 
 from tests.faults.checks.view import Course, View, alike, courses
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Activation, Event
+from tests.faults.facts import Acknowledgement, Activation
 
 # As the contract has them (``activation.proto``, ``activation_event.proto``), written out once more.
 EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
@@ -103,7 +103,7 @@ def _check_numbers(view: View) -> Iterator[Violation]:
             yield Violation("S5", f"mark {mark.number} stands behind {before.number}, at {mark.position}")
         if mark.epoch < before.epoch:
             yield Violation("S5", f"mark {mark.number} goes back to epoch {mark.epoch} from {before.epoch}")
-        if mark.kind == "open" and mark.epoch != view.fence_before(mark.position) and not before.deleted:
+        if mark.kind == "open" and mark.epoch != view.fence_seen_before(mark.position):
             yield Violation(
                 "S5", f"mark {mark.number} opens epoch {mark.epoch}, whose Fence is not the newest before it"
             )
@@ -112,16 +112,15 @@ def _check_numbers(view: View) -> Iterator[Violation]:
 
 
 def _check_acknowledged(view: View) -> Iterator[Violation]:
-    events = {each.sequence: each for each in view.events}
     for row in view.history.acknowledgements:
         if row.kind == "gateway":
-            yield from _check_event_acknowledged(view, row, events)
+            yield from _check_event_acknowledged(view, row)
         else:
             yield from _check_mark_acknowledged(view, row)
 
 
-def _check_event_acknowledged(view: View, row: Acknowledgement, events: Mapping[int, Event]) -> Iterator[Violation]:
-    event = events.get(row.sequence)
+def _check_event_acknowledged(view: View, row: Acknowledgement) -> Iterator[Violation]:
+    event = view.told.get(row.sequence)
     if event is None:
         if row.sequence not in view.history.deleted_events:
             yield Violation("S5", f"gateway {row.participant} acknowledged event {row.sequence}, which is not there")
@@ -163,7 +162,7 @@ def _check_opens(view: View) -> Iterator[Violation]:
     for mark in view.marks:
         if mark.kind != "open":
             continue
-        told = _told_until(view, mark.set_sequence)
+        told = view.told.get(mark.set_sequence)
         unfroze = [each for each in view.events if each.kind == "unfreeze" and each.epoch == mark.epoch]
         text = f"mark {mark.number} (Open {mark.epoch}) has another set than"
         if mark.state_hash != state_hash(mark.activations):
@@ -180,21 +179,10 @@ def _check_stored_sets(view: View) -> Iterator[Violation]:
     for change in view.history.changes.places:
         if change.after is None:
             continue
-        told = _told_until(view, change.after.sequence)
-        if told is None or told.sequence != change.after.sequence:
-            continue
-        if not alike(told.activations, change.after.activations):
+        told = view.told.get(change.after.sequence)
+        if told is not None and not alike(told.activations, change.after.activations):
             text = f"stored at {change.at} with another set than event {told.sequence} tells"
             yield Violation("S6", f"the place was {text}")
-
-
-def _told_until(view: View, sequence: int) -> Event | None:
-    """Return the newest event up to a sequence; None where it was deleted, or is not judged."""
-    found = None
-    for event in view.events:
-        if event.sequence <= sequence:
-            found = event
-    return found
 
 
 # ---- S7
@@ -204,7 +192,7 @@ def _check_events_of(view: View, course: Course) -> Iterator[Violation]:
     own = [each for each in view.events if each.run_id == course.run.run_id]
     if not own:
         return
-    before = _told_until(view, own[0].sequence - 1)
+    before = view.told.get(own[0].sequence - 1)
     prior = () if before is None else before.activations
     if before is None and own[0].sequence != 1:
         return

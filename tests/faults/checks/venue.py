@@ -12,6 +12,7 @@ from tests.faults.checks.violation import Violation
 from tests.faults.facts import JournalOrder, PaperOrder
 
 SHARES_GRAIN: Final = 1e-6  # sums are added in different orders
+UNFILLED: Final = frozenset({"sending", "rejected", "unchanged"})
 FINAL: Final = frozenset({"filled", "cancelled", "rejected", "unchanged"})
 
 Key = TypeVar("Key")
@@ -21,6 +22,7 @@ def check_at_most_once(view: View) -> Iterator[Violation]:
     """S8: sent once, taken once, filled once; states, fills, lines and the venue's books agree."""
     yield from _check_sent(view)
     yield from _check_taken(view)
+    yield from _check_journal_first(view)
     yield from _check_states(view)
     yield from _check_fills(view)
     yield from _check_lines(view)
@@ -55,6 +57,16 @@ def _check_taken(view: View) -> Iterator[Violation]:
     for order_id, count in Counter(each.order_id for each in inserted).items():
         if count > 1:
             yield _broken(f"order {order_id[-8:]} reached the venue {count} times")
+
+
+def _check_journal_first(view: View) -> Iterator[Violation]:
+    """Look for orders that the venue got before the journal had them."""
+    noted = {each.after.order_id: each for each in reversed(view.history.changes.orders) if each.after}
+    for change in view.history.changes.paper_orders:
+        if change.before is None and change.after is not None:
+            known = noted.get(change.after.order_id)
+            if known is not None and known.id > change.id:
+                yield _broken(f"the venue got order {change.after.order_id[-8:]} at {change.at}, before the journal")
 
 
 def _check_states(view: View) -> Iterator[Violation]:
@@ -95,9 +107,8 @@ def _check_fills(view: View) -> Iterator[Violation]:
             text = f"{fill.quantity} at {fill.price}, on paper {known.shares} at {known.price}"
             yield _broken(f"order {fill.order_id[-8:]} is booked as {text}")
     for order in history.journal:
-        filled = order.state == "filled"
-        if filled != bool(counts[order.executor, order.order_id]) and (filled or order.state in FINAL - {"cancelled"}):
-            fills = counts[order.executor, order.order_id]
+        fills = counts[order.executor, order.order_id]
+        if fills == 0 if order.state == "filled" else fills > 0 and order.state in UNFILLED:
             yield _broken(f"{_named(order)} is {order.state} with {fills} fills")
     for change in history.changes.fills:
         if change.before is not None:
@@ -131,14 +142,15 @@ def _check_accounts(view: View) -> Iterator[Violation]:
     """Compare what the venue filled with what its account holds."""
     filled: defaultdict[tuple[str, str], float] = defaultdict(float)
     held: defaultdict[tuple[str, str], float] = defaultdict(float)
+    ruined = {each.executor for each in view.history.paper_accounts if each.is_ruined}
     for order in view.history.paper_orders:
         filled[order.executor, order.symbol] += order.shares
     for account in view.history.paper_accounts:
-        if account.is_ruined:
-            return
         for symbol, shares in account.shares.items():
             held[account.executor, symbol] += shares
     for key, quantity, shares in _different(filled, held):
+        if key[0] in ruined:
+            continue
         yield _broken(f"{' '.join(key)}: the venue filled {quantity}, its account has {shares}")
 
 

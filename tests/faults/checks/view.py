@@ -25,19 +25,25 @@ class View:
     marks: tuple[Mark, ...]
     events: tuple[Event, ...]
     fences: tuple[tuple[int, int], ...]  # position and highest epoch so far, by position
+    seen_fences: tuple[tuple[int, int], ...]  # with those that were taken out, which somebody may have seen before
+    opens: tuple[Mark, ...]
     first_open: Mapping[int, Mark]  # by epoch
     number: Mapping[int, Mark]
+    told: Mapping[int, Event]  # by sequence
     intents: Mapping[int, Intent]  # by position
 
     def fence_before(self, position: int) -> int:
-        """Return the highest epoch of which a Fence stands before a place."""
-        index = bisect_left(self.fences, (position, 0))
-        return self.fences[index - 1][1] if index else NO_EPOCH
+        """Return the highest epoch of which a Fence stands before a place: everybody must have passed it."""
+        return _highest_before(self.fences, position)
 
-    def is_open_at(self, position: int) -> bool:
-        """Tell whether the newest Fence before a place has its Open before it too."""
-        opened = self.first_open.get(self.fence_before(position))
-        return opened is not None and opened.position < position
+    def fence_seen_before(self, position: int) -> int:
+        """Return the highest epoch of which a Fence stands or stood before a place: somebody may have passed it."""
+        return _highest_before(self.seen_fences, position)
+
+    def is_open_at(self, position: int, after: int = 0) -> bool:
+        """Tell whether the newest Fence before a place has an Open before it too, behind the place ``after``."""
+        epochs = {self.fence_before(position), self.fence_seen_before(position)}
+        return any(after < each.position < position and each.epoch in epochs for each in self.opens)
 
     def executed(self) -> Iterator[tuple[JournalOrder, Intent | None]]:
         """Yield the orders that were taken from the stream, each with the intent that stands there."""
@@ -83,18 +89,18 @@ class Course:
 
 def view_of(history: History) -> View:
     """Index a history."""
-    marks = _once(history.marks)
-    first_open: dict[int, Mark] = {}
-    for mark in marks:
-        if mark.kind == "open":
-            first_open.setdefault(mark.epoch, mark)
+    marks, events = _once(history.marks), _once(history.events)
+    opens = tuple(each for each in marks if each.kind == "open")
     return View(
         history=history,
         marks=marks,
-        events=_once(history.events),
-        fences=_fences(marks),
-        first_open=first_open,
+        events=events,
+        fences=_fences([each for each in marks if not each.deleted]),
+        seen_fences=_fences(marks),
+        opens=opens,
+        first_open={each.epoch: each for each in reversed(opens)},
         number={each.number: each for each in reversed(marks)},
+        told={each.sequence: each for each in reversed(events)},
         intents={each.position: each for each in history.intents},
     )
 
@@ -160,11 +166,16 @@ def _once(told: Sequence[Told]) -> tuple[Told, ...]:
     return tuple(first.values())
 
 
+def _highest_before(fences: Sequence[tuple[int, int]], position: int) -> int:
+    index = bisect_left(fences, (position, NO_EPOCH))
+    return fences[index - 1][1] if index else NO_EPOCH
+
+
 def _fences(marks: Sequence[Mark]) -> tuple[tuple[int, int], ...]:
     highest = NO_EPOCH
     fences: list[tuple[int, int]] = []
     for mark in marks:
-        if mark.kind == "fence" and not mark.deleted:  # whoever did not see it goes on, and closes at the next mark
+        if mark.kind == "fence":
             highest = max(highest, mark.epoch)
             fences.append((mark.position, highest))
     return tuple(fences)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import nats
 
 from qmtl_foundation.identity import intent_id
-from qmtl_foundation.jetstream.streams import intent_subject
+from qmtl_foundation.jetstream.streams import ORDERS, intent_subject
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2, run_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
@@ -24,6 +26,7 @@ from tests.support.waiting import becomes, wait_until
 
 BAR = datetime(2012, 3, 1, 21, tzinfo=UTC)  # of the built-in preset
 SYMBOLS = ("AAPL", "IBM", "MSFT")
+PASSED = "SELECT position >= $2 FROM executor.place WHERE world = $1"
 FREEZING = run_pb2.RUN_PHASE_FREEZING
 
 
@@ -51,16 +54,34 @@ def intents(of: activation_pb2.ActivationSet, bar: int) -> list[list[OrderIntent
     ]
 
 
-def trade(desk: Desk, world: str, bars: Sequence[int]) -> activation_pb2.ActivationSet:
-    """Publish at the gateway what an open world's strategies wish, and return the set they traded for."""
+async def trade(desk: Desk, dsn: str, world: str, bars: Sequence[int]) -> activation_pb2.ActivationSet:
+    """Publish at the gateway what an open world's strategies wish, until the executor has passed it; return their set.
+
+    What an executor has not passed when its world freezes it may execute or not.
+    """
     wait_until(lambda: is_open(desk, world))
     of = told(desk, world).activation_set
     orders = order_service_pb2_grpc.OrderServiceStub(desk.channel)
+    positions: list[int] = []
     for bar in bars:
         for wishes in intents(of, bar):
             request = order_service_pb2.PublishIntentsRequest(intents=wishes)
-            orders.PublishIntents(request, timeout=CALL_SECONDS, wait_for_ready=True)
+            positions.extend(orders.PublishIntents(request, timeout=CALL_SECONDS, wait_for_ready=True).positions)
+    await passed(dsn, world, max(positions))
     return of
+
+
+async def passed(dsn: str, world: str, position: int) -> None:
+    """Wait until the executor has passed a place."""
+    connection = await asyncpg.connect(dsn)
+
+    async def is_there() -> bool:
+        return bool(await connection.fetchval(PASSED, world, position))
+
+    try:
+        await becomes(is_there, True)
+    finally:
+        await connection.close()
 
 
 async def send_late(nats_url: str, of: activation_pb2.ActivationSet, bar: int) -> None:
@@ -75,26 +96,35 @@ async def send_late(nats_url: str, of: activation_pb2.ActivationSet, bar: int) -
         await client.close()
 
 
+async def take_out(nats_url: str, position: int) -> None:
+    """Delete a message of the order stream."""
+    client = await nats.connect(nats_url)
+    try:
+        await client.jetstream().delete_msg(ORDERS, position)
+    finally:
+        await client.close()
+
+
 async def test_what_the_stack_did_is_read_and_breaks_no_invariant(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
     dsn, nats_url = parts["postgres"].address, f"nats://{parts['nats'].address}"
     await install(dsn)
     await install(dsn)
     world = trading_world(desk)
-    traded = trade(desk, world, range(3))
+    traded = await trade(desk, dsn, world, range(3))
     start(desk, world, {"ann/A": 0.5})
     over(desk, world)
     await send_late(nats_url, traded, 3)
-    trade(desk, world, range(3, 6))
-    trade(desk, world, [5])
+    await trade(desk, dsn, world, range(3, 6))
+    await trade(desk, dsn, world, [5])
     with played_gateway(parts["world"].address) as gateway:
         start(desk, world, {"ann/B": 0.5}, "back")
         gateway.lead(desk, world, FREEZING, "back")
         roll_back(desk, world, "back")
         assert gateway.finish(desk, world, "back").phase == run_pb2.RUN_PHASE_ROLLED_BACK
-    trade(desk, world, [6])
+    await trade(desk, dsn, world, [6])
     stop(desk, world)
     resume(desk, world)
-    trade(desk, world, [7])
+    await trade(desk, dsn, world, [7])
     now = datetime.now(UTC)
     await note_outage(dsn, now, now + timedelta(milliseconds=1), "nothing")
 
@@ -104,8 +134,17 @@ async def test_what_the_stack_did_is_read_and_breaks_no_invariant(desk: Desk, pa
     async def complaints() -> list[str]:
         return [str(each) for each in check(await read())]
 
-    await becomes(complaints, [], seconds=5.0)
-    found_all_of_it(await read())
+    with suppress(TimeoutError):
+        await becomes(complaints, [])
+    assert await complaints() == []
+    history = await read()
+    found_all_of_it(history)
+    await take_out(nats_url, history.marks[1].position)
+    number = history.marks[1].number
+    assert "S5" in {each.invariant for each in check(await read())}
+    rest = await read_history(dsn, nats_url, world, at_rest=True, deleted_marks=frozenset({number}))
+    assert check(rest) == []
+    assert [each.number for each in rest.marks if each.deleted] == [number]
 
 
 def found_all_of_it(history: History) -> None:

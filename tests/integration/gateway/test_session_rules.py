@@ -192,13 +192,39 @@ async def test_reports_reach_their_strategy_and_what_was_missed_comes_first(scen
     assert [(await fresh.read()).report.position for _ in range(3)] == live
 
 
-async def test_a_place_beyond_the_reports_means_only_new_ones(scene: Scene) -> None:
+async def test_a_runner_that_heard_nothing_gets_all_reports_since_its_first_welcome_at_any_gateway(
+    scene: Scene,
+) -> None:
     world = scene.world()
     await scene.tell(world, Phase.FREEZE)
+    before = await scene.report(world)
+    first = Runner(scene, world)
+    began = (await first.hello()).report_position
+    assert began >= before
+    first.call.cancel()
+    missed = [await scene.report(world) for _ in range(2)]
+    again = Runner(scene, world)
+    assert (await again.hello(position=began)).report_position == began
+    assert [(await again.read()).report.position for _ in range(2)] == missed
+
+
+async def test_place_nought_means_every_report(scene: Scene) -> None:
+    world = scene.world()
+    await scene.tell(world, Phase.FREEZE)
+    positions = [await scene.report(world) for _ in range(2)]
     runner = Runner(scene, world)
-    await runner.hello(position=10**9)
-    position = await scene.report(world)
-    assert (await runner.read()).report.position == position
+    await runner.hello(position=0)
+    assert [(await runner.read()).report.position for _ in range(2)] == positions
+
+
+async def test_a_place_beyond_the_reports_is_of_a_stream_that_is_gone(scene: Scene) -> None:
+    world = scene.world()
+    await scene.tell(world, Phase.FREEZE)
+    positions = [await scene.report(world)]
+    runner = Runner(scene, world)
+    assert (await runner.hello(position=10**9)).report_position == 0
+    positions.append(await scene.report(world))
+    assert [(await runner.read()).report.position for _ in range(2)] == positions
 
 
 async def test_reports_go_on_in_a_stream_that_was_made_anew(scene: Scene) -> None:

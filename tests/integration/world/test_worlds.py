@@ -218,8 +218,28 @@ def test_a_policy_beyond_its_limit_is_too_large(desk: Desk) -> None:
     assert found.metadata == {"field": "yaml", "limit": "65536"}
 
 
-def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its_sequence(desk: Desk) -> None:
+def test_a_name_under_which_executors_may_know_intents_is_not_given_again(desk: Desk) -> None:
     world = make_world(desk)
+    evaluate(desk, Asked(world))
+    put_policy(desk, world, STRICT_POLICY)
+    evaluate(desk, Asked(world))
+    delete(desk, world)
+    for fields in ({}, {"validate_only": True}):
+        found = refusal(lambda fields=fields: create(desk, world_message(world), **fields))  # type: ignore[misc]
+        assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WORLD_NAME_USED")
+        assert found.metadata == {"world": world}
+    assert refusal(lambda: read(desk, world)).reason == "WORLD_NOT_FOUND"
+
+
+def test_a_name_whose_world_never_opened_is_given_again(desk: Desk) -> None:
+    world = make_world(desk)
+    delete(desk, world)
+    create(desk, world_message(world))
+
+
+def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its_sequence(desk: Desk) -> None:
+    quiet = {"mode": execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY}  # without orders, so that the name is free again
+    world = make_world(desk, **quiet)
     preset = read(desk, world).data_preset
     assert evaluate(desk, Asked(world)).activation.sequence == 3
     found = refusal(lambda: delete(desk, world))
@@ -230,12 +250,12 @@ def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its
     assert not evaluate(desk, Asked(world)).HasField("activation")
     delete(desk, world)
     assert refusal(lambda: read(desk, world)).reason == "WORLD_NOT_FOUND"
-    create(desk, world_message(world, preset))
+    create(desk, world_message(world, preset, **quiet))
     assert put_policy(desk, world, POLICY) == 1
     status = world_status(desk, world)
     assert (len(status.strategies), status.trials, status.sequence) == (0, 0, 6)
     again = evaluate(desk, Asked(world)).activation
-    assert (again.epoch, again.sequence) == (4, 9)
+    assert (again.epoch, again.sequence) == (3, 9)
 
 
 def test_a_deletion_is_repeated_under_its_request_id(desk: Desk) -> None:

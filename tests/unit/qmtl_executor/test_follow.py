@@ -281,6 +281,12 @@ def test_a_stream_that_lost_what_comes_next_closes() -> None:
     assert (lost.position, lost.is_open, lost.unsure) == (102, False, True)
 
 
+def test_a_purge_up_to_the_place_is_no_loss_and_one_beyond_it_is() -> None:
+    assert on_stream(opened(), "stream-1", 3, 150, purged=101) == opened()
+    behind = on_stream(opened(), "stream-1", 3, 150, purged=102)  # 3: the newest mark of another world
+    assert (behind.position, behind.is_open, behind.unsure) == (102, False, True)
+
+
 def test_another_stream_or_one_that_went_back_is_read_from_its_start_closed() -> None:
     for generation, last in (("stream-2", 500), ("stream-1", 100)):
         place = on_stream(opened(), generation, 1, last)

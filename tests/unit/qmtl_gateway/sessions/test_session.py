@@ -47,7 +47,7 @@ async def nothing_waits(items: AsyncIterator[Any]) -> None:
 
 
 async def test_events_come_in_order_and_before_anything_else() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     events = Teller().events(Phase.FREEZE, Phase.SWITCH)
     session.deliver(report(1))
     session.renew(Renewed(1, 1, 2))
@@ -57,7 +57,7 @@ async def test_events_come_in_order_and_before_anything_else() -> None:
 
 
 async def test_an_event_is_told_once() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     freeze, switch = Teller().events(Phase.FREEZE, Phase.SWITCH)
     session.begin(freeze)
     assert not session.tell(freeze)
@@ -70,7 +70,7 @@ async def test_an_event_is_told_once() -> None:
 
 
 async def test_a_slow_runner_gets_the_newest_event_instead_of_a_long_queue() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     events = Teller().events(*[Phase.SWITCH] * (WAITING_EVENTS + 1))
     for event in events:
         session.tell(event)
@@ -80,7 +80,7 @@ async def test_a_slow_runner_gets_the_newest_event_instead_of_a_long_queue() -> 
 
 
 async def test_of_several_heartbeats_the_newest_is_answered() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     session.renew(Renewed(1, 1, 1))
     session.renew(Renewed(2, 1, 1))
     items = session.items(Stored().read)
@@ -90,7 +90,7 @@ async def test_of_several_heartbeats_the_newest_is_answered() -> None:
 
 async def test_missed_reports_come_first_and_none_twice() -> None:
     stored = Stored(*(report(position) for position in range(1, 8)), report(8, BOB), report(9))
-    session = Session(ANN, 2, missed=True)
+    session = Session(ANN, 2)
     session.deliver(report(6))  # delivered while the runner reads what it missed
     session.deliver(report(9))
     session.deliver(report(10))
@@ -101,7 +101,7 @@ async def test_missed_reports_come_first_and_none_twice() -> None:
 
 async def test_reports_that_a_slow_runner_has_no_room_for_are_read_later() -> None:
     everything = [report(position) for position in range(1, 2 * WAITING_REPORTS + 1)]
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     for each in everything:
         session.deliver(each)
     items = session.items(Stored(*everything).read)
@@ -111,7 +111,7 @@ async def test_reports_that_a_slow_runner_has_no_room_for_are_read_later() -> No
 
 async def test_reports_that_overflow_while_missed_ones_are_read_are_read_too() -> None:
     stored = Stored(report(1))
-    session = Session(ANN, 0, missed=True)
+    session = Session(ANN, 0)
     items = session.items(stored.read)
     assert await taken(items, 1) == [report(1)]
     reading = asyncio.ensure_future(taken(items, 1))
@@ -125,7 +125,7 @@ async def test_reports_that_overflow_while_missed_ones_are_read_are_read_too() -
 
 
 async def test_a_session_ends_with_its_error_and_at_once() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     session.tell(Teller().event(Phase.FREEZE))
     session.end(QmtlError(Reason.ACKNOWLEDGEMENT_MISMATCH, "another epoch"))
     session.end()
@@ -134,7 +134,7 @@ async def test_a_session_ends_with_its_error_and_at_once() -> None:
 
 
 async def test_a_session_ends_well_when_its_runner_goes() -> None:
-    session = Session(ANN, 0, missed=False)
+    session = Session(ANN, 0)
     session.end()
     with pytest.raises(StopAsyncIteration):
         await taken(session.items(Stored().read), 1)
@@ -142,7 +142,7 @@ async def test_a_session_ends_well_when_its_runner_goes() -> None:
 
 async def test_reports_go_to_the_sessions_of_their_strategy_alone() -> None:
     sessions = Sessions()
-    ann, ann_again, bob = (Session(each, 0, missed=False) for each in (ANN, ANN, BOB))
+    ann, ann_again, bob = (Session(each, 0) for each in (ANN, ANN, BOB))
     for session in (ann, ann_again, bob):
         sessions.add(session)
     sessions.deliver(report(1))
@@ -156,7 +156,7 @@ async def test_reports_go_to_the_sessions_of_their_strategy_alone() -> None:
 
 def test_a_session_that_ended_is_forgotten() -> None:
     sessions = Sessions()
-    ann, bob = Session(ANN, 0, missed=False), Session(BOB, 0, missed=False)
+    ann, bob = Session(ANN, 0), Session(BOB, 0)
     sessions.add(ann)
     sessions.add(bob)
     assert (sessions.count, set(sessions.of_world("equity"))) == (2, {ann, bob})

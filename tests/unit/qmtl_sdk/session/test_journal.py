@@ -64,7 +64,7 @@ def test_one_process_at_a_time(path: Path) -> None:
         IntentJournal.open(path)
     assert caught.value.reason is Reason.FOREIGN_INCARNATION
     with IntentJournal.open(path) as journal:
-        assert journal.report_position() == 0
+        assert journal.report_position() is None
 
 
 def test_file_that_is_no_journal_is_refused(path: Path) -> None:
@@ -143,6 +143,15 @@ def test_refused_intent_does_not_stand_and_intents_are_counted_by_state(path: Pa
         assert journal.standing("AAPL", 4) == ONE.target
         assert journal.newest_bar("AAPL") == LATER.bar_time
         assert (journal.count(), journal.count(State.ACCEPTED, State.REFUSED), journal.count(State.FENCED)) == (3, 2, 0)
+
+
+def test_place_behind_which_reports_will_stand_is_kept_with_the_first_intents(path: Path) -> None:
+    with IntentJournal.open(path) as journal:
+        journal.write([ONE], 4, report_position=3)
+        journal.write([TWO], 4, report_position=8)
+        assert journal.report_position() == 3
+        journal.reported(report(ONE, Outcome.FILLED, position=12))
+        assert journal.report_position() == 12
 
 
 def test_place_of_the_last_report_is_kept_and_never_goes_back(path: Path) -> None:

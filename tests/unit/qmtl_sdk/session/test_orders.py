@@ -14,13 +14,14 @@ from qmtl_foundation.execution_model import Rebalance
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as events
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2
+from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
 from qmtl_foundation.settings import Address
 from qmtl_sdk.session.emission import Emission
 from qmtl_sdk.session.gate import GateState
 from qmtl_sdk.session.journal import IntentJournal, State
-from qmtl_sdk.session.orders import RETRY_SECONDS, Orders
+from qmtl_sdk.session.orders import KEPT_BACK_SECONDS, RETRY_SECONDS, Orders
 from qmtl_sdk.session.session import RunnerSession
-from tests.support.scripted_gateway import Refusal, ScriptedGateway, opened_event, runner, scripted_gateway
+from tests.support.scripted_gateway import Connection, Refusal, ScriptedGateway, opened_event, runner, scripted_gateway
 from tests.support.waiting import wait_until
 
 DAY_NS = 86_400 * 10**9
@@ -153,6 +154,62 @@ def test_nothing_is_sent_while_the_gate_is_closed_and_the_newest_once_it_is_open
     orders.work()
     assert published(gateway) == [{"A": 0.3}]
     assert gateway.published[0].intents[0].epoch == 4
+
+
+def tell(orders: Orders, connection: Connection, intent: OrderIntent, position: int, outcome: int) -> None:
+    """Report what came of an intent, and wait until the orders have heard it."""
+    report = report_pb2.OrderReport(intent_id=intent.intent_id, epoch=intent.epoch, outcome=outcome)  # type: ignore[arg-type]  # a number of the enum
+    heard = orders.counts.total()
+    connection.send(pb.FollowResponse(report=pb.DeliveredReport(position=position, report=report)))
+
+    def told() -> bool:
+        orders.work()
+        return orders.counts.total() > heard
+
+    wait_until(told)
+
+
+def test_intent_that_is_kept_back_within_the_epoch_is_sent_again_later_and_later(
+    orders: Orders, gateway: ScriptedGateway, clock: Clock
+) -> None:
+    connection = gateway.connection()
+    orders.state(0, np.array([0.5, np.nan]))
+    orders.work()
+    for position, wait in enumerate((1.0, 2.0, 4.0, 8.0), 1):
+        (intent,) = gateway.published[-1].intents
+        tell(orders, connection, intent, position, report_pb2.ORDER_OUTCOME_FENCED)
+        clock.now += wait - 0.01
+        orders.work()
+        assert len(gateway.published) == position
+        assert not orders.settled()
+        clock.now += 0.02
+        orders.work()
+        assert len(gateway.published) == position + 1
+        assert gateway.published[-1].intents[0] == intent
+    tell(orders, connection, intent, 9, report_pb2.ORDER_OUTCOME_FILLED)
+    assert orders.settled()
+    orders.state(DAY_NS, np.array([0.25, np.nan]))
+    orders.work()
+    (intent,) = gateway.published[-1].intents
+    tell(orders, connection, intent, 10, report_pb2.ORDER_OUTCOME_FENCED)
+    clock.now += KEPT_BACK_SECONDS
+    orders.work()
+    assert gateway.published[-1].intents[0] == intent
+
+
+def test_place_of_the_first_welcome_is_on_disk_before_the_first_intent_is_sent(
+    gateway: ScriptedGateway, journal: IntentJournal
+) -> None:
+    gateway.newest_report = 7
+    with RunnerSession([Address.parse(gateway.address)], runner(), journal.report_position()) as session:
+        emission = Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal)
+        orders = Orders(session, journal, emission)
+        wait_until(lambda: session.state is GateState.OPEN)
+        assert journal.report_position() is None
+        gateway.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+        orders.state(0, np.array([0.5, np.nan]))
+        orders.work()
+    assert (journal.report_position(), journal.count(State.WRITTEN)) == (7, 1)
 
 
 def test_reports_settle_what_was_sent(orders: Orders, session: RunnerSession, gateway: ScriptedGateway) -> None:

@@ -53,7 +53,9 @@ class Clock:
 def begin() -> Iterator[Begin]:
     with ExitStack() as stack:
 
-        def started(*gateways: ScriptedGateway, report_position: int = 0, clock: Clock | None = None) -> RunnerSession:
+        def started(
+            *gateways: ScriptedGateway, report_position: int | None = None, clock: Clock | None = None
+        ) -> RunnerSession:
             addresses = [Address.parse(gateway.address) for gateway in gateways]
             more = {} if clock is None else {"clock": clock}
             return stack.enter_context(RunnerSession(addresses, RUNNER, report_position, **more))
@@ -193,6 +195,17 @@ def test_reports_come_in_order_and_a_new_session_goes_on_behind_them(begin: Begi
     ]
     connection.end()
     assert gateway.connection().hello.report_position == 9
+
+
+def test_session_that_heard_no_report_goes_on_behind_its_first_welcome(begin: Begin, gateway: ScriptedGateway) -> None:
+    gateway.newest_report = 40
+    session = begin(gateway)
+    connection = gateway.connection()
+    assert not connection.hello.HasField("report_position")
+    reaches(session, GateState.OPEN)
+    gateway.newest_report = 44
+    connection.end()
+    assert gateway.connection().hello.report_position == session.report_position == 40
 
 
 def test_wishes_are_published_as_stamped(begin: Begin, gateway: ScriptedGateway) -> None:

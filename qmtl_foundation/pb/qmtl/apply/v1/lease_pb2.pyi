@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HeldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position")
+    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position", "generation")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class HeldPlace(_message.Message):
     UNSURE_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
@@ -23,10 +24,11 @@ class HeldPlace(_message.Message):
     unsure: bool
     positions: _containers.RepeatedCompositeFieldContainer[_executor_pb2.ExecutorPosition]
     position: int
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
+    generation: str
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position")
+    __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position", "purge_position")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +36,7 @@ class WorldPlace(_message.Message):
     IS_OPEN_FIELD_NUMBER: _ClassVar[int]
     ENROLMENT_FIELD_NUMBER: _ClassVar[int]
     ENROLMENT_POSITION_FIELD_NUMBER: _ClassVar[int]
+    PURGE_POSITION_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
@@ -41,4 +44,5 @@ class WorldPlace(_message.Message):
     is_open: bool
     enrolment: int
     enrolment_position: int
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ...) -> None: ...
+    purge_position: int
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ..., purge_position: _Optional[int] = ...) -> None: ...

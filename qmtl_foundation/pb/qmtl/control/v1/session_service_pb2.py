@@ -28,7 +28,7 @@ from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as qmtl_dot_
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2 as qmtl_dot_order_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/control/v1/session_service.proto\x12\x0fqmtl.control.v1\x1a#qmtl/apply/v1/acknowledgement.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a&qmtl/control/v1/activation_event.proto\x1a\x1aqmtl/order/v1/report.proto\"s\n\x05Hello\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x17\n\x0freport_position\x18\x05 \x01(\x03\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\"\xaf\x01\n\rFollowRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.qmtl.control.v1.HelloH\x00\x12\x39\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1e.qmtl.apply.v1.AcknowledgementH\x00\x12/\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatH\x00\x42\t\n\x07\x63ontent\"{\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x1b\n\x13gateway_incarnation\x18\x02 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x03 \x01(\x05\x12\x32\n\x08snapshot\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.ActivationEvent\":\n\x07Renewal\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"O\n\x0f\x44\x65liveredReport\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x1a.qmtl.order.v1.OrderReport\"\xdc\x01\n\x0e\x46ollowResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.qmtl.control.v1.WelcomeH\x00\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .qmtl.control.v1.ActivationEventH\x00\x12+\n\x07renewal\x18\x03 \x01(\x0b\x32\x18.qmtl.control.v1.RenewalH\x00\x12\x32\n\x06report\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.DeliveredReportH\x00\x42\t\n\x07\x63ontent2e\n\x0eSessionService\x12S\n\x06\x46ollow\x12\x1e.qmtl.control.v1.FollowRequest\x1a\x1f.qmtl.control.v1.FollowResponse\"\x04\x88\xb5\x18\x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/control/v1/session_service.proto\x12\x0fqmtl.control.v1\x1a#qmtl/apply/v1/acknowledgement.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a&qmtl/control/v1/activation_event.proto\x1a\x1aqmtl/order/v1/report.proto\"\x8c\x01\n\x05Hello\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x1c\n\x0freport_position\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_report_position\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\"\xaf\x01\n\rFollowRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.qmtl.control.v1.HelloH\x00\x12\x39\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1e.qmtl.apply.v1.AcknowledgementH\x00\x12/\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatH\x00\x42\t\n\x07\x63ontent\"\x94\x01\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x1b\n\x13gateway_incarnation\x18\x02 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x03 \x01(\x05\x12\x32\n\x08snapshot\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.ActivationEvent\x12\x17\n\x0freport_position\x18\x05 \x01(\x03\":\n\x07Renewal\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"O\n\x0f\x44\x65liveredReport\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x1a.qmtl.order.v1.OrderReport\"\xdc\x01\n\x0e\x46ollowResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.qmtl.control.v1.WelcomeH\x00\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .qmtl.control.v1.ActivationEventH\x00\x12+\n\x07renewal\x18\x03 \x01(\x0b\x32\x18.qmtl.control.v1.RenewalH\x00\x12\x32\n\x06report\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.DeliveredReportH\x00\x42\t\n\x07\x63ontent2e\n\x0eSessionService\x12S\n\x06\x46ollow\x12\x1e.qmtl.control.v1.FollowRequest\x1a\x1f.qmtl.control.v1.FollowResponse\"\x04\x88\xb5\x18\x01(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +37,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['Follow']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['Follow']._serialized_options = b'\210\265\030\001'
-  _globals['_HELLO']._serialized_start=194
-  _globals['_HELLO']._serialized_end=309
-  _globals['_HEARTBEAT']._serialized_start=311
-  _globals['_HEARTBEAT']._serialized_end=338
-  _globals['_FOLLOWREQUEST']._serialized_start=341
-  _globals['_FOLLOWREQUEST']._serialized_end=516
-  _globals['_WELCOME']._serialized_start=518
-  _globals['_WELCOME']._serialized_end=641
-  _globals['_RENEWAL']._serialized_start=643
-  _globals['_RENEWAL']._serialized_end=701
-  _globals['_DELIVEREDREPORT']._serialized_start=703
-  _globals['_DELIVEREDREPORT']._serialized_end=782
-  _globals['_FOLLOWRESPONSE']._serialized_start=785
-  _globals['_FOLLOWRESPONSE']._serialized_end=1005
-  _globals['_SESSIONSERVICE']._serialized_start=1007
-  _globals['_SESSIONSERVICE']._serialized_end=1108
+  _globals['_HELLO']._serialized_start=195
+  _globals['_HELLO']._serialized_end=335
+  _globals['_HEARTBEAT']._serialized_start=337
+  _globals['_HEARTBEAT']._serialized_end=364
+  _globals['_FOLLOWREQUEST']._serialized_start=367
+  _globals['_FOLLOWREQUEST']._serialized_end=542
+  _globals['_WELCOME']._serialized_start=545
+  _globals['_WELCOME']._serialized_end=693
+  _globals['_RENEWAL']._serialized_start=695
+  _globals['_RENEWAL']._serialized_end=753
+  _globals['_DELIVEREDREPORT']._serialized_start=755
+  _globals['_DELIVEREDREPORT']._serialized_end=834
+  _globals['_FOLLOWRESPONSE']._serialized_start=837
+  _globals['_FOLLOWRESPONSE']._serialized_end=1057
+  _globals['_SESSIONSERVICE']._serialized_start=1059
+  _globals['_SESSIONSERVICE']._serialized_end=1160
 # @@protoc_insertion_point(module_scope)

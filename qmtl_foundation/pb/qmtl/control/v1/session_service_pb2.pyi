@@ -40,16 +40,18 @@ class FollowRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., acknowledgement: _Optional[_Union[_acknowledgement_pb2.Acknowledgement, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("gateway", "gateway_incarnation", "ttl_ms", "snapshot")
+    __slots__ = ("gateway", "gateway_incarnation", "ttl_ms", "snapshot", "report_position")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     TTL_MS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_POSITION_FIELD_NUMBER: _ClassVar[int]
     gateway: str
     gateway_incarnation: str
     ttl_ms: int
     snapshot: _activation_event_pb2.ActivationEvent
-    def __init__(self, gateway: _Optional[str] = ..., gateway_incarnation: _Optional[str] = ..., ttl_ms: _Optional[int] = ..., snapshot: _Optional[_Union[_activation_event_pb2.ActivationEvent, _Mapping]] = ...) -> None: ...
+    report_position: int
+    def __init__(self, gateway: _Optional[str] = ..., gateway_incarnation: _Optional[str] = ..., ttl_ms: _Optional[int] = ..., snapshot: _Optional[_Union[_activation_event_pb2.ActivationEvent, _Mapping]] = ..., report_position: _Optional[int] = ...) -> None: ...
 
 class Renewal(_message.Message):
     __slots__ = ("number", "epoch", "sequence")

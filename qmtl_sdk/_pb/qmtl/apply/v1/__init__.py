@@ -947,6 +947,11 @@ class HeldPlace(betterproto2.Message):
     Place in the order stream up to which an executor has settled everything; 0 from a gateway.
     """
 
+    generation: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    Which order stream that place counts in: when it was made, at most 64 characters; empty from a gateway.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "HeldPlace", HeldPlace)
 
@@ -1437,6 +1442,12 @@ class WorldPlace(betterproto2.Message):
     enrolment_position: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
     """
     Place of that Fence in the order stream, from 1; 0 until it stands there.
+    """
+
+    purge_position: "int" = betterproto2.field(8, betterproto2.TYPE_INT64)
+    """
+    Place in the order stream up to which messages may be gone, from 1; 0: none are, or to a gateway. An executor that
+    has not settled so far is behind a purge that it was to hold up, and closes.
     """
 
 

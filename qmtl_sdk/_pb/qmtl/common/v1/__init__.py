@@ -409,6 +409,11 @@ class ErrorReason(betterproto2.Enum):
     {"intent_id": "blake3:…", "symbol": "AAPL"}.
     """
 
+    WORLD_NAME_USED = 50
+    """
+    ALREADY_EXISTS. A deleted world of this name had orders, and executors know its intents: {"world": "equity"}.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -462,6 +467,7 @@ class ErrorReason(betterproto2.Enum):
             47: "ERROR_REASON_ORDER_STREAM_FULL",
             48: "ERROR_REASON_FOREIGN_INCARNATION",
             49: "ERROR_REASON_INTENT_STALE",
+            50: "ERROR_REASON_WORLD_NAME_USED",
         }
 
     @classmethod
@@ -517,6 +523,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_ORDER_STREAM_FULL": 47,
             "ERROR_REASON_FOREIGN_INCARNATION": 48,
             "ERROR_REASON_INTENT_STALE": 49,
+            "ERROR_REASON_WORLD_NAME_USED": 50,
         }
 
 

@@ -273,9 +273,10 @@ class Hello(betterproto2.Message):
     A new id for each start of the runner, 1 to 64 characters of A-Z a-z 0-9 . _ -.
     """
 
-    report_position: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    report_position: "int | None" = betterproto2.field(5, betterproto2.TYPE_INT64, optional=True)
     """
-    Place of the last report seen, so that none is missed; 0: only new ones.
+    Place behind which the runner has heard no report, from 0: that of the last one, or what its first welcome said.
+    Absent: only new ones. A place beyond the end of the stream is one of a stream that is gone: all of the present one.
     """
 
 
@@ -332,6 +333,12 @@ class Welcome(betterproto2.Message):
     """
     The newest event that the gateway knows, as a snapshot: it counts as having applied everything up to it. Absent
     while the gateway knows none: closed.
+    """
+
+    report_position: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    """
+    Place behind which reports are told in this session, from 0. A runner that never heard one keeps it before it
+    publishes its first intent, and states it wherever it says hello next: so it hears all of its reports.
     """
 
 

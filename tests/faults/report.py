@@ -1,0 +1,94 @@
+"""What campaigns found, as tables: by fault, and what broke an invariant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.faults.campaign import Struck
+from tests.faults.checker import Violation
+from tests.faults.facts import History
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+SECTION: Final = re.compile(r"(<!-- faults -->\n).*?(<!-- /faults -->)", re.DOTALL)
+HEADER: Final = (
+    "| fault | runs | in phase | ended | longest, s | intents fenced |",
+    "| --- | --: | --- | --- | --: | --: |",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Hold one campaign: its seed, the runs that count, what was recorded of each world, and what is wrong with it."""
+
+    seed: int
+    struck: Sequence[Struck]
+    histories: Sequence[History]
+    violations: Sequence[Violation]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Return the runs by fault, then totals and seeds, as Markdown."""
+    by_fault: dict[str, list[Struck]] = defaultdict(list)
+    fenced: Counter[str] = Counter()
+    for verdict in verdicts:
+        for each in verdict.struck:
+            by_fault[each.fault].append(each)
+        fenced.update(_fenced(verdict))
+    rows = [_row(fault, runs, fenced[fault]) for fault, runs in by_fault.items()]
+    return "\n".join((*HEADER, *rows, "", _totals(verdicts)))
+
+
+def write(text: str) -> None:
+    """Put the table between its markers in the document."""
+    written, count = SECTION.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
+    if count != 1:
+        raise ValueError(f"{PAGE.name} must have the markers of the faults once, has them {count} times")
+    PAGE.write_text(written, encoding="utf-8")
+
+
+def _row(fault: str, runs: Sequence[Struck], fenced: int) -> str:
+    phases = ", ".join(f"{phase} {count}" for phase, count in _counted(each.phase for each in runs))
+    ended = ", ".join(f"{how} {count}" for how, count in _counted(_outcome(each) for each in runs))
+    longest = max(each.seconds for each in runs)
+    return f"| {fault} | {len(runs)} | {phases} | {ended} | {longest:.1f} | {fenced} |"
+
+
+def _outcome(struck: Struck) -> str:
+    return f"{struck.outcome.replace('_', ' ')}{', held' if struck.holds else ''}"
+
+
+def _counted(words: Iterable[str]) -> list[tuple[str, int]]:
+    return sorted(Counter(words).items())
+
+
+def _fenced(verdict: Verdict) -> Counter[str]:
+    """Count the intents that were fenced while a fault struck, by fault: what stands within its part of the stream."""
+    counts: Counter[str] = Counter()
+    worlds = {history.world: history for history in verdict.histories}
+    for each in verdict.struck:
+        turned_away = worlds[each.world].turned_away
+        counts[each.fault] += sum(
+            one.outcome == "fenced" and each.first < one.position <= each.last for one in turned_away
+        )
+    return counts
+
+
+def _totals(verdicts: Sequence[Verdict]) -> str:
+    struck = [each for verdict in verdicts for each in verdict.struck]
+    histories = [each for verdict in verdicts for each in verdict.histories]
+    intents = sum(len(each.intents) for each in histories)
+    orders = sum(sum(one.position > 0 for one in each.journal) for each in histories)
+    fenced = sum(sum(one.outcome == "fenced" for one in each.turned_away) for each in histories)
+    violations = sum(len(each.violations) for each in verdicts)
+    seeds = ", ".join(str(each.seed) for each in verdicts)
+    return (
+        f"{len(struck)} runs that were struck, by seeds {seeds}; before each, at least "
+        f"{min(each.rate for each in struck):.0f} intents a second flowed. In all {intents:,} intents, of which "
+        f"{orders:,} were executed and {fenced:,} fenced, behind {sum(len(each.marks) for each in histories):,} marks. "
+        f"Broken invariants: {violations}."
+    )

@@ -1,0 +1,75 @@
+"""A database that is restored to what it was a while ago, while the streams are not: worlds are held until reseeded."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from qmtl_sdk.local import postgres
+from qmtl_sdk.local.process import recall, stop
+from qmtl_sdk.local.start import stopping
+from qmtl_sdk.local.state import Layout
+from tests.faults.campaign import ASTRAY, SHORT, Campaign, Say, campaign
+from tests.faults.checker import Violation
+from tests.faults.strikes import FAULTS
+from tests.support.waiting import wait_until
+
+NOTICED_SECONDS: Final = 30.0
+MOVED_ON: Final = ("asked twice, and two at once", "rollback races the last acknowledgement")
+
+
+def run(seed: int, say: Say) -> str:
+    """Restore a backup behind runs that it does not know of, and return what came of it, a sentence."""
+    with campaign(seed, SHORT, say) as found:
+        say("restored database: all trade")
+        intents, violations = restore(found)
+    assert not violations, [str(each) for each in violations]
+    return (
+        f"A database restored to before {len(MOVED_ON) * SHORT.worlds} runs: all {SHORT.worlds} worlds were "
+        f"held (`{ASTRAY}`), and nothing was executed until each was reseeded and resumed. Then {intents:,} intents; "
+        "no invariant was broken."
+    )
+
+
+def restore(found: Campaign) -> tuple[int, list[Violation]]:
+    """Back the database up, go on, restore it; return how many intents came after the reseed, and what is wrong."""
+    scene = found.scene
+    layout = Layout(found.cluster.directory)
+    backup = found.cluster.directory / "backup"
+    _stop_postgres(layout)
+    shutil.copytree(layout.postgres / "data", backup)
+    _keep_owner(layout.postgres / "data", backup)
+    found.cluster.heal_servers()
+    found.rest()
+    for name in MOVED_ON:
+        found.strike(next(each for each in FAULTS if each.name == name))
+    found.await_flow()
+    _stop_postgres(layout)
+    behind = scene.broker.last("orders")
+    shutil.rmtree(layout.postgres / "data")
+    backup.rename(layout.postgres / "data")
+    found.cluster.heal_servers()
+    wait_until(lambda: all(ASTRAY in found.applies.told(world).holds for world in scene.worlds), NOTICED_SECONDS)
+    executed = scene.database.newest_position()
+    assert executed <= behind, f"executed {executed}, behind {behind} and before the reseed"
+    found.rest()
+    found.await_flow()
+    found.stop_trading()
+    judged = found.judged(since_position=behind)
+    return (
+        sum(sum(each.position > behind for each in history.intents) for history, _ in judged.values()),
+        [each for _, violations in judged.values() for each in violations],
+    )
+
+
+def _stop_postgres(layout: Layout) -> None:
+    child = recall(layout.record(postgres.NAME))
+    assert child is not None
+    stop(child, *stopping(postgres.NAME))
+
+
+def _keep_owner(source: Path, copy: Path) -> None:
+    for path in (copy, *copy.rglob("*")):
+        stat = (source / path.relative_to(copy)).stat()
+        shutil.chown(path, stat.st_uid, stat.st_gid)
