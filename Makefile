@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model faults bench protos docs lock clean
+.PHONY: setup demo test check model guards faults bench protos docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test    all tests, against a real PostgreSQL and a real nats-server"
 	@echo "make check   format, lint, types, import rules, contracts, generated code and docs"
 	@echo "make model   the apply protocol, searched exhaustively by SPIN (apt-get install spin gcc); writes docs/reliability.md"
+	@echo "make guards  each guard of the apply protocol removed from a copy: a test goes red; writes docs/reliability.md"
 	@echo "make faults  long random schedules of the apply protocol; then 200 runs on real processes that are struck meanwhile"
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
 	@echo "make protos  generate the code of the contracts"
@@ -46,6 +47,9 @@ check: $(READY)
 
 model: $(READY)
 	$(BIN)/python -m tests.model.check
+
+guards: $(READY)
+	$(BIN)/python -m tests.guards.check
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults

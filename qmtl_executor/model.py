@@ -315,6 +315,6 @@ class Report:
         )
 
 
-def demotion_id(world: str, strategy_id: str, symbol: str, epoch: int) -> str:
-    """Return the id of the order that closes a line of a strategy which left the set of an epoch."""
-    return content_id(DEMOTION_CONTEXT, [world, strategy_id, symbol, epoch])
+def demotion_id(world: str, strategy_id: str, symbol: str, epoch: int, attempt: int) -> str:
+    """Return the id of an order that closes a line of a strategy which left the set of an epoch; attempts from 0."""
+    return content_id(DEMOTION_CONTEXT, [world, strategy_id, symbol, epoch, attempt])

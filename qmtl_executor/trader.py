@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -179,9 +180,14 @@ class Trader:
                     await self._draw(writing, replace(line, quantity=0.0, standing=None))
 
     async def _flatten(self, line: Line, epoch: int) -> None:
-        order_id = demotion_id(self._world, line.strategy_id, line.symbol, epoch)
-        if await self._journal.read_order(order_id) is not None:
-            return
+        """Close what a line holds, also where an order that was to do so has ended before; not behind one in doubt."""
+        for attempt in itertools.count():
+            order_id = demotion_id(self._world, line.strategy_id, line.symbol, epoch, attempt)
+            known = await self._journal.read_order(order_id)
+            if known is None:
+                break
+            if known.state not in FINAL:
+                return
         order = VenueOrder(order_id, line.strategy_id, line.symbol, 0.0, line.quantity, self._clock())
         entry = JournalOrder(order, OrderState.SENDING, "", epoch, 0, self._enrolment)
         async with self._journal.writing(self._world) as writing:

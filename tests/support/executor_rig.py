@@ -29,6 +29,7 @@ from qmtl_executor.reports import ReportRelay
 from qmtl_executor.trader import Market
 from qmtl_executor.venue import Venue
 from qmtl_foundation.clock import utc_now
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import intent_id
@@ -161,6 +162,8 @@ class Rig:
     venue: Callable[[], Awaitable[Venue]]
     model: ExecutionModel = field(default_factory=ExecutionModel)
     acknowledged: list[Passed] = field(default_factory=list)
+    is_heard: bool = True  # else the world service does not answer acknowledgements
+    lease: Callable[[], Lease] = Lease
 
     @property
     def executor(self) -> str:
@@ -170,7 +173,7 @@ class Rig:
     @asynccontextmanager
     async def started(self) -> AsyncIterator[Start]:
         """Run one start of the executor, with the lease and enrolment that the world tells."""
-        start = Start(self, Journal(self.pool, self.executor, uuid.uuid4().hex, utc_now), Lease())
+        start = Start(self, Journal(self.pool, self.executor, uuid.uuid4().hex, utc_now), self.lease())
         await start.journal.begin()
         await start.renew()
         follower, relay = Follower(self.world.name, start.ground()), ReportRelay(start.journal, self.bus)
@@ -186,6 +189,8 @@ class Rig:
 
     async def acknowledge(self, _world: str, passed: Passed) -> None:
         """Take an acknowledgement."""
+        if not self.is_heard:
+            raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "away", metadata={"dependency": "world service"})
         self.acknowledged.append(passed)
 
     async def rows(self, table: str, order: str = "1") -> list[dict[str, Any]]:

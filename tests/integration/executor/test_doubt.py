@@ -10,7 +10,8 @@ import pytest
 
 from qmtl_executor.model import Answer, OrderState, VenueOrder
 from qmtl_executor.venue import Settlement
-from tests.support.executor_rig import Rig, open_rig, outcomes
+from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from tests.support.executor_rig import Rig, Seated, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
 from tests.support.waiting import eventually
 
@@ -39,6 +40,28 @@ async def test_a_venue_that_does_not_answer_gets_each_order_once(rig: Rig, excha
         exchange.deliver()  # what was on its way arrives after all
     assert set(exchange.reached.values()) == {1}
     assert len(exchange.reached) == 2
+
+
+async def test_an_order_that_arrives_right_after_the_venue_did_not_know_it_reaches_it_once(
+    rig: Rig, exchange: Exchange
+) -> None:
+    class Slow(SimulatedVenue):
+        async def ask(self, order_ids: Sequence[str]) -> Mapping[str, Answer]:
+            answers = await super().ask(order_ids)
+            if exchange.questions == 2:
+                exchange.deliver()
+            return answers
+
+    rig.venue = lambda: _given(Slow(exchange))
+    exchange.moods = [Mood.LATE]
+    world = rig.world
+    await world.fence()
+    await world.open()
+    (position,) = await world.send(world.intent())
+    async with rig.started():
+        await rig.until_at(position)
+        exchange.deliver()
+    assert exchange.reached == {world.intent().intent_id: 1}
 
 
 @pytest.mark.parametrize("mood", [Mood.MUTE, Mood.DEAF, Mood.LATE])
@@ -131,3 +154,34 @@ async def test_an_order_in_doubt_of_a_former_enrolment_is_not_sent_again(rig: Ri
         await rig.until_at((await world.send(world.intent(0.6, bar=2)))[0])
     assert exchange.sent == {world.intent(bar=1).intent_id: 1, world.intent(bar=2).intent_id: 1}
     assert (await rig.orders())[world.intent().intent_id] == OrderState.SENDING
+
+
+async def test_a_closing_order_in_doubt_of_a_former_enrolment_is_followed_by_no_other(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world, bob = rig.world, Seated("bob/Carry")
+    silent = asyncio.Event()
+
+    class Dead(SimulatedVenue):
+        async def send(self, order: VenueOrder) -> Answer:
+            if order.weight == 0.0:
+                silent.set()
+                await asyncio.Event().wait()
+            return await super().send(order)
+
+    living, rig.venue = rig.venue, lambda: _given(Dead(exchange))
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        await world.fence()
+        await world.open(bob)
+        await silent.wait()
+    rig.venue = living
+    world.enrolment = (0, 0)
+    await world.tell(mark_pb2.MARK_KIND_FENCE)  # deregistered, and enrolled anew in the same epoch
+    position = await world.open(bob)
+    async with rig.started():
+        await rig.until_at(position)
+    assert exchange.sent == {world.intent().intent_id: 1}
+    assert sorted((await rig.orders()).values()) == [OrderState.FILLED, OrderState.SENDING]

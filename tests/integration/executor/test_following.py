@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from qmtl_executor import acknowledge
+from qmtl_executor.journal import Journal
+from qmtl_executor.lease import Lease
 from qmtl_executor.model import MarkKind
+from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
-from tests.support.executor_rig import Rig, Seated, open_rig, outcomes
-from tests.support.simulated_venue import Exchange, SimulatedVenue
-from tests.support.waiting import eventually
+from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
+from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
+from tests.support.waiting import becomes, eventually
 
 
 @pytest.fixture
@@ -25,6 +30,10 @@ def exchange() -> Exchange:
 async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
     async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
         yield opened
+
+
+def place_of(start: Start) -> Any:
+    return None if start.follower is None else start.follower.place
 
 
 def said(rig: Rig) -> list[tuple[int, MarkKind]]:
@@ -199,6 +208,78 @@ async def test_a_missed_mark_closes_until_the_marks_are_written_again(rig: Rig, 
     assert list(exchange.reached) == [world.intent(bar=2).intent_id]
 
 
+async def test_who_missed_a_mark_asks_for_a_renewal_at_once(rig: Rig) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    world.mark += 1
+    await world.open()
+    async with rig.started() as start, asyncio.timeout(10.0):
+        await start.lease.due(LEASE_SECONDS)
+
+
+async def test_what_was_passed_before_a_missed_mark_is_not_acknowledged_any_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acknowledge, "RETRY_SECONDS", 0.01)
+    rig.is_heard = False
+    world = rig.world
+    await world.fence()
+    await world.open()
+    world.mark += 1
+    await world.open()
+    async with rig.started() as start:
+        await eventually(lambda: place_of(start) is not None and place_of(start).unsure)
+        rig.is_heard = True
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await world.open()
+        await eventually(lambda: len(rig.acknowledged) >= 2)
+    assert said(rig) == [(5, MarkKind.FENCE), (6, MarkKind.OPEN)]
+
+
+async def test_a_start_that_another_one_followed_acknowledges_nothing_more(rig: Rig) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started() as older:
+        await eventually(lambda: _is_said(rig, 2))
+        await Journal(rig.pool, rig.executor, "successor", utc_now).begin()
+        await world.fence()
+        assert older.task is not None
+        await asyncio.wait([older.task])
+    assert said(rig) == [(1, MarkKind.FENCE), (2, MarkKind.OPEN)]
+
+
+async def test_a_start_that_is_enrolled_anew_begins_anew(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    before = await world.open()
+    async with rig.started() as start:
+        await rig.until_at(before)
+        world.enrolment = (0, 0)  # it was deregistered, and is enrolled again behind the next Fence
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await start.renew()
+        await eventually(lambda: place_of(start).enrolment == world.enrolment[0], 10.0)
+        early, late = world.intent(bar=1), world.intent(bar=2)
+        await world.send(early)
+        await world.open()
+        (position,) = await world.send(late)
+        await rig.until_at(position)
+    assert exchange.reached == {late.intent_id: 1}
+
+
+async def test_a_restart_says_again_which_mark_it_passed_last(rig: Rig) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await eventually(lambda: _is_said(rig, 2))
+    rig.acknowledged.clear()
+    async with rig.started():
+        await eventually(lambda: rig.acknowledged, 5.0)
+    assert said(rig) == [(2, MarkKind.OPEN)]
+
+
 async def test_a_place_beyond_what_the_stream_still_has_closes(rig: Rig, exchange: Exchange) -> None:
     world = rig.world
     await world.fence()
@@ -230,13 +311,21 @@ async def test_what_the_world_service_knows_ahead_closes(rig: Rig, exchange: Exc
 
 
 async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange) -> None:
+    waits = asyncio.Event()
+
+    class Noticed(Lease):
+        async def next_renewal(self) -> None:
+            waits.set()
+            await super().next_renewal()
+
+    rig.lease = Noticed
     world = rig.world
     await world.fence()
     before = await world.open()
     async with rig.started() as start:
         await start.renew(ttl_s=0.0)
         (position,) = await world.send(world.intent())
-        await rig.until_at(before)
+        await asyncio.wait_for(waits.wait(), 10.0)
         await eventually(lambda: _is_said(rig, 2))
         assert await rig.position() == before
         assert not exchange.reached
@@ -269,6 +358,56 @@ async def test_a_demoted_strategy_is_closed_kept_or_handed_over_as_the_open_says
         await rig.until_at(position)
         assert {row["quantity"] for row in await rig.rows("line")} == {0.0}
     assert set(exchange.reached.values()) == {1}
+
+
+async def test_an_open_that_is_passed_again_closes_no_line_twice(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        await world.fence()
+        await rig.until_at(await world.open(Seated("bob/Carry")))  # closes what ann holds
+        world.mark += 1  # a mark that is lost: the same marks are written again, and passed again
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await rig.until_at(await world.open(Seated("bob/Carry")))
+    assert [row["quantity"] for row in await rig.rows("line")] == [0.0]
+    assert list(exchange.reached.values()) == [1, 1]
+
+
+async def test_a_closing_order_that_a_repeated_fence_cancelled_is_ordered_again(rig: Rig, exchange: Exchange) -> None:
+    world, bob = rig.world, Seated("bob/Carry")
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent())
+        await rig.until_at(await world.fence())
+        exchange.fills_at_once = False
+        await rig.until_at(await world.open(bob))  # an order that is to close what ann holds rests
+        world.mark += 1  # a mark that is lost: the same marks are written again, and the Fence cancels
+        await world.tell(mark_pb2.MARK_KIND_FENCE)
+        await rig.until_at(await world.open(bob))
+        _, cancelled, resting = exchange.answers.values()
+        assert (cancelled.state.value, resting.state.value) == ("cancelled", "working")
+        exchange.fill(resting.order_id)
+
+        async def closed() -> bool:
+            return [row["quantity"] for row in await rig.rows("line")] == [0.0]
+
+        await becomes(closed, True)
+
+
+async def test_a_fill_that_a_venue_tells_twice_is_booked_once(rig: Rig, exchange: Exchange) -> None:
+    exchange.moods = [Mood.MUTE]  # so that it is asked, and tells each fill twice
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started():
+        (position,) = await world.send(world.intent(0.5))
+        await rig.until_at(position)
+    (line,) = await rig.rows("line")
+    assert line["quantity"] == 5_000.0
+    assert len(await rig.rows("fill")) == 1
 
 
 async def test_two_starts_race_and_the_older_one_stops_and_nothing_is_executed_twice(

@@ -104,6 +104,14 @@ def test_a_fence_of_an_older_epoch_does_nothing() -> None:
     assert (step.act, step.place.fence, step.place.is_open, step.passed) == (Act.IGNORED, 7, True, None)
 
 
+def test_a_fence_of_a_newer_epoch_closes_what_was_open() -> None:
+    place = pass_mark(opened(), replace(FENCE, number=12, epoch=8), 102).place
+    assert (place.fence, place.is_open) == (8, False)
+    told = replace(TOLD, epoch=8, mark=12, is_open=True)  # its Open is written, and does not stand here yet
+    for epoch in (7, 8):  # fenced, not refused: the id is not used up
+        assert isinstance(judge(place, replace(INTENT, epoch=epoch), ME, told), Fenced)
+
+
 def test_a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged() -> None:
     step = pass_mark(opened(), replace(FENCE, number=12), 102)
     assert (step.act, step.place.is_open) == (Act.STOOD, True)

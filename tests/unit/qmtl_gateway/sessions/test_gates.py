@@ -180,6 +180,15 @@ async def test_a_lost_consumer_closes_until_there_is_another(opened: Room) -> No
     assert opened.counted.read() == {"stream": 1}
 
 
+async def test_what_cannot_be_read_closes_its_world_until_it_was_read_anew(opened: Room) -> None:
+    reads = opened.relayed.reads
+    opened.gates.doubt("equity", Resync.GAP)
+    assert opened.gate() is None
+    await eventually(opened.gate)
+    assert opened.relayed.reads == reads + 1
+    opened.gates.doubt("nowhere", Resync.GAP)
+
+
 async def test_a_snapshot_asked_for_before_the_consumer_was_lost_does_not_open(opened: Room, teller: Teller) -> None:
     opened.relayed.held = asyncio.Event()
     opened.gates.doubt("equity", Resync.GAP)

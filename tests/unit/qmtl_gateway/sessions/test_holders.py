@@ -95,6 +95,11 @@ def test_a_later_acknowledgement_counts_for_the_earlier_event(holders: Holders, 
     assert holders.acknowledged(ANN) == 2
 
 
+def test_a_runner_that_acknowledged_an_older_event_is_waited_for(holders: Holders, freeze: Event) -> None:
+    holders.acknowledge(ANN, said(ANN, freeze))
+    assert set(holders.awaited("equity", 2)) == {ANN, BOB}
+
+
 def test_the_same_again_is_taken_and_changes_nothing(holders: Holders, freeze: Event) -> None:
     holders.acknowledge(ANN, said(ANN, freeze))
     assert holders.acknowledge(ANN, said(ANN, freeze)) is None

@@ -105,6 +105,15 @@ def test_what_may_pass_later_is_sent_again_after_a_while(
     assert published(gateway) == [{"A": 0.5}]
 
 
+def test_unclear_send_is_on_disk(orders: Orders, gateway: ScriptedGateway, journal: IntentJournal) -> None:
+    gateway.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+    orders.state(0, np.array([0.5, 0.25]))
+    orders.work()
+    sent = [each.intent_id for each in gateway.refused[-1].intents]
+    assert {each.state for each in journal.find(sent).values()} == {State.WRITTEN}
+    assert journal.count(State.WRITTEN) == len(sent) == 2
+
+
 def test_id_that_stands_for_another_content_is_left_out_and_the_others_are_sent(
     orders: Orders, gateway: ScriptedGateway, journal: IntentJournal, clock: Clock
 ) -> None:

@@ -16,6 +16,7 @@ from qmtl_world.apply.place import (
     ROLLED_BACK_HOLD,
     SWITCH_FAILED,
     UNDRAINED,
+    Enrol,
     EventKind,
     Gateway,
     GatewayLost,
@@ -47,6 +48,26 @@ def test_the_set_changes_once_everybody_is_closed_and_not_before(started: Scene)
     told = started.told[-1]
     assert isinstance(told, Told)
     assert (told.activations, told.run_id) == (NEW, "run-1")
+
+
+def test_each_phase_awaits_acknowledgements_of_its_own_event() -> None:
+    scene = Scene()
+    scene.do(Enrol(EXECUTOR), Start("run-1", OLD, frozenset({G1, G2})))
+    assert awaited(scene.place) == (("g1", "g2"), (EXECUTOR,))
+    scene.fenced()
+    scene.acknowledged(EventKind.FREEZE, G1, G2)
+    assert (scene.run.phase, awaited(scene.place)) == (Phase.SWITCHING, (("g1", "g2"), ()))
+    scene.acknowledged(EventKind.SWITCH, G1, G2)
+    assert (scene.run.phase, awaited(scene.place)) == (Phase.UNFREEZING, (("g1", "g2"), (EXECUTOR,)))
+
+
+def test_a_set_is_put_in_as_a_whole_by_its_switch() -> None:
+    scene = Scene()
+    scene.do(Enrol(EXECUTOR), Start("run-1", (*OLD, *NEW), frozenset({G1})))
+    scene.fenced()
+    assert scene.place.activations == ()
+    assert scene.acknowledged(EventKind.FREEZE, G1) == ["switch 2"]
+    assert scene.place.activations == (*OLD, *NEW)
 
 
 def test_an_executor_is_awaited_whatever_happens_to_gateways(started: Scene) -> None:

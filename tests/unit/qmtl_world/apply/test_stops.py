@@ -137,3 +137,8 @@ def test_a_reseeded_world_stands_above_everything_seen_fenced_and_held() -> None
     assert [type(each) for each in effects] == [Mark, Told]
     with pytest.raises(QmtlError, match="nothing to reseed"):
         step(after, Reseed(9, 9, 9), NOW)
+
+
+def test_a_world_is_not_reseeded_under_its_run(started: Scene) -> None:
+    started.place = replace(started.place, holds=frozenset({ASTRAY}))
+    assert started.refused(Reseed(9, 9, 9)).reason is Reason.RUN_IN_PROGRESS
