@@ -16,7 +16,7 @@ from typing import Final
 from benchmarks import report
 from benchmarks.measure import Findings
 
-NAMES: Final = ("backtest", "live", "statistics", "proofs", "starts", "control_plane", "orders")
+NAMES: Final = ("backtest", "live", "statistics", "proofs", "starts", "control_plane", "orders", "apply")
 
 
 def main(arguments: Sequence[str]) -> int:

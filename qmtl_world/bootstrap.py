@@ -54,7 +54,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
     ):
         with exposing_metrics(settings.metrics_listen) as meter:
             signals = Signals(STEPS_CHANNEL)
-            coordinator = Coordinator(pool, utc_now, ApplyMetrics(meter))
+            coordinator = Coordinator(pool, utc_now, ApplyMetrics(meter), signals.hurry)
             enrolling = Enrolling(coordinator, utc_now, settings.paper_executor)
             relay = Relay(pool, bus, settings.nats_replicas, utc_now, coordinator.hold_astray)
             await relay.open()

@@ -104,6 +104,8 @@ class Bus:
             with translated_errors():
                 if not self.connection.is_connected:
                     raise nats.errors.ConnectionReconnectingError
+                if len(payloads) == 1:  # needs no task
+                    return [int((await self.jetstream.publish(subject, payloads[0])).seq)]
                 # One task after the other begins, and writes before it first waits: so the order is kept.
                 window = (self.jetstream.publish(subject, each) for each in payloads[begin : begin + WINDOW])
                 answers = await asyncio.gather(*window, return_exceptions=True)

@@ -41,6 +41,11 @@ class Signals:
             if not self._waiting[key]:
                 del self._waiting[key]
 
+    def hurry(self) -> None:
+        """Wake who waits for anything at all, in this process and ahead of the notification of its own commit."""
+        for event in self._waiting.get(ANY, ()):
+            event.set()
+
     async def listen(self, dsn: Secret) -> None:
         """Listen until cancelled, reconnecting when the connection is lost."""
         while True:
@@ -65,9 +70,11 @@ class Signals:
             event.set()
 
 
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set, or when ``seconds`` are over, and clear it."""
+async def wait(event: asyncio.Event, seconds: float) -> bool:
+    """Return when the event is set, or when ``seconds`` are over, whether it was set; and clear it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+    was_set = event.is_set()
     event.clear()
+    return was_set

@@ -14,6 +14,7 @@ from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.rpc.status import abort, internal_error
 
 DEFAULT_DEADLINE_SECONDS = 60.0
+KEPT_METHODS = 256  # whose guarded handlers are kept; names that nobody serves must not fill the memory
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc sh
 
     No method of ours takes a stream and answers once, so such handlers pass as they are.
     """
+
+    def __init__(self) -> None:
+        self._guarded: dict[str, tuple[grpc.RpcMethodHandler, grpc.RpcMethodHandler]] = {}
 
     async def intercept_service(
         self,
@@ -34,19 +38,29 @@ class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc sh
         if handler is None or (handler.request_streaming and not handler.response_streaming):
             return handler
         method = handler_call_details.method
-        # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
-        parse = _parser(handler.request_deserializer)
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                _guarded_dialogue(handler.stream_stream, parse, method), response_serializer=handler.response_serializer
-            )
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                _guarded_stream(handler.unary_stream, parse, method), response_serializer=handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded_unary(handler.unary_unary, parse, method), response_serializer=handler.response_serializer
+        known = self._guarded.get(method)
+        if known is not None and known[0] is handler:  # a method of our own, again
+            return known[1]
+        guarded = _guarded(handler, method)
+        if len(self._guarded) < KEPT_METHODS:
+            self._guarded[method] = handler, guarded
+        return guarded
+
+
+def _guarded(handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+    # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
+    parse = _parser(handler.request_deserializer)
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(
+            _guarded_dialogue(handler.stream_stream, parse, method), response_serializer=handler.response_serializer
         )
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(
+            _guarded_stream(handler.unary_stream, parse, method), response_serializer=handler.response_serializer
+        )
+    return grpc.unary_unary_rpc_method_handler(
+        _guarded_unary(handler.unary_unary, parse, method), response_serializer=handler.response_serializer
+    )
 
 
 Parser = Callable[[bytes], Any]

@@ -6,19 +6,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
+from functools import lru_cache
 
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_world.apply.model import Activation, OnDemote, OnFreeze, RunTerms
+from qmtl_world.apply.model import KEPT_SETS, Activation, OnDemote, OnFreeze, RunTerms
 from qmtl_world.apply.place import Gateway, Timeouts
 from qmtl_world.apply.records import Holding
 
 
 def encode_activations(activations: Iterable[Activation]) -> str:
     """Return activations as JSON, by strategy."""
+    return _encoded(tuple(activations))
+
+
+@lru_cache(maxsize=KEPT_SETS)
+def _encoded(activations: tuple[Activation, ...]) -> str:
     ordered = sorted(activations, key=lambda each: each.strategy_id)
     return json.dumps([{**asdict(each), "mode": each.mode.value} for each in ordered])
 
 
+@lru_cache(maxsize=KEPT_SETS)
 def decode_activations(text: str) -> tuple[Activation, ...]:
     """Return the activations of a stored text."""
     return tuple(Activation(**{**each, "mode": EffectiveMode(each["mode"])}) for each in json.loads(text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -51,13 +51,20 @@ RETRY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Coordinator:
-    """Take the steps of all worlds."""
+def _nobody() -> None:
+    """Leave it to PostgreSQL to notify the relay."""
 
-    def __init__(self, pool: Pool, clock: Clock, metrics: ApplyMetrics) -> None:
+
+class Coordinator:
+    """Take the steps of all worlds. ``committed`` is called after each that it committed by itself."""
+
+    def __init__(
+        self, pool: Pool, clock: Clock, metrics: ApplyMetrics, committed: Callable[[], None] = _nobody
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._metrics = metrics
+        self._committed = committed
 
     # ---- Steps
 
@@ -74,12 +81,14 @@ class Coordinator:
         """
         try:
             async with transaction(self._pool) as connection:
-                return await self.step(connection, world, event, cause, acknowledged)
+                after = await self.step(connection, world, event, cause, acknowledged)
         except asyncpg.PostgresError as error:
             if isinstance(event, SwitchFailed):
                 raise
             _log.exception("a step of world %s failed", world)
             return await self._fail_switch(world, error)
+        self._committed()
+        return after
 
     async def step(
         self,
@@ -104,9 +113,12 @@ class Coordinator:
         after = await self._save(connection, before, after, effects, lines)
         return await self._go_on(connection, after)
 
-    async def begin(self, connection: Connection, record: RunRecord, *, queue: bool) -> Standing:
-        """Begin a run within a transaction, or let it wait for the one before it."""
-        standing = await store.lock_place(connection, record.world)
+    async def begin(
+        self, connection: Connection, record: RunRecord, *, queue: bool, standing: Standing | None = None
+    ) -> Standing:
+        """Begin a run within a transaction, or let it wait for the one before it; ``standing`` where it is locked."""
+        if standing is None:
+            standing = await store.lock_place(connection, record.world)
         if queue and standing.place.running is not None:
             await store.add_run(connection, record)
             line = ApplyRecord(record.world, record.run.run_id, "queued", record.cause, 0, 0, record.create_time)
@@ -165,6 +177,8 @@ class Coordinator:
 
     async def _go_on(self, connection: Connection, standing: Standing) -> Standing:
         """Begin what waits while no run is under way: queued runs in their order, then what the newest round says."""
+        if standing.place.running is not None or not await store.anything_waits(connection, standing.place.world):
+            return standing
         while standing.place.running is None:
             queued = await store.next_queued(connection, standing.place.world)
             if queued is None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import content_id
 
+KEPT_SETS: Final = 16  # of which a run's steps ask again and again
 STATE_CONTEXT: Final = "qmtl 2026-11 activation-state v1"
 
 
@@ -79,6 +81,11 @@ class ActivationSet:
 
 def state_hash(activations: Sequence[Activation]) -> str:
     """Return the identity of what may trade; the order does not matter."""
+    return _state_hash(tuple(activations))
+
+
+@lru_cache(maxsize=KEPT_SETS)
+def _state_hash(activations: tuple[Activation, ...]) -> str:
     return content_id(
         STATE_CONTEXT,
         [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import ActivationSet, RunTerms
-from qmtl_world.apply.place import MarkKind, Place, Run
+from qmtl_world.apply.place import Gateway, MarkKind, Place, Run
 
 WORLD_SERVICE: Final = "world service"
 ANONYMOUS: Final = "anonymous"
@@ -44,13 +45,17 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Hold a world's place with what is told of it. ``event_hash`` is that of the newest event, empty for none."""
+    """Hold a world's place with what is told of it. ``event_hash`` is that of the newest event, empty for none.
+
+    ``timeline_id`` is the database's, empty where nothing is known of the world.
+    """
 
     place: Place
     record: RunRecord | None
     terms: RunTerms
     switch_time: datetime | None
     event_hash: str
+    timeline_id: str = ""
 
     @property
     def activation_set(self) -> ActivationSet:
@@ -70,6 +75,16 @@ class ApplyRecord:
     epoch: int
     sequence: int
     create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """Hold a run with the place of its world, the leases of gateways that last, and its audit timeline."""
+
+    record: RunRecord
+    place: Place
+    leases: Mapping[Gateway, datetime]
+    timeline: Sequence[ApplyRecord]
 
 
 @dataclass(frozen=True, slots=True)

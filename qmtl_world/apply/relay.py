@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -40,25 +40,29 @@ BATCH: Final = 200
 POLL_SECONDS: Final = 0.25  # without a signal
 RETRY_SECONDS: Final = 0.5
 
-# One relay at a time: whoever holds the lock. How long rows have been waiting, every replica knows.
-_BEGIN = """
-SELECT pg_try_advisory_xact_lock(7309940231) AS locked,
-       (SELECT min(create_time) FROM outbox WHERE publish_time IS NULL) AS oldest
-"""
+# One relay at a time: whoever holds the lock, which is asked for while there are rows. How long those have waited, all
+# replicas know. All in one round trip: where another replica held the lock when this began, what that one settled may
+# still seem to wait, and is found in the streams.
 _NEXT = """
-SELECT o.id, o.event_id, o.world, o.kind, o.number, o.payload
-FROM outbox o JOIN place p ON p.world = o.world
-WHERE o.publish_time IS NULL AND NOT $2 = ANY(p.holds) ORDER BY o.id LIMIT $1
+WITH begun AS MATERIALIZED (
+    SELECT o.oldest, o.oldest IS NOT NULL AND pg_try_advisory_xact_lock(7309940231) AS locked
+    FROM (SELECT min(create_time) AS oldest FROM outbox WHERE publish_time IS NULL) o
+)
+SELECT b.locked, b.oldest, n.* FROM begun b LEFT JOIN LATERAL (
+    SELECT o.id, o.event_id, o.world, o.kind, o.number, o.payload,
+           coalesce(r.number, 0) AS before_number, coalesce(r.position, 0) AS before_position
+    FROM outbox o JOIN place p ON p.world = o.world LEFT JOIN relayed r ON r.world = o.world AND r.kind = o.kind
+    WHERE o.publish_time IS NULL AND NOT $2 = ANY(p.holds) ORDER BY o.id LIMIT $1
+) n ON true ORDER BY n.id
 """
-_RELAYED = "SELECT world, kind, number, position FROM relayed WHERE world = ANY($1::text[])"
 _NUMBER = """
 SELECT number FROM outbox WHERE world = $1 AND kind = $2 AND event_id = $3
 UNION SELECT number FROM relayed WHERE world = $1 AND kind = $2 AND event_id = $3
 """
 _SETTLE = """
 WITH settled AS (
-    UPDATE outbox o SET publish_time = now(), position = s.position
-    FROM unnest($1::bigint[], $2::bigint[]) AS s (id, position) WHERE o.id = s.id
+    UPDATE outbox o SET publish_time = clock_timestamp(), position = s.position
+    FROM unnest($1::bigint[], $2::bigint[]) AS s (id, position) WHERE o.id = s.id AND o.publish_time IS NULL
     RETURNING o.world, o.kind, o.number, o.event_id, o.payload, s.position
 )
 INSERT INTO relayed (world, kind, number, event_id, payload, position)
@@ -128,17 +132,14 @@ class Relay:
         async with signals.watching() as stepped:
             while True:
                 try:
-                    relayed = await self.relay()
+                    if not await self.relay():
+                        await wait(stepped, POLL_SECONDS)
                 except QmtlError as error:
                     _log.warning("relay waits: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
-                    continue
                 except Exception:  # a fault of ours must not end the service: worlds are read and frozen through it
                     _log.exception("relay waits")
                     await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if not relayed:
-                    await wait(stepped, POLL_SECONDS)
 
     async def relay(self) -> int:
         """Publish one batch; return how many rows it settled.
@@ -146,22 +147,24 @@ class Relay:
         What was published before a failure is settled all the same, and the failure raised afterwards.
         """
         async with transaction(self._pool) as connection:
-            begun = await connection.fetchrow(_BEGIN)
+            rows = await connection.fetch(_NEXT, BATCH, ASTRAY)
+            begun = rows[0]
             self._oldest = begun["oldest"]
             if begun["oldest"] is None or not begun["locked"]:
                 return 0
-            batch, failure = await self._publish_batch(connection)
-            await connection.execute(_SETTLE, batch.ids, batch.positions)
+            batch, failure = await self._publish_batch(connection, [row for row in rows if row["id"] is not None])
+            if batch.ids:
+                await connection.execute(_SETTLE, batch.ids, batch.positions)
         for world, reason in batch.astray.items():
             await self._hold(world, reason)
         if failure is not None:
             raise failure
         return len(batch.ids)
 
-    async def _publish_batch(self, connection: Connection) -> tuple[_Batch, QmtlError | None]:
-        rows = await connection.fetch(_NEXT, BATCH, ASTRAY)
-        known = await connection.fetch(_RELAYED, list({row["world"] for row in rows}))
-        newest = {(each["world"], each["kind"]): (each["number"], each["position"]) for each in known}
+    async def _publish_batch(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[_Batch, QmtlError | None]:
+        newest = {(row["world"], row["kind"]): (row["before_number"], row["before_position"]) for row in rows}
         batch = _Batch(newest, [], [], {})
         try:
             for row in rows:
@@ -174,7 +177,7 @@ class Relay:
     async def _publish(self, connection: Connection, row: Mapping[str, Any], batch: _Batch) -> None:
         """Settle a row, or note that its world's stream went another way."""
         key = (row["world"], row["kind"])
-        number, place = batch.newest.get(key, (0, 0))
+        number, place = batch.newest[key]
         stored = None
         if row["number"] == number + 1:
             stored = await self._append(row, place)

@@ -14,7 +14,7 @@ from qmtl_foundation.identity import EVENT_CONTEXT, REQUEST_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import lease_pb2, run_pb2
 from qmtl_foundation.pb.qmtl.apply.v1.apply_service_pb2_grpc import ApplyServiceServicer
-from qmtl_foundation.postgres import rehearsal, snapshot, transaction
+from qmtl_foundation.postgres import acquire, rehearsal, snapshot, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_foundation.postgres.signals import Signals, wait
 from qmtl_foundation.requests import (
@@ -252,14 +252,21 @@ class ApplyService(ApplyServiceServicer):
                     base=asked.base,
                     clears=asked.clears,
                 )
-                await self._coordinator.begin(connection, record, queue=queue)
+                await self._coordinator.begin(connection, record, queue=queue, standing=standing)
             elif known.request_hash != asked.request_hash:
                 message = f"run {asked.run_id!r} of world {asked.world!r} stands for another request; take a new id"
                 metadata = {"world": asked.world, "run_id": asked.run_id}
                 raise QmtlError(Reason.RUN_EXISTS, message, metadata=metadata)
-            return await self._describe(connection, asked.world, asked.run_id)
+            if rehearse:
+                return await self._describe(connection, asked.world, asked.run_id)
+        self._signals.hurry()
+        return await self._read(asked.world, asked.run_id)  # after the commit: only the caller waits for it
 
     async def _read(self, world: str, run_id: str) -> run_pb2.ApplyRun:
+        async with acquire(self._pool) as connection:
+            shown = await store.show_newest(connection, world, run_id)
+        if shown is not None:
+            return to_run(shown.record, shown.place, shown.leases, shown.timeline)
         async with snapshot(self._pool) as connection:
             await world_store.read_world(connection, world)
             return await self._describe(connection, world, run_id)

@@ -23,12 +23,14 @@ from qmtl_world.apply.codec import (
 from qmtl_world.apply.machine import next_due
 from qmtl_world.apply.messages import Envelope, encode_event, encode_mark, told_set
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms
-from qmtl_world.apply.place import Effect, Mark, Phase, Place, Run
-from qmtl_world.apply.records import ApplyRecord, Cause, RunRecord, Standing
+from qmtl_world.apply.place import Effect, Gateway, Mark, Phase, Place, Run
+from qmtl_world.apply.records import ApplyRecord, Cause, RunRecord, ShownRun, Standing
 
 STEPS_CHANNEL: Final = "apply_step"
 EVENT: Final = "event"
 MARK: Final = "mark"
+
+_NO_RUN: Final = (None,) * 15  # as many as a run has values
 
 _RUN_COLUMNS = """
 r.world AS run_world, r.request_hash, r.phase, r.plan, r.base, r.prior, r.prior_holds, r.timeouts, r.deadline,
@@ -37,7 +39,8 @@ r.revision, r.phase_time, r.create_time, r.end_time
 """
 _READ_PLACE = f"""
 SELECT p.*, {_RUN_COLUMNS}, coalesce(w.allow_live, false) AS allow_live,
-       ARRAY(SELECT executor FROM enrolment e WHERE e.world = p.world) AS executors
+       ARRAY(SELECT executor FROM enrolment e WHERE e.world = p.world) AS executors,
+       (SELECT timeline_id FROM timeline) AS timeline_id
 FROM place p LEFT JOIN world w ON w.name = p.world
 LEFT JOIN apply_run r ON r.world = p.world AND r.run_id = p.run_id
 WHERE p.world = $1
@@ -45,23 +48,49 @@ WHERE p.world = $1
 # Locked first and read afterwards: a statement that waited for a lock sees the rows it joins as they were before.
 _LOCK_PLACE = "SELECT FROM place WHERE world = $1 FOR NO KEY UPDATE"
 _MAKE_PLACE = "INSERT INTO place (world) VALUES ($1) ON CONFLICT (world) DO NOTHING"
-_SAVE_PLACE = """
-UPDATE place SET epoch = $2, sequence = $3, mark = $4, is_open = $5, holds = $6, activations = $7,
-                 switch_time = $8, fenced = $9, opened = $10, repeat_time = $11, due_time = $12, run_id = $13,
-                 event_hash = $14, terms = $15
-WHERE world = $1
+# The newest run of a world that is there, with all that is shown of it, at one moment.
+_SHOW_NEWEST = f"""
+SELECT s.*,
+       ARRAY(SELECT ROW (g.name, g.incarnation, g.expire_time) FROM participant g
+             WHERE g.kind = 'gateway' AND g.expire_time > clock_timestamp()) AS leases,
+       ARRAY(SELECT ROW (a.event, a.actor, a.reason, a.epoch, a.sequence, a.create_time) FROM apply_record a
+             WHERE a.world = $1 AND a.run_id = $2 ORDER BY a.id) AS timeline
+FROM ({_READ_PLACE}) s JOIN world ON world.name = s.world
+WHERE s.run_id = $2
+"""
+_SAVE_TERMS = "UPDATE place SET terms = $2 WHERE world = $1"
+_RUN_CHANGES = """
+phase = $3, plan = $4, prior = $5, prior_holds = $6, timeouts = $7, deadline = $8, awaited = $9, acked = $10,
+sequence = $11, epoch = $12, reason = $13, unopened = $14, phase_time = $15, end_time = $16, revision = revision + 1
+"""
+# All of a step in one round trip: it holds the lock of the place for that long. Run $2 is null where it did not change.
+_SAVE = f"""
+WITH run AS (
+    UPDATE apply_run SET {_RUN_CHANGES} WHERE world = $1 AND run_id = $2
+), told AS (
+    INSERT INTO outbox (event_id, world, kind, number, payload)
+    SELECT t.event_id, $1, t.kind, t.number, t.payload
+    FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bytea[])
+        WITH ORDINALITY AS t (event_id, kind, number, payload, at) ORDER BY t.at
+), noted AS (
+    INSERT INTO apply_record (world, run_id, event, actor, reason, epoch, sequence, create_time)
+    SELECT $1, nullif(n.run_id, ''), n.event, n.actor, n.reason, n.epoch, n.sequence, n.create_time
+    FROM unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[], $27::timestamptz[])
+        WITH ORDINALITY AS n (run_id, event, actor, reason, epoch, sequence, create_time, at) ORDER BY n.at
+), placed AS (
+    UPDATE place SET epoch = $28, sequence = $29, mark = $30, is_open = $31, holds = $32, activations = $33,
+                     switch_time = $34, fenced = $35, opened = $36, repeat_time = $37, due_time = $38, run_id = $39,
+                     event_hash = $40
+    WHERE world = $1
+)
+SELECT pg_notify('{STEPS_CHANNEL}', $1)
 """
 _ADD_RUN = """
 INSERT INTO apply_run (world, run_id, request_hash, phase, plan, base, prior, prior_holds, timeouts, awaited, acked,
                        sequence, epoch, clears, reason, unopened, actor, cause, phase_time, create_time)
 VALUES ($1, $2, $3, 'queued', $4, $5, '[]', '{}', $6, '[]', '[]', 0, 0, $7, '', '{}', $8, $9, $10, $10)
 """
-_SAVE_RUN = """
-UPDATE apply_run SET phase = $3, plan = $4, prior = $5, prior_holds = $6, timeouts = $7, deadline = $8, awaited = $9,
-                     acked = $10, sequence = $11, epoch = $12, reason = $13, unopened = $14, phase_time = $15,
-                     end_time = $16, revision = revision + 1
-WHERE world = $1 AND run_id = $2
-"""
+_SAVE_RUN = f"UPDATE apply_run SET {_RUN_CHANGES} WHERE world = $1 AND run_id = $2"
 _GET_RUN = f"SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r WHERE r.world = $1 AND r.run_id = $2"
 _LIST_RUNS = f"""
 SELECT r.id, r.run_id, {_RUN_COLUMNS} FROM apply_run r WHERE r.world = $1 AND r.id < $2 ORDER BY r.id DESC LIMIT $3
@@ -70,8 +99,6 @@ _NEXT_QUEUED = f"""
 SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r
 WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued' ORDER BY r.id LIMIT 1
 """
-_TIMELINE_ID = "SELECT timeline_id FROM timeline"
-_ADD_TOLD = "INSERT INTO outbox (event_id, world, kind, number, payload) VALUES ($1, $2, $3, $4, $5)"
 _ADD_RECORD = """
 INSERT INTO apply_record (world, run_id, event, actor, reason, epoch, sequence, create_time)
 VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8)
@@ -82,6 +109,10 @@ _NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
 _HAD_ORDERS = """
 SELECT EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'enrolled')
    AND EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'unfreeze')
+"""
+_WAITS = """
+SELECT EXISTS (SELECT FROM apply_run r WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued')
+    OR EXISTS (SELECT FROM proposal p WHERE p.world = $1 AND p.pending IS NOT NULL)
 """
 _RELAYED = "SELECT payload FROM relayed WHERE world = $1 AND kind = 'event'"
 _DUE = "SELECT world FROM place WHERE due_time <= $1 ORDER BY due_time LIMIT 100"
@@ -113,16 +144,19 @@ async def save(
     now: datetime,
 ) -> Standing:
     """Store a step of a locked world with what it tells, and wake whoever relays, watches or waits."""
-    world = after.place.world
     switched = after.place.activations != before.place.activations
     told = replace(after, switch_time=now if switched else before.switch_time)
-    told = replace(told, event_hash=await _tell(connection, before, told, effects, now))
-    await _save_place(connection, told)
-    if told.record is not None and told.record != before.record:
-        await _save_run(connection, told.record)
-    for each in records:
-        await add_record(connection, each)
-    await connection.execute(_NOTIFY, world)
+    rows, event_hash = _told(before, told, effects, now)
+    told = replace(told, event_hash=event_hash)
+    changed = told.record is not None and told.record != before.record
+    await connection.execute(
+        _SAVE,
+        told.place.world,
+        *(_run_values(told.record) if changed and told.record is not None else _NO_RUN),
+        *_columns(rows, 4),
+        *_columns([_record_values(each) for each in records], 7),
+        *_place_values(told),
+    )
     return told
 
 
@@ -130,9 +164,8 @@ async def save_terms(connection: Connection, standing: Standing, terms: RunTerms
     """Store on which terms a locked world's runs go, and return it so."""
     if standing.terms == terms:
         return standing
-    changed = replace(standing, terms=terms)
-    await _save_place(connection, changed)
-    return changed
+    await connection.execute(_SAVE_TERMS, standing.place.world, encode_terms(terms))
+    return replace(standing, terms=terms)
 
 
 async def add_run(connection: Connection, record: RunRecord) -> None:
@@ -155,7 +188,8 @@ async def add_run(connection: Connection, record: RunRecord) -> None:
 async def end_queued(connection: Connection, record: RunRecord, reason: str, now: datetime) -> None:
     """End a run that will not begin."""
     ended = replace(record.run, phase=Phase.ABORTED, reason=reason)
-    await _save_run(connection, replace(record, run=ended, phase_time=now, end_time=now))
+    values = _run_values(replace(record, run=ended, phase_time=now, end_time=now))
+    await connection.execute(_SAVE_RUN, record.world, *values)
     await connection.execute(_NOTIFY, record.world)
 
 
@@ -171,6 +205,11 @@ async def next_queued(connection: Connection, world: str) -> RunRecord | None:
     return None if row is None else _to_record(row)
 
 
+async def anything_waits(connection: Connection, world: str) -> bool:
+    """Tell whether a queued run, or what a round says, waits for the end of the run under way."""
+    return bool(await connection.fetchval(_WAITS, world))
+
+
 async def list_runs(connection: Connection, world: str, below: int, limit: int) -> list[tuple[int, RunRecord]]:
     """Return up to ``limit`` runs below a number, the newest first, each with its number."""
     rows = await connection.fetch(_LIST_RUNS, world, below, limit)
@@ -179,17 +218,7 @@ async def list_runs(connection: Connection, world: str, below: int, limit: int) 
 
 async def add_record(connection: Connection, record: ApplyRecord) -> None:
     """Add to the audit timeline."""
-    await connection.execute(
-        _ADD_RECORD,
-        record.world,
-        record.run_id,
-        record.event,
-        record.cause.actor,
-        record.cause.reason,
-        record.epoch,
-        record.sequence,
-        record.create_time,
-    )
+    await connection.execute(_ADD_RECORD, record.world, *_record_values(record))
 
 
 async def read_timeline(connection: Connection, world: str, run_id: str) -> list[ApplyRecord]:
@@ -207,6 +236,22 @@ async def had_orders(connection: Connection, world: str) -> bool:
     """Tell whether an executor may have taken intents of a world of this name: one was enrolled, and it was open."""
     found: bool = await connection.fetchval(_HAD_ORDERS, world)
     return found
+
+
+async def show_newest(connection: Connection, world: str, run_id: str) -> ShownRun | None:
+    """Return a world's newest run with what is shown of it, as of one moment; None for another run or world."""
+    row = await connection.fetchrow(_SHOW_NEWEST, world, run_id)
+    if row is None:
+        return None
+    standing = _to_standing(row)
+    if standing.record is None:
+        return None
+    leases = {Gateway(name, incarnation): until for name, incarnation, until in row["leases"]}
+    timeline = [
+        ApplyRecord(world, run_id, event, Cause(actor, reason), epoch, sequence, create_time)
+        for event, actor, reason, epoch, sequence, create_time in row["timeline"]
+    ]
+    return ShownRun(standing.record, standing.place, leases, timeline)
 
 
 async def read_relayed(connection: Connection, world: str) -> bytes | None:
@@ -256,35 +301,40 @@ async def held_worlds(connection: Connection) -> dict[str, tuple[str, ...]]:
     return {row["world"]: tuple(sorted(row["holds"])) for row in await connection.fetch(_HELD)}
 
 
-async def _tell(
-    connection: Connection, before: Standing, after: Standing, effects: Sequence[Effect], now: datetime
-) -> str:
-    """Put a step's marks and events into the outbox, each event chained to the one before; return the last's hash."""
+def _told(
+    before: Standing, after: Standing, effects: Sequence[Effect], now: datetime
+) -> tuple[list[tuple[str, str, int, bytes]], str]:
+    """Return a step's marks and events as rows of the outbox, each event chained to the one before; the last's hash."""
     place, previous = after.place, before.event_hash
-    if not effects:
-        return previous
-    timeline = await connection.fetchval(_TIMELINE_ID)
-    rows: list[tuple[str, str, str, int, bytes]] = []
+    rows: list[tuple[str, str, int, bytes]] = []
     for each in effects:
-        envelope = Envelope(uuid.uuid4().hex, timeline, now)
+        envelope = Envelope(uuid.uuid4().hex, before.timeline_id, now)
         if isinstance(each, Mark):
             payload = encode_mark(each, place, after.switch_time, after.terms, envelope)
-            rows.append((envelope.event_id, place.world, MARK, each.number, payload))
+            rows.append((envelope.event_id, MARK, each.number, payload))
         else:
             stood = each.activations == before.place.activations
             switch_time = before.switch_time if stood else now
             payload = encode_event(each, place.world, switch_time, place.holds, previous, envelope)
             previous = bytes_id(EVENT_CONTEXT, payload)
-            rows.append((envelope.event_id, place.world, EVENT, each.sequence, payload))
-    await connection.executemany(_ADD_TOLD, rows)
-    return previous
+            rows.append((envelope.event_id, EVENT, each.sequence, payload))
+    return rows, previous
 
 
-async def _save_place(connection: Connection, standing: Standing) -> None:
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[row[column] for row in rows] for column in range(width)]
+
+
+def _record_values(record: ApplyRecord) -> tuple[Any, ...]:
+    cause = record.cause
+    return (
+        record.run_id, record.event, cause.actor, cause.reason, record.epoch, record.sequence, record.create_time,
+    )  # fmt: skip
+
+
+def _place_values(standing: Standing) -> tuple[Any, ...]:
     place = standing.place
-    await connection.execute(
-        _SAVE_PLACE,
-        place.world,
+    return (
         place.epoch,
         place.sequence,
         place.mark,
@@ -298,15 +348,12 @@ async def _save_place(connection: Connection, standing: Standing) -> None:
         next_due(place),
         None if place.run is None else place.run.run_id,
         standing.event_hash,
-        encode_terms(standing.terms),
     )
 
 
-async def _save_run(connection: Connection, record: RunRecord) -> None:
+def _run_values(record: RunRecord) -> tuple[Any, ...]:
     run = record.run
-    await connection.execute(
-        _SAVE_RUN,
-        record.world,
+    return (
         run.run_id,
         run.phase.value,
         encode_activations(run.plan),
@@ -343,7 +390,7 @@ def _to_standing(row: Mapping[str, Any]) -> Standing:
         run=None if record is None else record.run,
     )
     terms = decode_terms(row["terms"])
-    return Standing(place, record, terms, row["switch_time"], row["event_hash"])
+    return Standing(place, record, terms, row["switch_time"], row["event_hash"], row["timeline_id"])
 
 
 def _to_record(row: Mapping[str, Any]) -> RunRecord:

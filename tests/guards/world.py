@@ -415,8 +415,8 @@ WORLD: Final = (
         "S6",
         "a step is stored as a whole or not at all",
         COORDINATOR,
-        "            async with transaction(self._pool) as connection:\n                return await self.step(",
-        "            async with acquire(self._pool) as connection:\n                return await self.step(",
+        "            async with transaction(self._pool) as connection:\n                after = await self.step(",
+        "            async with acquire(self._pool) as connection:\n                after = await self.step(",
         (f"{STEPS}a_step_that_cannot_be_stored_leaves_nothing_of_itself",),
     ),
     Guard(

@@ -1,0 +1,87 @@
+"""Gateways beside a stack's own: further ones of ours, and bare ones with their bare run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.request import urlopen
+
+from benchmarks.local_stack import LocalStack
+from qmtl_sdk.local import service
+from qmtl_sdk.local.start import HOST
+from qmtl_sdk.local.state import Endpoint, Layout, load
+
+SERVING_SECONDS = 30.0
+POLL_SECONDS = 0.05
+BUCKET = re.compile(r'^activation_skew_seconds_bucket\{.*?le="([^"]+)".*?\} (\S+)$', re.MULTILINE)
+
+
+@asynccontextmanager
+async def another_gateway(stack: LocalStack, name: str) -> AsyncIterator[Endpoint]:
+    """Yield where one more gateway of a stack listens, once it is healthy."""
+    each = next(each for each in service.SERVICES if each.name == "gateway")
+    own = Endpoint(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
+    endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
+    values = {**service.settings(each, endpoints, stack.postgres_dsn, stack.nats_url), "QMTL_NAME": name}
+    command = service.command(each.arguments, values, stack.folder, stack.folder / f"{name}.log")
+    with command.log.open("wb") as log:
+        child = await asyncio.create_subprocess_exec(
+            *command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log
+        )
+    try:
+        await asyncio.to_thread(_await_serving, own.address)
+        yield own
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+@asynccontextmanager
+async def bare(module: str, *arguments: str) -> AsyncIterator[str]:
+    """Yield where a server of the benchmarks' own listens, in a process of its own."""
+    command = (sys.executable, "-m", module, *arguments)
+    server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        yield f"{HOST}:{int(await server.stdout.readline())}"
+    finally:
+        server.kill()
+        await server.wait()
+
+
+def read_skew(metrics_address: str) -> dict[float, float]:
+    """Return a gateway's ``activation_skew_seconds``: how many acknowledgements came within so many seconds."""
+    with urlopen(f"http://{metrics_address}/metrics", timeout=SERVING_SECONDS) as answer:
+        text = answer.read().decode()
+    return {float(bound): float(count) for bound, count in BUCKET.findall(text)}
+
+
+def quantile(counts: dict[float, float], share: float) -> float:
+    """Return the seconds within which a share of acknowledgements came, linear within its bucket as Prometheus does."""
+    wanted = share * max(counts.values(), default=0.0)
+    below, under = 0.0, 0.0
+    for bound, count in sorted(counts.items()):
+        if count >= wanted and bound != float("inf"):
+            return below + (bound - below) * (wanted - under) / max(count - under, 1.0)
+        below, under = bound, count
+    return below
+
+
+def _await_serving(address: str) -> None:
+    deadline = time.monotonic() + SERVING_SECONDS
+    while not service.healthy(address):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the gateway at {address} does not serve")
+        time.sleep(POLL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
