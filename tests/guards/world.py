@@ -417,7 +417,7 @@ WORLD: Final = (
         COORDINATOR,
         "            async with transaction(self._pool) as connection:\n                after = await self.step(",
         "            async with acquire(self._pool) as connection:\n                after = await self.step(",
-        (f"{STEPS}a_step_that_cannot_be_stored_leaves_nothing_of_itself",),
+        (f"{STEPS}a_switch_that_cannot_be_stored_ends_with_the_prior_set_held",),
     ),
     Guard(
         "S7",
