@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import nats
+from nats.js.errors import NotFoundError
 
 from qmtl_foundation.jetstream.streams import CONTROL, ORDERS
 from qmtl_foundation.pb.qmtl.control.v1.activation_event_pb2 import ActivationEvent
@@ -40,8 +41,11 @@ class Broker:
         return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
 
     def newest_intent(self, world: str) -> int:
-        """Return the place of a world's newest intent."""
-        return int(self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.intent.*")).seq)
+        """Return the place of a world's newest intent, 0 for none."""
+        try:
+            return int(self._call(self._jetstream.get_last_msg(ORDERS, f"{ORDERS}.{world}.intent.*")).seq)
+        except NotFoundError:
+            return 0
 
     def newest_mark(self, world: str) -> int:
         """Return the number of a world's newest mark."""
