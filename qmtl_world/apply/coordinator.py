@@ -21,6 +21,7 @@ from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
 from qmtl_foundation.postgres import acquire, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_world.apply import machine, participants, proposals, store
+from qmtl_world.apply.messages import refuse_large_set
 from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms, state_hash
 from qmtl_world.apply.participants import Held, Kind, WorldPlace
@@ -106,6 +107,7 @@ class Coordinator:
 
     async def begin(self, connection: Connection, record: RunRecord, *, queue: bool) -> Standing:
         """Begin a run within a transaction, or let it wait for the one before it."""
+        refuse_large_set(record.world, record.run.plan)
         standing = await store.lock_place(connection, record.world)
         if queue and standing.place.running is not None:
             await store.add_run(connection, record)
@@ -187,6 +189,7 @@ class Coordinator:
         cause = Cause(reason=f"round {proposal.round_id}")
         record = new_run(world, f"{ROUND_RUN}{proposal.round_id}", plan, standing.terms, cause, self._clock())
         try:
+            refuse_large_set(world, plan)
             standing = await self._start(connection, standing, record, is_new=True)
         except QmtlError as error:
             if proposal.waits_for != error.message:
