@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -18,7 +19,7 @@ import asyncpg
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
-from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres import acquire, after_commit, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_world.apply import machine, participants, proposals, store
 from qmtl_world.apply.messages import refuse_large_set
@@ -162,7 +163,7 @@ class Coordinator:
         now = self._clock()
         saved = await store.save(connection, before, after, effects, lines, now)
         if saved.record is not None:
-            self._metrics.moved(before.record, saved.record, now)
+            after_commit(partial(self._metrics.moved, before.record, saved.record, now))
         return saved
 
     async def _go_on(self, connection: Connection, standing: Standing) -> Standing:
@@ -204,7 +205,7 @@ class Coordinator:
         await store.end_queued(connection, queued, cause.reason, now)
         line = ApplyRecord(queued.world, queued.run.run_id, "aborted", cause, 0, 0, now)
         await store.add_record(connection, line)
-        self._metrics.aborted()
+        after_commit(self._metrics.aborted)
 
     async def _fail_switch(self, world: str, error: asyncpg.PostgresError) -> Standing:
         async with acquire(self._pool) as connection:
