@@ -19,6 +19,7 @@ from qmtl_executor.model import Passed
 from qmtl_executor.paper import PaperVenue
 from qmtl_executor.passage import Ground
 from qmtl_executor.prices import NoPrices, PresetPrices, Prices
+from qmtl_executor.retention import aged
 from qmtl_executor.settings import ExecutorSettings
 from qmtl_executor.trader import Market
 from qmtl_executor.world import WorldClient
@@ -28,6 +29,7 @@ from qmtl_foundation.jetstream import open_bus
 from qmtl_foundation.jetstream.streams import order_stream, report_stream
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.pool import Pool
+from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.server import serving
@@ -74,9 +76,11 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
             # When the executor ends the process ends: a newer start has taken over.
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(executor.run())
+                forgetting = group.create_task(sweeping(pool, aged(settings.keep_days), utc_now))
                 async with serving(settings.listen, [], probes) as port:
                     yield port
                 task.cancel()
+                forgetting.cancel()
 
 
 class PaperMarkets:

@@ -92,8 +92,9 @@ _REPEAT_REPORT = """
 INSERT INTO report (executor, world, intent_id, message_id, payload)
 SELECT executor, world, intent_id, split_part(message_id, '/', 1) || '/' || $4::text, payload
 FROM report WHERE executor = $1 AND intent_id = $2 AND split_part(message_id, '/', 2) = $3::text
-ORDER BY id DESC LIMIT 1
+ORDER BY id DESC LIMIT 1 RETURNING id
 """
+_FILLS = "SELECT * FROM fill WHERE executor = $1 AND order_id = $2 ORDER BY fill_time, fill_id"
 _PENDING = """
 SELECT id, world, message_id, payload FROM report WHERE executor = $1 AND publish_time IS NULL ORDER BY id LIMIT $2
 """
@@ -293,10 +294,17 @@ class Writing:
         await self._connection.execute(_ADD_REPORT, self._executor, self._world, report.intent_id, message_id, payload)
 
     async def repeat_report(self, order: JournalOrder, position: int) -> None:
-        """Put an order's newest report into the outbox once more, for the repetition that stands at ``position``."""
-        await self._connection.execute(
-            _REPEAT_REPORT, self._executor, order.order.order_id, str(order.position), str(position)
+        """Put an order's newest report into the outbox once more, for the repetition that stands at ``position``.
+
+        One that has aged out is made anew of order and fills, without its reason. An order in doubt has none yet.
+        """
+        order_id = order.order.order_id
+        repeated = await self._connection.fetchval(
+            _REPEAT_REPORT, self._executor, order_id, str(order.position), str(position)
         )
+        if repeated is None and order.state is not OrderState.SENDING:
+            fills = tuple(_to_fill(row) for row in await self._connection.fetch(_FILLS, self._executor, order_id))
+            await self.report(_report_of(order, Answer(order_id, order.state, fills)))
 
     async def _add_fill(self, order_id: str, fill: Fill) -> bool:
         added = await self._connection.fetchval(
@@ -331,6 +339,10 @@ _OUTCOMES = {
     OrderState.CANCELLED: Outcome.CANCELLED,
     OrderState.REJECTED: Outcome.REFUSED,
 }
+
+
+def _to_fill(row: Mapping[str, Any]) -> Fill:
+    return Fill(row["fill_id"], row["quantity"], row["price"], row["fee"], row["fill_time"])
 
 
 def _to_order(row: Mapping[str, Any]) -> JournalOrder:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.settings import PREFIX, Address, Secret, check_name
+from qmtl_foundation.settings import PREFIX, Address, Secret, check_at_least, check_name
 
 PAPER: Final = "paper"
 
@@ -25,10 +25,12 @@ class ExecutorSettings:
     mode: str = PAPER
     log_level: str = "info"
     nats_replicas: int = 1
+    keep_days: int = 7
 
     def __post_init__(self) -> None:
-        """Refuse a name that is no token of a subject, and a mode that has no venue."""
+        """Refuse a name that is no token of a subject, a mode that has no venue, and to forget within the day."""
         check_name("name", self.name)
+        check_at_least("keep_days", self.keep_days, 1)
         if self.mode != PAPER:
             raise QmtlError(
                 Reason.NOT_CONFIGURED,

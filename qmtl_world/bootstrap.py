@@ -83,7 +83,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                         coordinator,
                         EvaluatedPlans(),
                         enrolling,
-                        Reseeding(pool, bus, coordinator),
+                        Reseeding(bus, coordinator),
                         signals,
                         utc_now,
                     ),

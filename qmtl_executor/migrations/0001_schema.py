@@ -102,6 +102,7 @@ STATEMENTS = (
         PRIMARY KEY (executor, intent_id, epoch, outcome)
     )
     """,
+    "CREATE INDEX turned_away_by_time ON turned_away (create_time)",
     # message_id tells repetitions of a report apart, so that the stream's window does not swallow them.
     """
     CREATE TABLE report (
@@ -116,6 +117,7 @@ STATEMENTS = (
     """,
     "CREATE INDEX report_pending ON report (executor, id) WHERE publish_time IS NULL",
     "CREATE INDEX report_by_intent ON report (executor, intent_id, id)",
+    "CREATE INDEX report_published ON report (publish_time) WHERE publish_time IS NOT NULL",
     # The paper venue's books: what a broker would keep on its side.
     """
     CREATE TABLE paper_account (

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from qmtl_foundation.postgres.pool import acquire, open_pool, ping, rehearsal, snapshot, transaction
+from qmtl_foundation.postgres.pool import acquire, after_commit, open_pool, ping, rehearsal, snapshot, transaction
 
-__all__ = ["acquire", "open_pool", "ping", "rehearsal", "snapshot", "transaction"]
+__all__ = ["acquire", "after_commit", "open_pool", "ping", "rehearsal", "snapshot", "transaction"]

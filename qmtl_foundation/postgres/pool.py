@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -19,6 +20,8 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 
 Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no complete types
 Pool = Any
+
+_acts: ContextVar[list[Callable[[], None]] | None] = ContextVar("acts", default=None)  # of the transaction under way
 
 _log = logging.getLogger(__name__)
 
@@ -80,9 +83,21 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection inside one transaction: committed at the end, rolled back on an exception."""
-    async with acquire(pool) as connection, connection.transaction():
-        with _abandoned_in_time(connection):
-            yield connection
+    with _deferring() as acts:
+        async with acquire(pool) as connection, connection.transaction():
+            with _abandoned_in_time(connection):
+                yield connection
+    for act in acts:
+        act()
+
+
+def after_commit(act: Callable[[], None]) -> None:
+    """Act once the transaction that goes on is committed, and not at all where it is rolled back; without one, now."""
+    acts = _acts.get()
+    if acts is None:
+        act()
+    else:
+        acts.append(act)
 
 
 @asynccontextmanager
@@ -95,13 +110,14 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def rehearsal(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection inside a transaction that is rolled back at the end: everything is checked, nothing stays."""
-    async with acquire(pool) as connection:
-        rehearsed = connection.transaction()
-        await rehearsed.start()
-        try:
-            yield connection
-        finally:
-            await rehearsed.rollback()
+    with _deferring():
+        async with acquire(pool) as connection:
+            rehearsed = connection.transaction()
+            await rehearsed.start()
+            try:
+                yield connection
+            finally:
+                await rehearsed.rollback()
 
 
 async def ping(pool: Pool) -> None:
@@ -125,6 +141,17 @@ def _abandoned_in_time(connection: Connection) -> Iterator[None]:
     except TimeoutError:
         connection.terminate()
         raise
+
+
+@contextmanager
+def _deferring() -> Iterator[list[Callable[[], None]]]:
+    """Yield what is to be done after the commit of the transaction that begins."""
+    before, acts = _acts.get(), list[Callable[[], None]]()
+    _acts.set(acts)
+    try:
+        yield acts
+    finally:
+        _acts.set(before)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def roll_back(session: Session, world: str, run_id: str, reason: str) -> ApplyRu
 
 def freeze(session: Session, world: str, hold: str, reason: str) -> Document:
     """Freeze and hold a world; return the epoch of its Fence and the holds that stand."""
-    request = FreezeWorldRequest(world=world, hold=hold, actor=user_name(), reason=reason)
+    request = FreezeWorldRequest(world=world, hold=hold, actor=user_name(), reason=reason, request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.freeze_world(request, timeout=CALL_SECONDS))
     return {"world": world, "epoch": answer.epoch, "holds": list(answer.holds)}
 
@@ -121,7 +121,7 @@ def resume(session: Session, world: str, hold: str, reason: str) -> ApplyRun:
 
 def reseed(session: Session, world: str, reason: str) -> Document:
     """Take a world above everything seen; return where it stands."""
-    request = ReseedWorldRequest(world=world, actor=user_name(), reason=reason)
+    request = ReseedWorldRequest(world=world, actor=user_name(), reason=reason, request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.reseed_world(request, timeout=CALL_SECONDS))
     return {"world": world, "epoch": answer.epoch, "sequence": answer.sequence, "holds": list(answer.holds)}
 
@@ -141,7 +141,7 @@ def enrol(session: Session, world: str, executor: str, mode: str) -> Enrolment:
 
 def deregister(session: Session, world: str, executor: str) -> Enrolment:
     """Let an executor leave a world; return its enrolment as it ended."""
-    request = DeregisterExecutorRequest(world=world, executor=executor, actor=user_name())
+    request = DeregisterExecutorRequest(world=world, executor=executor, actor=user_name(), request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.deregister_executor(request, timeout=CALL_SECONDS))
     return answer.enrolment or Enrolment()
 

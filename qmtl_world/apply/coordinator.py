@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -18,9 +19,10 @@ import asyncpg
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
-from qmtl_foundation.postgres import acquire, transaction
+from qmtl_foundation.postgres import acquire, after_commit, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_world.apply import machine, participants, proposals, store
+from qmtl_world.apply.messages import refuse_large_set
 from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms, state_hash
 from qmtl_world.apply.participants import Held, Kind, WorldPlace
@@ -117,6 +119,7 @@ class Coordinator:
         self, connection: Connection, record: RunRecord, *, queue: bool, standing: Standing | None = None
     ) -> Standing:
         """Begin a run within a transaction, or let it wait for the one before it; ``standing`` where it is locked."""
+        refuse_large_set(record.world, record.run.plan)
         if standing is None:
             standing = await store.lock_place(connection, record.world)
         if queue and standing.place.running is not None:
@@ -172,7 +175,7 @@ class Coordinator:
         now = self._clock()
         saved = await store.save(connection, before, after, effects, lines, now)
         if saved.record is not None:
-            self._metrics.moved(before.record, saved.record, now)
+            after_commit(partial(self._metrics.moved, before.record, saved.record, now))
         return saved
 
     async def _go_on(self, connection: Connection, standing: Standing) -> Standing:
@@ -201,6 +204,7 @@ class Coordinator:
         cause = Cause(reason=f"round {proposal.round_id}")
         record = new_run(world, f"{ROUND_RUN}{proposal.round_id}", plan, standing.terms, cause, self._clock())
         try:
+            refuse_large_set(world, plan)
             standing = await self._start(connection, standing, record, is_new=True)
         except QmtlError as error:
             if proposal.waits_for != error.message:
@@ -215,7 +219,7 @@ class Coordinator:
         await store.end_queued(connection, queued, cause.reason, now)
         line = ApplyRecord(queued.world, queued.run.run_id, "aborted", cause, 0, 0, now)
         await store.add_record(connection, line)
-        self._metrics.aborted()
+        after_commit(self._metrics.aborted)
 
     async def _fail_switch(self, world: str, error: asyncpg.PostgresError) -> Standing:
         async with acquire(self._pool) as connection:

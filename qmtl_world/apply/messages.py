@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode, parse_mode
 from qmtl_foundation.pb.qmtl.apply.v1 import (
     acknowledgement_pb2,
@@ -23,6 +24,11 @@ from qmtl_world.apply.machine import awaited
 from qmtl_world.apply.model import Activation, ActivationSet, OnDemote, OnFreeze, RunTerms, state_hash
 from qmtl_world.apply.place import EventKind, Gateway, Mark, MarkKind, Phase, Place, Told
 from qmtl_world.apply.records import ApplyRecord, Enrolment, RunRecord
+
+# NATS takes 1 MiB with headers, in one piece; a row that it refuses would hold up the relay. The rest is for holds, ids
+# and headers.
+MAX_SET_BYTES: Final = 960 * 1024
+_MOST: Final = 2**53  # of an epoch and a sequence
 
 EVENT_KINDS: Final = {
     EventKind.FREEZE: activation_event_pb2.ACTIVATION_EVENT_KIND_FREEZE,
@@ -84,6 +90,19 @@ def to_activation_set(activation_set: ActivationSet) -> activation_pb2.Activatio
         state_hash=activation_set.state_hash if activation_set.epoch else "",
         switch_time=to_timestamp(activation_set.switch_time) if activation_set.switch_time else None,
     )
+
+
+def refuse_large_set(world: str, plan: Sequence[Activation]) -> None:
+    """Raise TOO_LARGE for a set that would not fit into the one message by which it is told."""
+    told = ActivationSet(world, tuple(plan), _MOST, _MOST, datetime.max.replace(tzinfo=UTC))
+    size = to_activation_set(told).ByteSize()
+    if size > MAX_SET_BYTES:
+        mend = "let its policy select fewer, or spread them over several worlds"
+        raise QmtlError(
+            Reason.TOO_LARGE,
+            f"plan: {len(plan)} strategies take {size} bytes in an event; the limit is {MAX_SET_BYTES}: {mend}",
+            metadata={"field": "plan", "limit": str(MAX_SET_BYTES)},
+        )
 
 
 @dataclass(frozen=True, slots=True)

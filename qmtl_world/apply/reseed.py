@@ -11,8 +11,7 @@ from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.streams import CONTROL, EVENT_ID, ORDERS, event_subject, mark_subject
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
-from qmtl_foundation.postgres import transaction
-from qmtl_foundation.postgres.pool import Connection, Pool
+from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.participants import read_seen
 from qmtl_world.apply.place import Place, Reseed
@@ -44,31 +43,41 @@ class _Last:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Hold the last messages of a world's two subjects."""
+
+    event: _Last
+    mark: _Last
+
+
 class Reseeding:
     """Read what the streams hold, and begin above it."""
 
-    def __init__(self, pool: Pool, bus: Bus, coordinator: Coordinator) -> None:
-        self._pool = pool
+    def __init__(self, bus: Bus, coordinator: Coordinator) -> None:
         self._bus = bus
         self._coordinator = coordinator
 
-    async def reseed(self, world: str, cause: Cause) -> Place:
-        """Reseed a world; raise HOLD_NOT_FOUND for one whose streams agree with its database.
+    async def look(self, world: str) -> Ends:
+        """Return how a world's subjects end."""
+        event = _event(await self._bus.newest(CONTROL, event_subject(world)))
+        return Ends(event, _mark(await self._bus.newest(ORDERS, mark_subject(world))))
+
+    async def reseed(self, connection: Connection, world: str, ends: Ends, cause: Cause) -> Place:
+        """Reseed a world within a transaction; raise HOLD_NOT_FOUND for one whose streams agree with its database.
 
         What the database has told and nobody has heard is dropped: the streams went on without it.
         """
-        event = _event(await self._bus.newest(CONTROL, event_subject(world)))
-        mark = _mark(await self._bus.newest(ORDERS, mark_subject(world)))
-        async with transaction(self._pool) as connection:
-            await world_store.read_world(connection, world)
-            await lock_place(connection, world)
-            epoch, sequence, number = await read_seen(connection, world)
-            above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))
-            await connection.execute(_DROP, world)
-            standing = await self._coordinator.step(connection, world, above, cause)
-            await connection.execute(_ENROL_ANEW, world, standing.place.mark)  # whose Fence was dropped
-            await _adopt(connection, world, EVENT, event, standing.place.sequence - 1)
-            await _adopt(connection, world, MARK, mark, standing.place.mark - 1)
+        await world_store.read_world(connection, world)
+        await lock_place(connection, world)
+        event, mark = ends.event, ends.mark
+        epoch, sequence, number = await read_seen(connection, world)
+        above = Reseed(max(event.epoch, mark.epoch, epoch), max(event.number, sequence), max(mark.number, number))
+        await connection.execute(_DROP, world)
+        standing = await self._coordinator.step(connection, world, above, cause)
+        await connection.execute(_ENROL_ANEW, world, standing.place.mark)  # whose Fence was dropped
+        await _adopt(connection, world, EVENT, event, standing.place.sequence - 1)
+        await _adopt(connection, world, MARK, mark, standing.place.mark - 1)
         return standing.place
 
 

@@ -18,8 +18,10 @@ from qmtl_foundation.postgres import acquire, rehearsal, snapshot, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 from qmtl_foundation.postgres.signals import Signals, wait
 from qmtl_foundation.requests import (
+    REQUEST_ID,
     check_content_id,
     check_page_size,
+    check_request_id,
     check_resource_name,
     decode_number_token,
     encode_page_token,
@@ -45,6 +47,7 @@ from qmtl_world.apply.requests import (
     read_run_id,
 )
 from qmtl_world.apply.reseed import Reseeding
+from qmtl_world.idempotency import Request, answered, note_answer, once
 from qmtl_world.worlds import store as world_store
 
 NEWEST: Final = 2**63 - 1
@@ -177,17 +180,33 @@ class ApplyService(ApplyServiceServicer):
         name = check_resource_name("world", request.world)
         hold = read_own_hold(request.hold)
         cause = read_cause(request.actor, request.reason)
+        # No key refuses a stop, not even a malformed one, and none is waited for: keys are not locked here.
+        named = _named("FreezeWorld", request) if REQUEST_ID.fullmatch(request.request_id) else None
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
+            before = (await store.lock_place(connection, name)).place
+            earlier = None if named is None or hold not in before.holds else await answered(connection, named)
+            if earlier is not None:
+                return pb.FreezeWorldResponse.FromString(earlier)
             reason = cause.reason or f"stopped by {cause.actor}"
             place = (await self._coordinator.step(connection, name, Stop(hold, reason), cause)).place
-        return pb.FreezeWorldResponse(epoch=place.epoch, holds=sorted(place.holds))
+            answer = pb.FreezeWorldResponse(epoch=place.epoch, holds=sorted(place.holds))
+            if named is not None:
+                await note_answer(connection, named, answer.SerializeToString())
+        return answer
 
     async def ReseedWorld(self, request: pb.ReseedWorldRequest, context: Any) -> pb.ReseedWorldResponse:
         """Take a world above everything seen."""
         name = check_resource_name("world", request.world)
-        place = await self._reseeding.reseed(name, read_cause(request.actor, request.reason))
-        return pb.ReseedWorldResponse(epoch=place.epoch, sequence=place.sequence, holds=sorted(place.holds))
+        cause, named = read_cause(request.actor, request.reason), _named("ReseedWorld", request)
+        ends = await self._reseeding.look(name)
+
+        async def work(connection: Connection) -> bytes:
+            place = await self._reseeding.reseed(connection, name, ends, cause)
+            answer = pb.ReseedWorldResponse(epoch=place.epoch, sequence=place.sequence, holds=sorted(place.holds))
+            return answer.SerializeToString()
+
+        return pb.ReseedWorldResponse.FromString(await once(self._pool, named, work))
 
     async def EnrolExecutor(self, request: pb.EnrolExecutorRequest, context: Any) -> pb.EnrolExecutorResponse:
         """Enrol an executor."""
@@ -203,11 +222,14 @@ class ApplyService(ApplyServiceServicer):
     ) -> pb.DeregisterExecutorResponse:
         """Let an executor leave."""
         name, executor = check_resource_name("world", request.world), check_resource_name("executor", request.executor)
-        cause = read_cause(request.actor, request.reason)
-        async with transaction(self._pool) as connection:
+        cause, named = read_cause(request.actor, request.reason), _named("DeregisterExecutor", request)
+
+        async def work(connection: Connection) -> bytes:
             await world_store.read_world(connection, name)
             enrolment, place = await self._enrolling.deregister(connection, name, executor, cause)
-        return pb.DeregisterExecutorResponse(enrolment=to_enrolment(enrolment, place))
+            return pb.DeregisterExecutorResponse(enrolment=to_enrolment(enrolment, place)).SerializeToString()
+
+        return pb.DeregisterExecutorResponse.FromString(await once(self._pool, named, work))
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Any) -> pb.ListExecutorsResponse:
         """List a world's executors."""
@@ -288,6 +310,15 @@ class _Asked:
     request_hash: str
     base: str = ""
     clears: str = ""
+
+
+def _named(
+    method: str, request: pb.FreezeWorldRequest | pb.ReseedWorldRequest | pb.DeregisterExecutorRequest
+) -> Request | None:
+    """Return a mutation's name, None where its caller gives it no id; raise for an id that is malformed."""
+    if not request.request_id:
+        return None
+    return Request(check_request_id(request.request_id), method, _hash(request))
 
 
 def _hash(request: Message) -> str:

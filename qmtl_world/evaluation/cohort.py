@@ -6,7 +6,7 @@ the world is stated anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -52,19 +52,23 @@ async def decide_world(
     now: datetime,
     snapshot: datetime | None,
     evaluated: ContenderRecord | None = None,
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> Settled:
     """Decide the round of a snapshot (None: the one that stands), and begin its apply run as far as the policy lets it.
 
     "In force" is what the world is about to trade: a run that is under way counts as done. Where the policy waits for
     an operator, or a cached result of another context was reported, nothing new is activated; what may no longer trade
-    leaves all the same.
+    leaves all the same. ``prepare`` is done once that is computed, and before it is proposed: what locks the world's
+    place belongs there, for a stop waits for nobody.
     """
     in_force = await intended(connection, world.spec.name)
     gathered = await _gather(connection, world, policy, now, snapshot, evaluated, in_force)
-    if gathered is None:
-        return Settled((), ())
     load = partial(trials.load_series, connection, world.spec.name)
-    result = await processes.run_on_series(decide_round, gathered.task, load)
+    result = None if gathered is None else await processes.run_on_series(decide_round, gathered.task, load)
+    if prepare is not None:
+        await prepare()
+    if gathered is None or result is None:
+        return Settled((), ())
     represented = gathered.represented(result)
     standings = tuple(_standing(represented[each.strategy_id], each) for each in result.decision.strategies)
     says = _says(represented, standings, world)

@@ -67,11 +67,16 @@ class EvaluatedTrading:
 
         Without a policy nothing was ever activated.
         """
-        # First: once the round has begun a run, nobody is enrolled any more.
-        await self._enrolling.follow_mode(connection, world.spec.name, world.spec.mode)
-        if world.active_policy_version:
-            policy = await world_store.read_policy(connection, world.spec.name, world.active_policy_version)
-            await self.follow_policy(connection, world, policy, now)
+
+        async def enrol() -> None:
+            await self._enrolling.follow_mode(connection, world.spec.name, world.spec.mode)
+
+        if not world.active_policy_version:
+            await enrol()
+            return
+        policy = await world_store.read_policy(connection, world.spec.name, world.active_policy_version)
+        # Before the round begins a run, for nobody is enrolled during one.
+        await decide_world(connection, self._processes, self._coordinator, world, policy, now, None, prepare=enrol)
 
     async def follow_policy(self, connection: Connection, world: World, policy: PolicyVersion, now: datetime) -> None:
         """Decide the round of the snapshot that stands."""

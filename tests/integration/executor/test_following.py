@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from qmtl_executor import acknowledge
 from qmtl_executor.journal import Journal
 from qmtl_executor.lease import Lease
 from qmtl_executor.model import MarkKind
+from qmtl_executor.retention import aged
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from qmtl_foundation.pb.qmtl.order.v1.report_pb2 import OrderReport
+from qmtl_foundation.postgres.retention import sweep
 from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
 from tests.support.waiting import becomes, eventually
@@ -133,6 +137,34 @@ async def test_a_repetition_of_an_executed_intent_is_answered_with_its_report_wh
     assert all(each == reports[0] for each in reports)
     assert list(exchange.reached.values()) == [1]
     assert [row["outcome"] for row in await rig.rows("turned_away")] == ["refused"]
+
+
+async def unpublished(rig: Rig) -> int:
+    return sum(row["publish_time"] is None for row in await rig.rows("report"))
+
+
+async def test_a_repetition_whose_report_has_aged_out_is_answered_from_the_journal(
+    rig: Rig, exchange: Exchange
+) -> None:
+    world = rig.world
+    await world.fence()
+    await world.send(world.intent(bar=3))  # before the Open
+    await world.open()
+    async with rig.started():
+        await world.send(world.intent(0.5))
+        (first,) = [each for each in await rig.reports(2) if each.symbol and each.quantity]
+        await becomes(lambda: unpublished(rig), 0)
+        for days, left in ((6, [2, 1]), (8, [0, 0])):
+            await sweep(rig.pool, aged(7), utc_now() + timedelta(days=days))
+            assert [len(await rig.rows(table)) for table in ("report", "turned_away")] == left
+        (position,) = await world.send(world.intent(0.5))
+        await rig.until_at(position)
+    async with rig.started():
+        again = (await rig.rows("report"))[0]
+    report = OrderReport.FromString(again["payload"])
+    report.create_time.CopyFrom(first.create_time)
+    assert report == first
+    assert list(exchange.reached.values()) == [1]
 
 
 async def test_an_id_with_another_wish_is_refused(rig: Rig, exchange: Exchange) -> None:

@@ -29,7 +29,7 @@ from tests.support.applies import (
     trading_world,
     weights,
 )
-from tests.support.desk import Desk, refusal
+from tests.support.desk import Desk, make_world, refusal, request_id
 from tests.support.waiting import wait_until
 
 BOTH = {"ann/A": 0.25, "ann/B": 0.25}
@@ -202,6 +202,41 @@ def test_holds_of_several_names_each_need_their_own_resume(desk: Desk) -> None:
     assert not is_open(desk, world)
     assert list(resume(desk, world, "", "two").holds) == []
     wait_until(lambda: is_open(desk, world))
+
+
+def test_a_stop_that_is_repeated_under_its_id_stops_once_while_its_hold_stands(desk: Desk) -> None:
+    world, mine = trading_world(desk), request_id()
+    asked = pb.FreezeWorldRequest(world=world, actor="ann", reason="fire", request_id=mine)
+    first = desk.applies.FreezeWorld(asked)
+    assert desk.applies.FreezeWorld(asked) == first
+    assert stop(desk, world, "risk").epoch == first.epoch + 1
+    resume(desk, world, "risk", "one")
+    resume(desk, world, "", "two")
+    wait_until(lambda: is_open(desk, world))
+    assert desk.applies.FreezeWorld(asked).epoch > first.epoch + 1  # the answer of then would be none to what is now
+    wait_until(lambda: not is_open(desk, world))
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_no_request_id_refuses_a_stop(desk: Desk, used: bool) -> None:
+    world, mine = trading_world(desk), request_id()
+    stated = mine if used else "not a request id " * 10
+    if used:
+        other = pb.FreezeWorldRequest(world=world, hold="risk", request_id=mine)
+        desk.applies.FreezeWorld(other)
+    answer = desk.applies.FreezeWorld(pb.FreezeWorldRequest(world=world, request_id=stated))
+    assert "operator" in answer.holds
+
+
+def test_a_deregistration_is_repeated_under_its_id(desk: Desk) -> None:
+    world, mine = make_world(desk), request_id()
+    asked = pb.DeregisterExecutorRequest(world=world, executor="paper", request_id=mine)
+    first = desk.applies.DeregisterExecutor(asked)
+    assert desk.applies.DeregisterExecutor(asked) == first
+    asked.reason = "another"
+    assert refusal(lambda: desk.applies.DeregisterExecutor(asked)).reason == "REQUEST_ID_REUSED"
+    asked.request_id = request_id()
+    assert refusal(lambda: desk.applies.DeregisterExecutor(asked)).reason == "EXECUTOR_NOT_FOUND"
 
 
 def test_the_name_that_keeps_the_relay_still_is_none_for_a_stop(desk: Desk) -> None:

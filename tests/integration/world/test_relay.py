@@ -136,9 +136,12 @@ async def test_a_world_whose_stream_was_wiped_is_held_until_it_is_reseeded(
         relayed_set(desk, other, 1)
         assert await stored(jetstream, CONTROL, event_subject(world)) == []
         wait_until(lambda: metrics(parts["world"].metrics_address).get(f"world_held/{ASTRAY}") == 1.0)
-        refused = apply_service_pb2.ReseedWorldRequest(world=world, actor="ann", reason="the stream was wiped")
-        reseeded = desk.applies.ReseedWorld(refused)
+        asked = apply_service_pb2.ReseedWorldRequest(
+            world=world, actor="ann", reason="the stream was wiped", request_id=request_id()
+        )
+        reseeded = desk.applies.ReseedWorld(asked)
         assert list(reseeded.holds) == [RESEEDED]
+        assert desk.applies.ReseedWorld(asked) == reseeded  # once under its id
         resume = apply_service_pb2.ResumeWorldRequest(world=world, run_id=request_id(), hold=RESEEDED)
         assert desk.applies.ResumeWorld(resume).run.clears_hold == RESEEDED
         wait_until(lambda: at_rest(desk, world).open)

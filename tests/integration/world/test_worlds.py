@@ -9,6 +9,7 @@ import asyncpg
 import grpc
 import pytest
 
+from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2 as pb
@@ -285,6 +286,29 @@ async def test_a_status_is_of_one_moment_though_the_world_switches_while_it_is_r
             await switching.execute("UPDATE world.place SET sequence = sequence + 1 WHERE world = $1", world)
         assert reading.result() == before
     await switching.close()
+
+
+async def test_a_stop_does_not_wait_for_the_round_of_a_world_that_is_given_its_executor(
+    desk: Desk, parts: dict[str, ProcessStatus]
+) -> None:
+    world = make_world(desk, mode=execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY)
+    evaluate(desk, Asked(world))
+    stated = read(desk, world)
+    stated.mode = execution_pb2.EFFECTIVE_MODE_PAPER
+    deciding = await asyncpg.connect(parts["postgres"].address)
+    with ThreadPoolExecutor(1) as caller:
+        async with deciding.transaction():
+            await deciding.execute("LOCK TABLE world.evaluation")
+            updating = caller.submit(update, desk, stated)
+            while not await deciding.fetchval(WAITING, "world.evaluation"):
+                assert not updating.done()
+            stop = apply_service_pb2.FreezeWorldRequest(world=world)
+            assert list(desk.applies.FreezeWorld(stop, timeout=5).holds) == ["operator"]
+            assert not updating.done()
+        assert updating.result().mode == execution_pb2.EFFECTIVE_MODE_PAPER
+    await deciding.close()
+    executors = desk.applies.ListExecutors(apply_service_pb2.ListExecutorsRequest(world=world)).enrolments
+    assert [each.executor for each in executors] == ["paper"]
 
 
 async def test_an_evaluation_whose_world_is_deleted_while_it_loads_returns_finds_no_world(

@@ -128,16 +128,18 @@ class RollbackApplyResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.ApplyRun, _Mapping]] = ...) -> None: ...
 
 class FreezeWorldRequest(_message.Message):
-    __slots__ = ("world", "hold", "actor", "reason")
+    __slots__ = ("world", "hold", "actor", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
     hold: str
     actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., hold: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, world: _Optional[str] = ..., hold: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class FreezeWorldResponse(_message.Message):
     __slots__ = ("epoch", "holds")
@@ -168,14 +170,16 @@ class ResumeWorldResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.ApplyRun, _Mapping]] = ...) -> None: ...
 
 class ReseedWorldRequest(_message.Message):
-    __slots__ = ("world", "actor", "reason")
+    __slots__ = ("world", "actor", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
     actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, world: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReseedWorldResponse(_message.Message):
     __slots__ = ("epoch", "sequence", "holds")
@@ -208,16 +212,18 @@ class EnrolExecutorResponse(_message.Message):
     def __init__(self, enrolment: _Optional[_Union[_executor_pb2.Enrolment, _Mapping]] = ...) -> None: ...
 
 class DeregisterExecutorRequest(_message.Message):
-    __slots__ = ("world", "executor", "actor", "reason")
+    __slots__ = ("world", "executor", "actor", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
     executor: str
     actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeregisterExecutorResponse(_message.Message):
     __slots__ = ("enrolment",)

@@ -604,6 +604,11 @@ class DeregisterExecutorRequest(betterproto2.Message):
     Why, one line of at most 200 characters.
     """
 
+    request_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Caller's idempotency key, 1 to 64 characters; empty for none.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "DeregisterExecutorRequest", DeregisterExecutorRequest)
 
@@ -790,6 +795,12 @@ class FreezeWorldRequest(betterproto2.Message):
     reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
+    """
+
+    request_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Caller's idempotency key, 1 to 64 characters; empty for none. A stop is refused by no key and waits for none: the
+    earlier answer is given only to the same request while its hold stands, and anything else stops once more.
     """
 
 
@@ -1172,6 +1183,11 @@ class ReseedWorldRequest(betterproto2.Message):
     reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
+    """
+
+    request_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Caller's idempotency key, 1 to 64 characters; empty for none.
     """
 
 
