@@ -26,7 +26,9 @@ from qmtl_world.apply.model import Activation, ActivationSet, RunTerms
 from qmtl_world.apply.place import Effect, Gateway, Mark, Phase, Place, Run
 from qmtl_world.apply.records import ApplyRecord, Cause, RunRecord, ShownRun, Standing
 
+LOCKED_MS: Final = 3_000  # in which nothing is asked of a database that keeps a place locked
 STEPS_CHANNEL: Final = "apply_step"
+LOCKED_MS: Final = 3_000  # a transaction that keeps a place locked, and of which nothing is heard, ends by then
 EVENT: Final = "event"
 MARK: Final = "mark"
 
@@ -46,7 +48,11 @@ LEFT JOIN apply_run r ON r.world = p.world AND r.run_id = p.run_id
 WHERE p.world = $1
 """
 # Locked first and read afterwards: a statement that waited for a lock sees the rows it joins as they were before.
-_LOCK_PLACE = "SELECT FROM place WHERE world = $1 FOR NO KEY UPDATE"
+# Nothing takes time behind it: a replica that is paused, or cut off, gives the lock back.
+_LOCK_PLACE = f"""
+SELECT set_config('idle_in_transaction_session_timeout', '{LOCKED_MS}', true)
+FROM place WHERE world = $1 FOR NO KEY UPDATE
+"""
 _MAKE_PLACE = "INSERT INTO place (world) VALUES ($1) ON CONFLICT (world) DO NOTHING"
 # The newest run of a world that is there, with all that is shown of it, at one moment.
 _SHOW_NEWEST = f"""

@@ -67,7 +67,7 @@ class Conductor:
         self._applies = applies
         self._renewals = renewals
         self._incarnation = uuid.uuid4().hex
-        self._stays: dict[str, run_pb2.RunPhase | None] = {}
+        self._stays: dict[str, frozenset[run_pb2.RunPhase]] = {}
         self._over = threading.Event()
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._renew, self._drive)]
 
@@ -85,20 +85,19 @@ class Conductor:
 
     def stay(self, world: str, phase: run_pb2.RunPhase) -> None:
         """Let the runs of a world go no further than a phase; before a run begins."""
-        self._stays[world] = BACK.get(phase, phase)
+        self._stays[world] = frozenset({phase, BACK.get(phase, phase)})
 
     def lead(self, world: str, run_id: str, phase: run_pb2.RunPhase) -> None:
         """Wait until a run has come to a phase, and ask for its rollback where that leads there."""
         if phase in BACK:
             self._await(world, run_id, BACK[phase])
-            self._stays[world] = phase
             request = pb.RollbackApplyRequest(world=world, run_id=run_id, actor=NAME, reason="fault suite")
             self._applies.call("RollbackApply", request, seconds=10.0)
         self._await(world, run_id, phase)
 
     def release(self, world: str) -> None:
         """Let the runs of a world go on."""
-        self._stays[world] = None
+        self._stays[world] = frozenset()
 
     def _await(self, world: str, run_id: str, phase: run_pb2.RunPhase) -> None:
         def there() -> bool:
@@ -128,7 +127,7 @@ class Conductor:
         if not told.run_id:
             return False
         run = self._applies.run(world, told.run_id)
-        if run.HasField("end_time") or run.phase == self._stays[world]:
+        if run.HasField("end_time") or run.phase in self._stays[world]:
             return False
         if not any(each.incarnation == self._incarnation for each in run.awaited):
             return False

@@ -12,12 +12,15 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from qmtl_foundation.postgres import transaction
+from qmtl_world.apply import store
 from qmtl_world.apply.machine import REPEAT_AFTER, awaited
 from qmtl_world.apply.participants import Held, Kind
 from qmtl_world.apply.place import ASTRAY, SWITCH_FAILED, MarkKind, Phase, Place
 from tests.support.apply_ground import EXECUTOR, PLAN, TRADES, Ground, open_ground
 
 STOPS = 8
+BOUND_SECONDS = 10.0  # twice what a place stays locked by one of whom nothing is heard
 
 
 @pytest.fixture
@@ -32,6 +35,19 @@ async def test_steps_at_once_are_one_after_the_other(ground: Ground) -> None:
     place = await ground.place()
     assert (place.epoch, place.sequence, place.mark) == (STOPS + 1,) * 3
     assert len(place.holds) == STOPS + 1
+
+
+async def test_a_replica_that_stands_still_within_a_step_gives_its_lock_back(
+    ground: Ground,
+) -> None:
+    await ground.stop("first")
+    with pytest.raises(QmtlError, match="PostgreSQL does not answer"):
+        async with transaction(ground.pool) as paused:
+            await store.lock_place(paused, ground.world)
+            async with asyncio.timeout(BOUND_SECONDS):
+                await ground.stop("second")  # waits for nobody but the lock
+            await paused.execute("SELECT 1")
+    assert (await ground.place()).holds == {"first", "second"}
 
 
 async def test_a_step_that_cannot_be_stored_leaves_nothing_of_itself(ground: Ground) -> None:
