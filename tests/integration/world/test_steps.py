@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import asyncpg
 import pytest
@@ -37,17 +37,19 @@ async def test_steps_at_once_are_one_after_the_other(ground: Ground) -> None:
     assert len(place.holds) == STOPS + 1
 
 
-async def test_a_replica_that_stands_still_within_a_step_gives_its_lock_back(
-    ground: Ground,
-) -> None:
+async def test_a_replica_that_stands_still_within_a_step_gives_its_lock_back(ground: Ground) -> None:
     await ground.stop("first")
     with pytest.raises(QmtlError, match="PostgreSQL does not answer"):
-        async with transaction(ground.pool) as paused:
-            await store.lock_place(paused, ground.world)
-            async with asyncio.timeout(BOUND_SECONDS):
-                await ground.stop("second")  # waits for nobody but the lock
-            await paused.execute("SELECT 1")
+        await _stand_still(ground, ground.stop("second"))
     assert (await ground.place()).holds == {"first", "second"}
+
+
+async def _stand_still(ground: Ground, meanwhile: Awaitable[None]) -> None:
+    """Lock a place, and go on only when somebody else has taken a step."""
+    async with transaction(ground.pool) as paused:
+        await store.lock_place(paused, ground.world)
+        await asyncio.wait_for(meanwhile, BOUND_SECONDS)
+        await paused.execute("SELECT 1")
 
 
 async def test_a_step_that_cannot_be_stored_leaves_nothing_of_itself(ground: Ground) -> None:
