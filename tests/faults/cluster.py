@@ -80,12 +80,13 @@ class Cluster:
             link.release()
         self.heal_servers()
         for name in PROCESSES:
-            process = self.processes[name]
-            process.go_on()
-            if not process.alive:
-                process.launch()
-        for name in PROCESSES:
-            self.processes[name].await_ready()
+            self.processes[name].go_on()
+        for together in (("dagmgr", *WORLDS), (*GATEWAYS, EXECUTOR)):  # those dial these
+            for name in together:
+                if not self.processes[name].alive:
+                    self.processes[name].launch()
+            for name in together:
+                self.processes[name].await_ready()
 
 
 @contextmanager
