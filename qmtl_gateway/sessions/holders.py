@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_gateway.sessions.model import Event, Phase
+from qmtl_gateway.sessions.model import Event, Gate, Phase
 
 LEASE_SECONDS: Final = 5.0
 FIELDS: Final = ("world", "participant", "incarnation", "sequence", "epoch", "run_id", "phase")  # that may be refused
@@ -118,6 +118,12 @@ class Holders:
             for holder, held in self._worlds.get(world, {}).items()
             if held.until > now and held.sequence < sequence
         }
+
+    def waited_for(self, gate: Gate) -> list[str]:
+        """Return the strategies whose runners have not acknowledged the FREEZE of a run, by name."""
+        if gate.phase is not Phase.FREEZE or not gate.run_id:
+            return []
+        return sorted({each.strategy_id for each in self.awaited(gate.world, gate.sequence)})
 
     def _forget(self, world: str) -> None:
         """Forget who is neither connected nor waited for."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from qmtl_foundation.errors import QmtlError
 from qmtl_gateway.sessions.gates import Gates
+from qmtl_gateway.sessions.holders import Holders
 from qmtl_gateway.sessions.upstream import WorldUpstream
 
 RENEW_SECONDS: Final = 1.0
@@ -24,11 +25,15 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseKeeper:
-    """Register this start of the gateway, and renew its lease. ``clock`` is monotonic, in seconds."""
+    """Register this start of the gateway, and renew its lease; say for which runners it waits.
 
-    def __init__(self, upstream: WorldUpstream, gates: Gates, clock: Callable[[], float]) -> None:
+    ``clock`` is monotonic, in seconds.
+    """
+
+    def __init__(self, upstream: WorldUpstream, gates: Gates, holders: Holders, clock: Callable[[], float]) -> None:
         self._upstream = upstream
         self._gates = gates
+        self._holders = holders
         self._clock = clock
         self._failing = False
 
@@ -47,7 +52,7 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         sent = self._clock()
-        seconds, places = await self._upstream.renew(self._gates.places())
+        seconds, places = await self._upstream.renew(self._gates.places(), self._holders.waited_for)
         self._gates.renewed(sent + seconds, places)
         if self._failing:
             _log.info("the lease is renewed again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -15,6 +15,8 @@ from qmtl_foundation.pb.qmtl.order.v1 import report_pb2
 from qmtl_foundation.rpc.modes import mode_text
 from qmtl_foundation.rpc.timestamps import to_datetime
 from qmtl_gateway.sessions.model import Activation, Event, Gate, Identity, Phase, Report, WorldPlace
+
+MAX_WAITED: Final = 20  # strategies named in a renewal, by contract
 
 _KINDS: Final = {
     Phase.FREEZE: activation_event_pb2.ACTIVATION_EVENT_KIND_FREEZE,
@@ -87,13 +89,20 @@ def from_report(position: int, payload: bytes) -> Report:
     return Report(position, message.world, message.strategy_id, payload)
 
 
-def to_renewal(identity: Identity, gates: Iterable[Gate]) -> apply_service_pb2.RenewLeaseRequest:
-    """Return the request that renews a gateway's lease and says how far it is in each world."""
+def to_renewal(
+    identity: Identity, gates: Iterable[Gate], waits_for: Callable[[Gate], Sequence[str]]
+) -> apply_service_pb2.RenewLeaseRequest:
+    """Return the request that renews a gateway's lease, says how far it is in each world, and whom it waits for."""
     return apply_service_pb2.RenewLeaseRequest(
         kind=acknowledgement_pb2.PARTICIPANT_KIND_GATEWAY,
         participant=identity.name,
         incarnation=identity.incarnation,
-        worlds=[lease_pb2.HeldPlace(world=each.world, epoch=each.epoch, sequence=each.sequence) for each in gates],
+        worlds=[
+            lease_pb2.HeldPlace(
+                world=each.world, epoch=each.epoch, sequence=each.sequence, waits_for=waits_for(each)[:MAX_WAITED]
+            )
+            for each in gates
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import grpc
@@ -30,10 +30,13 @@ class WorldUpstream:
             answer = await self._apply.GetActivation(pb.GetActivationRequest(world=world), timeout=CALL_SECONDS)
         return messages.from_snapshot(world, answer)
 
-    async def renew(self, gates: Iterable[Gate]) -> tuple[float, list[WorldPlace]]:
-        """Renew the gateway's lease; return for how many seconds it lasts, and where worlds stand."""
+    async def renew(
+        self, gates: Iterable[Gate], waits_for: Callable[[Gate], Sequence[str]]
+    ) -> tuple[float, list[WorldPlace]]:
+        """Renew the gateway's lease, saying for whom it waits; return for how many seconds it lasts, and where worlds
+        stand."""
         async with calling(DEPENDENCY):
-            request = messages.to_renewal(self._identity, gates)
+            request = messages.to_renewal(self._identity, gates, waits_for)
             answer = await self._apply.RenewLease(request, timeout=CALL_SECONDS)
         return messages.from_renewal(answer)
 

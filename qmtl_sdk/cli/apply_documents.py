@@ -87,6 +87,7 @@ def _participant(participant: Participant) -> Document:
         "name": participant.name,
         "incarnation": participant.incarnation,
         "lease_expire_time": moment(participant.lease_expire_time),
+        "waits_for": list(participant.waits_for),
     }
 
 

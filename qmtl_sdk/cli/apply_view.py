@@ -151,7 +151,8 @@ def _awaited(participant: Participant, now: datetime) -> str:
     if expires is None:
         return _name(participant)
     left = _remaining(expires, now)
-    return f"{_name(participant)}, its lease {f'lasts {left:,.1f} s' if left else 'is over'}"
+    runners = f", waits for {', '.join(participant.waits_for)}" if participant.waits_for else ""
+    return f"{_name(participant)}, its lease {f'lasts {left:,.1f} s' if left else 'is over'}{runners}"
 
 
 def _told(record: ApplyRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from functools import lru_cache
@@ -76,3 +76,13 @@ def encode_holdings(holdings: Iterable[Holding]) -> str:
 def decode_holdings(text: str) -> tuple[Holding, ...]:
     """Return what an executor holds of a stored text."""
     return tuple(Holding(**each) for each in json.loads(text))
+
+
+def encode_waits(waits_for: Mapping[str, Sequence[str]]) -> str:
+    """Return whom a gateway waits for, by world, as stored."""
+    return json.dumps({world: list(strategies) for world, strategies in waits_for.items()})
+
+
+def decode_waits(text: str | None) -> tuple[str, ...]:
+    """Return whom a gateway waits for in one world; nothing is stored where that is nobody."""
+    return () if text is None else tuple(json.loads(text))

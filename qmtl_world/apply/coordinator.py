@@ -234,7 +234,7 @@ class Coordinator:
     async def renew(self, kind: Kind, name: str, incarnation: str, held: Sequence[Held]) -> list[WorldPlace]:
         """Renew a lease, and return where worlds stand: a gateway's own list, an executor's enrolments."""
         async with transaction(self._pool) as connection:
-            await participants.renew(connection, kind, name, incarnation)
+            await participants.renew(connection, kind, name, incarnation, held)
             if kind is Kind.EXECUTOR:
                 await participants.note_executor(connection, name, incarnation)
                 await participants.note_held(connection, name, held)

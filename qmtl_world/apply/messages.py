@@ -23,7 +23,7 @@ from qmtl_foundation.rpc.timestamps import to_datetime, to_timestamp
 from qmtl_world.apply.machine import awaited
 from qmtl_world.apply.model import Activation, ActivationSet, OnDemote, OnFreeze, RunTerms, state_hash
 from qmtl_world.apply.place import EventKind, Gateway, Mark, MarkKind, Phase, Place, Told
-from qmtl_world.apply.records import ApplyRecord, Enrolment, RunRecord
+from qmtl_world.apply.records import ApplyRecord, Enrolment, GatewayLease, RunRecord
 
 # NATS takes 1 MiB with headers, in one piece; a row that it refuses would hold up the relay. The rest is for holds, ids
 # and headers.
@@ -175,10 +175,10 @@ def to_activation_answer(
 def to_run(
     record: RunRecord,
     place: Place,
-    leases: Mapping[Gateway, datetime],
+    leases: Mapping[Gateway, GatewayLease],
     timeline: Sequence[ApplyRecord] = (),
 ) -> run_pb2.ApplyRun:
-    """Return the message of a run; ``leases`` say until when gateways are waited for."""
+    """Return the message of a run; ``leases`` say until when gateways are waited for, and for whom they wait."""
     run = record.run
     is_present = place.run is not None and place.run.run_id == run.run_id and not run.is_terminal
     executors = awaited(place)[1] if is_present else ()
@@ -268,13 +268,14 @@ def _from_activation(message: activation_pb2.Activation) -> Activation:
     )
 
 
-def _to_gateway(gateway: Gateway, leases: Mapping[Gateway, datetime]) -> run_pb2.Participant:
+def _to_gateway(gateway: Gateway, leases: Mapping[Gateway, GatewayLease]) -> run_pb2.Participant:
     lease = leases.get(gateway)
     return run_pb2.Participant(
         kind=acknowledgement_pb2.PARTICIPANT_KIND_GATEWAY,
         name=gateway.name,
         incarnation=gateway.incarnation,
-        lease_expire_time=to_timestamp(lease) if lease else None,
+        lease_expire_time=to_timestamp(lease.until) if lease else None,
+        waits_for=lease.waits_for if lease else (),
     )
 
 

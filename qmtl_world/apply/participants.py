@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,20 +11,22 @@ from typing import Any, Final
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.postgres.pool import Connection
-from qmtl_world.apply.codec import decode_holdings, encode_holdings
+from qmtl_world.apply.codec import decode_holdings, decode_waits, encode_holdings, encode_waits
 from qmtl_world.apply.place import Gateway, GatewayAcknowledged, MarkKind
-from qmtl_world.apply.records import Enrolment, Holding, MarkPassed
+from qmtl_world.apply.records import Enrolment, GatewayLease, Holding, MarkPassed
 
 LEASE: Final = timedelta(seconds=5)
 
 # Time is the database's here: whose lease lasts is the same to every replica.
 _LIVE_GATEWAYS = """
-SELECT name, incarnation, expire_time FROM participant WHERE kind = 'gateway' AND expire_time > clock_timestamp()
+SELECT name, incarnation, expire_time, waits_for -> $1 AS waits_for FROM participant
+WHERE kind = 'gateway' AND expire_time > clock_timestamp()
 """
 _RENEW = """
-INSERT INTO participant (kind, name, incarnation, register_time, expire_time)
-VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4)
-ON CONFLICT (kind, name, incarnation) DO UPDATE SET expire_time = excluded.expire_time
+INSERT INTO participant (kind, name, incarnation, register_time, expire_time, waits_for)
+VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4, $5)
+ON CONFLICT (kind, name, incarnation) DO UPDATE SET
+    expire_time = excluded.expire_time, waits_for = excluded.waits_for
 """
 _NEWEST = """
 SELECT incarnation FROM participant WHERE kind = $1 AND name = $2 ORDER BY register_time DESC, incarnation LIMIT 1
@@ -101,7 +103,7 @@ class WorldPlace:
 @dataclass(frozen=True, slots=True)
 class Held:
     """Hold how far a participant says that it is in a world; ``position``, ``generation`` and ``holdings`` are an
-    executor's only."""
+    executor's only, ``waits_for`` (strategies whose runners have not acknowledged a FREEZE) a gateway's."""
 
     world: str
     epoch: int
@@ -111,6 +113,7 @@ class Held:
     position: int = 0
     holdings: tuple[Holding, ...] = ()
     generation: str = ""
+    waits_for: tuple[str, ...] = ()
 
     def is_ahead_of(self, place: WorldPlace) -> bool:
         """Tell whether it has seen what this database never wrote: a backup was restored."""
@@ -121,18 +124,22 @@ class Held:
         return self.epoch > epoch or self.sequence > sequence or self.mark > mark
 
 
-async def live_gateways(connection: Connection) -> dict[Gateway, datetime]:
-    """Return the starts of gateways whose lease lasts, each with its end."""
-    rows = await connection.fetch(_LIVE_GATEWAYS)
-    return {Gateway(row["name"], row["incarnation"]): row["expire_time"] for row in rows}
+async def live_gateways(connection: Connection, world: str = "") -> dict[Gateway, GatewayLease]:
+    """Return the starts of gateways whose lease lasts, each with its end and whom it waits for in a world."""
+    rows = await connection.fetch(_LIVE_GATEWAYS, world)
+    return {
+        Gateway(row["name"], row["incarnation"]): GatewayLease(row["expire_time"], decode_waits(row["waits_for"]))
+        for row in rows
+    }
 
 
-async def renew(connection: Connection, kind: Kind, name: str, incarnation: str) -> None:
+async def renew(connection: Connection, kind: Kind, name: str, incarnation: str, held: Sequence[Held]) -> None:
     """Register or renew a start of a participant.
 
     Raises FOREIGN_INCARNATION for an executor of which a newer start has registered; gateways may be many of one name.
     """
-    await connection.execute(_RENEW, kind.value, name, incarnation, LEASE)
+    waits_for = encode_waits({each.world: each.waits_for for each in held if each.waits_for})
+    await connection.execute(_RENEW, kind.value, name, incarnation, LEASE, waits_for)
     if kind is Kind.EXECUTOR:
         await check_incarnation(connection, name, incarnation)
 

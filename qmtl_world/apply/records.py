@@ -78,12 +78,20 @@ class ApplyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayLease:
+    """Hold until when a gateway's lease lasts, and the strategies whose runners it waits for in a world."""
+
+    until: datetime
+    waits_for: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ShownRun:
     """Hold a run with the place of its world, the leases of gateways that last, and its audit timeline."""
 
     record: RunRecord
     place: Place
-    leases: Mapping[Gateway, datetime]
+    leases: Mapping[Gateway, GatewayLease]
     timeline: Sequence[ApplyRecord]
 
 

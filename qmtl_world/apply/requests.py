@@ -26,6 +26,7 @@ MAX_PLANNED: Final = 10_000
 MAX_HELD: Final = 10_000
 MAX_NUMBER: Final = 2**53  # of an epoch, event or mark: a world that is reseeded counts on from there
 MAX_HOLDINGS: Final = 1_000
+MAX_WAITED: Final = 20
 MAX_GENERATION: Final = 64
 WEIGHT_SLACK: Final = 1e-9  # of a sum of weights in binary
 
@@ -127,6 +128,8 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         raise invalid_field("worlds.generation", f"must have at most {MAX_GENERATION} characters, none of them NUL")
     if len(stated.positions) > MAX_HOLDINGS:
         raise too_large("worlds.positions", len(stated.positions), MAX_HOLDINGS)
+    if len(stated.waits_for) > MAX_WAITED:
+        raise too_large("worlds.waits_for", len(stated.waits_for), MAX_WAITED)
     holdings = tuple(Holding(each.strategy_id, each.symbol, each.quantity) for each in stated.positions)
     if not all(math.isfinite(each.quantity) for each in holdings):
         raise invalid_field("worlds.positions.quantity", "must be finite")
@@ -139,6 +142,7 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         stated.position,
         holdings,
         stated.generation,
+        tuple(check_strategy_id(each) for each in stated.waits_for),
     )
 
 

@@ -138,7 +138,7 @@ class ApplyService(ApplyServiceServicer):
             await world_store.read_world(connection, name)
             found = await store.list_runs(connection, name, below, size + 1)
             place = (await store.read_place(connection, name)).place
-            leases = await participants.live_gateways(connection)
+            leases = await participants.live_gateways(connection, request.world)
         token = encode_page_token(str(found[size - 1][0])) if len(found) > size else ""
         runs = [to_run(record, place, leases) for _, record in found[:size]]
         return pb.ListAppliesResponse(runs=runs, next_page_token=token)
@@ -296,7 +296,7 @@ class ApplyService(ApplyServiceServicer):
     async def _describe(self, connection: Connection, world: str, run_id: str) -> run_pb2.ApplyRun:
         record = await _existing(connection, world, run_id)
         place = (await store.read_place(connection, world)).place
-        leases = await participants.live_gateways(connection)
+        leases = await participants.live_gateways(connection, world)
         return to_run(record, place, leases, await store.read_timeline(connection, world, run_id))
 
 

@@ -15,6 +15,7 @@ from qmtl_world.apply.codec import (
     decode_gateways,
     decode_terms,
     decode_timeouts,
+    decode_waits,
     encode_activations,
     encode_gateways,
     encode_terms,
@@ -24,11 +25,10 @@ from qmtl_world.apply.machine import next_due
 from qmtl_world.apply.messages import Envelope, encode_event, encode_mark, told_set
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms
 from qmtl_world.apply.place import Effect, Gateway, Mark, Phase, Place, Run
-from qmtl_world.apply.records import ApplyRecord, Cause, RunRecord, ShownRun, Standing
+from qmtl_world.apply.records import ApplyRecord, Cause, GatewayLease, RunRecord, ShownRun, Standing
 
-LOCKED_MS: Final = 3_000  # in which nothing is asked of a database that keeps a place locked
-STEPS_CHANNEL: Final = "apply_step"
 LOCKED_MS: Final = 3_000  # a transaction that keeps a place locked, and of which nothing is heard, ends by then
+STEPS_CHANNEL: Final = "apply_step"
 EVENT: Final = "event"
 MARK: Final = "mark"
 
@@ -57,7 +57,7 @@ _MAKE_PLACE = "INSERT INTO place (world) VALUES ($1) ON CONFLICT (world) DO NOTH
 # The newest run of a world that is there, with all that is shown of it, at one moment.
 _SHOW_NEWEST = f"""
 SELECT s.*,
-       ARRAY(SELECT ROW (g.name, g.incarnation, g.expire_time) FROM participant g
+       ARRAY(SELECT ROW (g.name, g.incarnation, g.expire_time, g.waits_for -> $1) FROM participant g
              WHERE g.kind = 'gateway' AND g.expire_time > clock_timestamp()) AS leases,
        ARRAY(SELECT ROW (a.event, a.actor, a.reason, a.epoch, a.sequence, a.create_time) FROM apply_record a
              WHERE a.world = $1 AND a.run_id = $2 ORDER BY a.id) AS timeline
@@ -252,7 +252,10 @@ async def show_newest(connection: Connection, world: str, run_id: str) -> ShownR
     standing = _to_standing(row)
     if standing.record is None:
         return None
-    leases = {Gateway(name, incarnation): until for name, incarnation, until in row["leases"]}
+    leases = {
+        Gateway(name, incarnation): GatewayLease(until, decode_waits(waits_for))
+        for name, incarnation, until, waits_for in row["leases"]
+    }
     timeline = [
         ApplyRecord(world, run_id, event, Cause(actor, reason), epoch, sequence, create_time)
         for event, actor, reason, epoch, sequence, create_time in row["timeline"]

@@ -258,6 +258,7 @@ STATEMENTS = (
         incarnation text NOT NULL,
         register_time timestamptz NOT NULL,
         expire_time timestamptz NOT NULL,
+        waits_for jsonb NOT NULL DEFAULT '{}',
         PRIMARY KEY (kind, name, incarnation)
     )
     """,

@@ -12,7 +12,7 @@ import rfc8785
 
 from tests.faults.checks.view import Course, View, alike, courses
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Activation
+from tests.faults.facts import Acknowledgement, Activation, Event
 
 # As the contract has them (``activation.proto``, ``activation_event.proto``), written out once more.
 EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"
@@ -84,7 +84,9 @@ def _check_chain(view: View) -> Iterator[Violation]:
         yield Violation("S5", "event 1 names a previous one")
     for before, event in pairwise(view.events):
         missing = set(range(before.sequence + 1, event.sequence)) - deleted
-        if event.sequence <= before.sequence or missing:
+        if event.sequence <= before.sequence or (
+            missing and not _is_reseeds(view, event.kind, event.epoch, before.epoch)
+        ):
             yield Violation("S5", f"event {event.sequence} stands behind {before.sequence} in the control stream")
         elif event.sequence == before.sequence + 1 and event.previous_hash != event_hash(before.payload):
             yield Violation("S5", f"event {event.sequence} does not name the hash of {before.sequence}")
@@ -99,7 +101,7 @@ def _check_numbers(view: View) -> Iterator[Violation]:
     marks = view.marks
     for before, mark in pairwise(marks):
         missing = set(range(before.number + 1, mark.number)) - view.history.deleted_marks
-        if mark.number <= before.number or missing:
+        if mark.number <= before.number or (missing and not _is_reseeds(view, mark.kind, mark.epoch, before.epoch)):
             yield Violation("S5", f"mark {mark.number} stands behind {before.number}, at {mark.position}")
         if mark.epoch < before.epoch:
             yield Violation("S5", f"mark {mark.number} goes back to epoch {mark.epoch} from {before.epoch}")
@@ -109,6 +111,12 @@ def _check_numbers(view: View) -> Iterator[Violation]:
             )
     if not view.history.since_position and marks and set(range(1, marks[0].number)) - view.history.deleted_marks:
         yield Violation("S5", f"the order stream begins with mark {marks[0].number}")
+
+
+def _is_reseeds(view: View, kind: str, epoch: int, before: int) -> bool:
+    """Tell whether this begins what a reseed tells: it drops what was never relayed, and counts on above all of it."""
+    reseeds = {each.epoch for each in view.history.records if each.event == "reseeded"}
+    return kind in ("freeze", "fence") and epoch in reseeds and epoch > before
 
 
 def _check_acknowledged(view: View) -> Iterator[Violation]:
@@ -196,9 +204,18 @@ def _check_events_of(view: View, course: Course) -> Iterator[Violation]:
     prior = () if before is None else before.activations
     if before is None and own[0].sequence != 1:
         return
-    if not _is_restored(prior, own[-1].activations):
-        text = f"event {own[-1].sequence} has {state_hash(own[-1].activations)}, before it was {state_hash(prior)}"
+    left = _newest_of(view, own[-1])
+    if not _is_restored(prior, left.activations):
+        text = f"event {left.sequence} has {state_hash(left.activations)}, before it was {state_hash(prior)}"
         yield Violation("S7", f"run {course.run.run_id} was rolled back: {text}")
+
+
+def _newest_of(view: View, last: Event) -> Event:
+    """Return the last event of a run; where a reseed dropped those behind it, the reseed's, which has their set."""
+    following = next((each for each in view.events if each.sequence > last.sequence + 1), None)
+    if last.sequence + 1 in view.told or following is None:
+        return last
+    return following if _is_reseeds(view, following.kind, following.epoch, last.epoch) else last
 
 
 def _check_places_of(view: View, course: Course) -> Iterator[Violation]:

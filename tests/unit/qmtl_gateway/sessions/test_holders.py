@@ -49,6 +49,16 @@ def test_each_runner_is_waited_for_until_it_acknowledged(holders: Holders, freez
     assert not holders.awaited("equity", 1)
 
 
+def test_whom_a_freeze_waits_for_is_told_by_name_and_nobody_for_what_is_no_runs_freeze(
+    holders: Holders, freeze: Event
+) -> None:
+    assert holders.waited_for(freeze.gate) == ["ann/Trend", "bob/Carry"]
+    holders.acknowledge(ANN, said(ANN, freeze))
+    assert holders.waited_for(freeze.gate) == ["bob/Carry"]
+    assert holders.waited_for(replace(freeze.gate, run_id="")) == []
+    assert holders.waited_for(replace(freeze.gate, phase=Phase.SWITCH)) == []
+
+
 def test_nobody_waits_for_the_runners_of_another_world(holders: Holders, freeze: Event) -> None:
     assert not holders.awaited("bonds", 1)
     assert not holders.awaited("bonds", 1)

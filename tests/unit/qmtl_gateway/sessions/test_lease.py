@@ -14,6 +14,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_gateway.sessions import lease
 from qmtl_gateway.sessions.follow import Resync
 from qmtl_gateway.sessions.gates import Gates
+from qmtl_gateway.sessions.holders import Holders
 from qmtl_gateway.sessions.lease import LeaseKeeper
 from qmtl_gateway.sessions.model import Event, Gate, Phase, WorldPlace
 from tests.support.told import Teller
@@ -32,7 +33,7 @@ class Answers:
     errors: list[QmtlError] = field(default_factory=list)
     renewals: int = 0
 
-    async def renew(self, _places: Sequence[Gate]) -> tuple[float, list[WorldPlace]]:
+    async def renew(self, _places: Sequence[Gate], _waits_for: Any) -> tuple[float, list[WorldPlace]]:
         self.renewals += 1
         self.clock.now += self.takes
         if self.errors:
@@ -65,7 +66,7 @@ async def opened(
     running = [asyncio.create_task(gates.run())]
     known = asyncio.create_task(gates.known("equity"))
     await asyncio.sleep(0)  # so that it is asked for
-    running.append(asyncio.create_task(LeaseKeeper(answers, gates, clock).run()))  # type: ignore[arg-type]
+    running.append(asyncio.create_task(LeaseKeeper(answers, gates, Holders(clock), clock).run()))  # type: ignore[arg-type]
     await eventually(lambda: answers.renewals >= renewals)
     running[1].cancel()
     await known
@@ -104,7 +105,7 @@ async def test_a_gateway_that_cannot_follow_keeps_no_lease(
     await opened(gates, answers, clock, monkeypatch)
     gates.unsubscribed()
     before = answers.renewals
-    running = asyncio.create_task(LeaseKeeper(answers, gates, clock).run())  # type: ignore[arg-type]
+    running = asyncio.create_task(LeaseKeeper(answers, gates, Holders(clock), clock).run())  # type: ignore[arg-type]
     for _ in range(10):
         await asyncio.sleep(0)
     assert answers.renewals == before

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HeldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position", "generation")
+    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position", "generation", "waits_for")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class HeldPlace(_message.Message):
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
@@ -25,7 +26,8 @@ class HeldPlace(_message.Message):
     positions: _containers.RepeatedCompositeFieldContainer[_executor_pb2.ExecutorPosition]
     position: int
     generation: str
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ...) -> None: ...
+    waits_for: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ..., waits_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
     __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position", "purge_position")

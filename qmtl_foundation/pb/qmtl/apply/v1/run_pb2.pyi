@@ -52,16 +52,18 @@ class Plan(_message.Message):
     def __init__(self, activations: _Optional[_Iterable[_Union[PlannedActivation, _Mapping]]] = ...) -> None: ...
 
 class Participant(_message.Message):
-    __slots__ = ("kind", "name", "incarnation", "lease_expire_time")
+    __slots__ = ("kind", "name", "incarnation", "lease_expire_time", "waits_for")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     kind: _acknowledgement_pb2.ParticipantKind
     name: str
     incarnation: str
     lease_expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, kind: _Optional[_Union[_acknowledgement_pb2.ParticipantKind, str]] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    waits_for: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[_acknowledgement_pb2.ParticipantKind, str]] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waits_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ApplyRecord(_message.Message):
     __slots__ = ("event", "actor", "reason", "epoch", "sequence", "create_time")

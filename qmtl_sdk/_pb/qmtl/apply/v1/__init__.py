@@ -963,6 +963,12 @@ class HeldPlace(betterproto2.Message):
     Which order stream that place counts in: when it was made, at most 64 characters; empty from a gateway.
     """
 
+    waits_for: "list[str]" = betterproto2.field(9, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Strategies whose runners a gateway still waits for before it acknowledges a FREEZE, `author/name`, at most 20; empty
+    from an executor.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "HeldPlace", HeldPlace)
 
@@ -1068,6 +1074,11 @@ class Participant(betterproto2.Message):
     )
     """
     Until when a gateway is waited for unless it renews its lease; absent for an executor, which is always waited for.
+    """
+
+    waits_for: "list[str]" = betterproto2.field(5, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Strategies whose runners a gateway waits for, by its newest renewal, `author/name`, at most 20; empty for an executor.
     """
 
 
