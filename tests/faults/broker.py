@@ -71,7 +71,7 @@ class Broker:
         for stream, subject in ((ORDERS, f"{ORDERS}.{world}.mark"), (CONTROL, f"{CONTROL}.activation.{world}")):
             message = self._call(self._jetstream.get_last_msg(stream, subject))
             headers = {name: text for name, text in (message.headers or {}).items() if name.startswith("Qmtl-")}
-            self._call(self._jetstream.publish(subject, message.data, headers=headers))
+            assert not self._call(self._jetstream.publish(subject, message.data, headers=headers)).duplicate
 
     def _lose_newest(self, stream: str, subject: str) -> bytes:
         message = self._call(self._jetstream.get_last_msg(stream, subject))

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +41,7 @@ from tests.faults.facts import History
 from tests.faults.history import read_history
 from tests.faults.recorder import install
 from tests.faults.runners import running_host
+from tests.faults.senders import check_senders
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of
 from tests.support.desk import Desk, dial, put_policy, request_id, world_message, world_status
@@ -63,6 +67,8 @@ REST_SECONDS: Final = 60.0
 SUBMIT_SECONDS: Final = 240.0
 OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
+MOVING: Final = "under way"
+MOVING_SECONDS: Final = 0.3
 
 Say = Callable[[str], None]
 
@@ -71,7 +77,8 @@ Say = Callable[[str], None]
 class Struck:
     """Hold one run that counts: what struck it in which phase, how it ended, how many intents flowed before.
 
-    ``seconds`` from its freeze to its end; ``first`` and ``last`` bound the episode in the order stream.
+    ``seconds`` from the strike to its end; ``rate`` in all worlds, before the episode's runs began; ``first`` and
+    ``last`` bound the episode in the order stream.
     """
 
     seed: int
@@ -81,7 +88,6 @@ class Struck:
     phase: str
     run_id: str
     outcome: str
-    holds: tuple[str, ...]
     seconds: float
     rate: float
     first: int
@@ -105,6 +111,11 @@ class Campaign:
         """Return the cluster."""
         return self.scene.cluster
 
+    @property
+    def journals(self) -> Path:
+        """Return the folder of the runners' journals."""
+        return self.cluster.directory / "journals"
+
     def begin(self, runners: int) -> None:
         """Make the worlds, start so many runners in each, and let their strategies trade."""
         with dial(self.cluster.gateways[0]) as desk:
@@ -123,8 +134,11 @@ class Campaign:
             self._ended(world, "first")
         self.rest()
 
-    def strike(self, fault: Fault) -> list[Struck]:
-        """Let a fault strike a run in each world, and return the runs."""
+    def strike(self, fault: Fault, *, moving: bool = False) -> list[Struck]:
+        """Let a fault strike a run in each world, and return the runs that were under way then.
+
+        ``moving``: nothing keeps the runs in a phase; the fault strikes at a moment that chance draws.
+        """
         number, self._episodes = self._episodes, self._episodes + 1
         began = time.monotonic()
         rate = self.await_flow()
@@ -132,20 +146,16 @@ class Campaign:
         run_id = f"run-{number}"
         steps = fault.begin(self.scene)
         next(steps)
-        phases = self._phases(fault)
-        for world, phase in phases.items():
-            self.conductor.stay(world, phase)
-        for world in phases:
-            self._start(world, run_id)
-        for world, phase in phases.items():
-            self.conductor.lead(world, run_id, phase)
+        phases = {} if moving else self._phases(fault)
+        self._begin_runs(run_id, phases)
+        struck_at = datetime.now(UTC)
         evidence = next(steps)
         for world in phases:
             self.conductor.release(world)
         if fault.brief is not None:
             time.sleep(fault.brief)
             next(steps, None)
-        ended = {world: self._ended(world, run_id) for world in phases}
+        ended = {world: self._ended(world, run_id) for world in self.scene.worlds}
         if fault.brief is None:
             next(steps, None)
         self.rest()
@@ -156,17 +166,19 @@ class Campaign:
                 fault=fault.name,
                 evidence=evidence,
                 world=world,
-                phase=_name(phases[world]),
+                phase=_name(phases[world]) if world in phases else MOVING,
                 run_id=run_id,
-                outcome=_name(run.phase),
-                holds=tuple(run.holds),
-                seconds=_seconds(run),
+                outcome=f"{_name(run.phase)}{', held' if run.holds else ''}",
+                seconds=_seconds_behind(struck_at, run),
                 rate=rate,
                 first=first,
                 last=last,
             )
             for world, run in ended.items()
+            if _seconds_behind(struck_at, run) > 0.0
         ]
+        wrong = [each for each in found if fault.outcomes and not moving and each.outcome not in fault.outcomes]
+        assert not wrong, f"{fault.name}: {wrong}"
         self.struck += found
         self.say(f"{number + 1:3} {fault.name}: {evidence}; {rate:.0f}/s before; {_counted(found)}; "
                  f"{time.monotonic() - began:.0f} s")  # fmt: skip
@@ -179,7 +191,7 @@ class Campaign:
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
     def judged(self, since_position: int = 0) -> dict[str, tuple[History, list[Violation]]]:
-        """Return what was recorded of each world, and what of it breaks an invariant; nobody trades any more.
+        """Return what was recorded of each world, and what is wrong with it; nobody trades any more.
 
         ``since_position``: of the order stream; only what stands behind it is judged.
         """
@@ -195,7 +207,7 @@ class Campaign:
                     deleted_events=frozenset(self.scene.lost_events[world]),
                 )
             )
-            found[world] = history, check(history, since_position)
+            found[world] = history, [*check(history, since_position), *check_senders(history, self.journals)]
         return found
 
     def _evaluated(self, desk: Desk, world: str) -> bool:
@@ -207,7 +219,23 @@ class Campaign:
 
     # ---- Steps of an episode
 
+    def _begin_runs(self, run_id: str, phases: Mapping[str, run_pb2.RunPhase]) -> None:
+        """Begin a run in each world, and lead it to its phase; without one let it run, and wait a moment."""
+        for world, phase in phases.items():
+            self.conductor.stay(world, phase)
+        for world in self.scene.worlds:
+            self._start(world, run_id)
+        for world, phase in phases.items():
+            self.conductor.lead(world, run_id, phase)
+        if not phases:
+            time.sleep(self.scene.chance.uniform(0.0, MOVING_SECONDS))
+
     def await_flow(self) -> float:
+        """Wait until intents flow in every world, as many in all as they must; return how many in a second."""
+        before = {world: self.scene.broker.newest_intent(world) for world in self.scene.worlds}
+        wait_until(
+            lambda: all(self.scene.broker.newest_intent(world) > place for world, place in before.items()), FLOW_SECONDS
+        )
         deadline = time.monotonic() + FLOW_SECONDS
         while (rate := self.scene.broker.rate()) < INTENTS_PER_SECOND:
             assert time.monotonic() < deadline, f"only {rate:.0f} intents a second flow"
@@ -316,8 +344,20 @@ def campaign(seed: int, size: Size, say: Say) -> Iterator[Campaign]:
         chance = random.Random(seed)  # noqa: S311  # a schedule is no secret
         scene = Scene(cluster, runners, broker, Database(cluster.dsn), applies, names, chance)
         found = Campaign(seed, scene, conductor, applies, say)
-        found.begin(size.runners)
-        yield found
+        try:
+            found.begin(size.runners)
+            yield found
+        except BaseException:
+            say(f"seed {seed}: logs and journals are kept in {_kept(cluster)}")
+            raise
+
+
+def _kept(cluster: Cluster) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="qmtl-faults-"))
+    for name in ("logs", "journals"):
+        if (cluster.directory / name).exists():
+            shutil.copytree(cluster.directory / name, folder / name)
+    return folder
 
 
 def _make_world(desk: Desk, world: str) -> None:
@@ -329,15 +369,13 @@ def _make_world(desk: Desk, world: str) -> None:
     put_policy(desk, world, POLICY)
 
 
-def _seconds(run: run_pb2.ApplyRun) -> float:
-    return float((run.end_time.ToDatetime() - run.create_time.ToDatetime()).total_seconds())
+def _seconds_behind(moment: datetime, run: run_pb2.ApplyRun) -> float:
+    return float((run.end_time.ToDatetime(UTC) - moment).total_seconds())
 
 
 def _name(phase: run_pb2.RunPhase) -> str:
-    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower()
+    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower().replace("_", " ")
 
 
 def _counted(found: Sequence[Struck]) -> str:
-    return ", ".join(
-        f"{each.phase} -> {each.outcome}{'/held' if each.holds else ''} {each.seconds:.1f}" for each in found
-    )
+    return ", ".join(f"{each.phase} -> {each.outcome} {each.seconds:.1f}" for each in found)

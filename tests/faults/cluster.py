@@ -55,13 +55,6 @@ class Cluster:
         """Return the addresses of the world services themselves."""
         return tuple(self.addresses[name].address for name in WORLDS)
 
-    def server(self, name: str) -> int:
-        """Return the process id of ``postgres`` or ``nats``."""
-        child = recall(Layout(self.directory).record(name))
-        assert child is not None
-        assert child.alive, f"{name} does not run"
-        return child.pid
-
     def kill_server(self, name: str) -> None:
         """End ``postgres`` or ``nats`` by SIGKILL, and see it dead."""
         child = recall(Layout(self.directory).record(name))
@@ -79,12 +72,9 @@ class Cluster:
             link.delay = 0.0
             link.release()
         self.heal_servers()
-        for name in PROCESSES:
-            self.processes[name].go_on()
         for together in (("dagmgr", *WORLDS), (*GATEWAYS, EXECUTOR)):  # those dial these
             for name in together:
-                if not self.processes[name].alive:
-                    self.processes[name].launch()
+                self.processes[name].heal()
             for name in together:
                 self.processes[name].await_ready()
 
@@ -109,7 +99,11 @@ def _lay(cluster: Cluster, stack: ExitStack, servers: Mapping[str, str]) -> None
     for name in (*PROCESSES, SUCCESSOR):
         cluster.addresses[name] = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
     for name in (*PROCESSES, SUCCESSOR):
-        links = {"postgres": (socket,), "nats": (servers[nats.NAME],), "world": cluster.worlds}
+        links: dict[str, tuple[str | Path, ...]] = {
+            "postgres": (socket,),
+            "nats": (servers[nats.NAME],),
+            "world": cluster.worlds,
+        }
         for what, targets in links.items():
             cluster.links[f"{name}/{what}"] = stack.enter_context(link_to(*targets))
         cluster.processes[name] = _process(cluster, name)

@@ -53,11 +53,13 @@ class Applies:
 
     def run(self, world: str, run_id: str) -> run_pb2.ApplyRun:
         """Return a run."""
-        return self.call("GetApply", pb.GetApplyRequest(world=world, run_id=run_id)).run
+        run: run_pb2.ApplyRun = self.call("GetApply", pb.GetApplyRequest(world=world, run_id=run_id)).run
+        return run
 
     def told(self, world: str) -> pb.GetActivationResponse:
         """Return what was told last of a world."""
-        return self.call("GetActivation", pb.GetActivationRequest(world=world))
+        answer: pb.GetActivationResponse = self.call("GetActivation", pb.GetActivationRequest(world=world))
+        return answer
 
 
 class Conductor:

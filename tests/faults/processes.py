@@ -30,6 +30,7 @@ class Process:
     record: Path
     ready: Callable[[], bool]
     child: Child | None = None
+    may_end: bool = False  # it was killed on purpose, or a successor ends it
 
     @property
     def pid(self) -> int:
@@ -50,6 +51,7 @@ class Process:
     def launch(self) -> None:
         """Start it."""
         assert not self.alive, f"{self.name} runs already"
+        self.may_end = False
         self.child = process.launch(self.command, self.record)
 
     def await_ready(self) -> None:
@@ -63,6 +65,7 @@ class Process:
 
     def kill(self) -> None:
         """End it by SIGKILL, and see it dead."""
+        self.may_end = True
         self.signal(signal.SIGKILL)
         wait_until(lambda: not self.alive, SIGNAL_SECONDS)
 
@@ -70,6 +73,14 @@ class Process:
         """Stop it by SIGSTOP, and see it stand still."""
         self.signal(signal.SIGSTOP)
         wait_until(lambda: self.paused, SIGNAL_SECONDS)
+
+    def heal(self) -> None:
+        """Let it run where it was paused, start it where it was killed; fail where it ended by itself."""
+        self.go_on()
+        if not self.alive:
+            how = "" if self.child is None or self.may_end else process.describe_end(self.record)
+            assert not how, f"{self.name} {how} by itself; see {self.command.log}"
+            self.launch()
 
     def go_on(self) -> None:
         """Let it run again where it was paused."""

@@ -12,12 +12,13 @@ from typing import Final
 from tests.faults.campaign import Struck
 from tests.faults.checker import Violation
 from tests.faults.facts import History
+from tests.faults.strikes import FAULTS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 SECTION: Final = re.compile(r"(<!-- faults -->\n).*?(<!-- /faults -->)", re.DOTALL)
 HEADER: Final = (
-    "| fault | runs | in phase | ended | longest, s | intents fenced |",
-    "| --- | --: | --- | --- | --: | --: |",
+    "| fault | seen, for instance | runs | in phase | ended | slowest, s | fenced |",
+    "| --- | --- | --: | --- | --- | --: | --: |",
 )
 
 
@@ -39,7 +40,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
         for each in verdict.struck:
             by_fault[each.fault].append(each)
         fenced.update(_fenced(verdict))
-    rows = [_row(fault, runs, fenced[fault]) for fault, runs in by_fault.items()]
+    rows = [_row(each.name, by_fault[each.name], fenced[each.name]) for each in FAULTS if each.name in by_fault]
     return "\n".join((*HEADER, *rows, "", _totals(verdicts)))
 
 
@@ -53,13 +54,9 @@ def write(text: str) -> None:
 
 def _row(fault: str, runs: Sequence[Struck], fenced: int) -> str:
     phases = ", ".join(f"{phase} {count}" for phase, count in _counted(each.phase for each in runs))
-    ended = ", ".join(f"{how} {count}" for how, count in _counted(_outcome(each) for each in runs))
+    ended = "; ".join(f"{how} {count}" for how, count in _counted(each.outcome for each in runs))
     longest = max(each.seconds for each in runs)
-    return f"| {fault} | {len(runs)} | {phases} | {ended} | {longest:.1f} | {fenced} |"
-
-
-def _outcome(struck: Struck) -> str:
-    return f"{struck.outcome.replace('_', ' ')}{', held' if struck.holds else ''}"
+    return f"| {fault} | {runs[0].evidence} | {len(runs)} | {phases} | {ended} | {longest:.1f} | {fenced} |"
 
 
 def _counted(words: Iterable[str]) -> list[tuple[str, int]]:

@@ -79,8 +79,8 @@ def _be(spec: RunnerSpec) -> None:
 def _run(spec: RunnerSpec) -> None:
     strategy = load_strategy(spec.strategy, spec.params)
     if spec.submits:
-        result = Runner.submit(strategy, world=spec.world, author=spec.author, gateway=spec.gateways[0])
-        print(f"submitted: {result.status} {result.violations}", flush=True)
+        submitted = Runner.submit(strategy, world=spec.world, author=spec.author, gateway=spec.gateways[0])
+        print(f"submitted: {submitted.status} {submitted.violations}", flush=True)
     addresses = [Address.parse(each) for each in spec.gateways]
     result = live.run_replay(
         strategy,

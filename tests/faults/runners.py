@@ -41,6 +41,7 @@ class Runner:
     spec: RunnerSpec
     strategy_id: str
     pid: int
+    may_end: bool = False  # it was killed on purpose
 
     @property
     def alive(self) -> bool:
@@ -49,6 +50,7 @@ class Runner:
 
     def kill(self) -> None:
         """End it by SIGKILL, and see it dead."""
+        self.may_end = True
         os.kill(self.pid, signal.SIGKILL)
         wait_until(lambda: not self.alive, SIGNAL_SECONDS)
 
@@ -96,6 +98,7 @@ class Runners:
     def restart(self, runner: Runner) -> None:
         """Start a dead runner again, on its journal."""
         assert not runner.alive
+        runner.may_end = False
         runner.pid = self._fork(replace(runner.spec, submits=False))
 
     def of(self, world: str) -> list[Runner]:
@@ -103,10 +106,11 @@ class Runners:
         return [each for each in self.running if each.spec.world == world]
 
     def heal(self) -> None:
-        """Let every runner run."""
+        """Let every runner run; fail where one ended by itself."""
         for runner in self.running:
             runner.go_on()
             if not runner.alive:
+                assert runner.may_end, f"{runner.strategy_id} ended by itself; see {runner.spec.log}"
                 self.restart(runner)
 
     def end(self) -> None:

@@ -1,8 +1,8 @@
-"""The faults of the failure table, each a generator of three steps: prepare, strike, mend.
+"""The faults that the protocol must bear, each a generator of three steps: prepare, strike, mend.
 
-The first ``yield`` comes before runs begin, the second one states what was seen to strike, while each run is in the
-phase that it was led to; what follows it mends. ``BRIEF`` faults are mended while the runs are under way, after so many
-seconds; the others when the runs are over. What is not mended here, ``Cluster.heal`` and ``Runners.heal`` mend.
+The first ``yield`` comes before runs begin, the second one states what was seen to strike; what follows it mends.
+Those that are ``brief`` are mended while the runs are under way, after so many seconds; the others when the runs are
+over. What is not mended here, ``Cluster.heal`` and ``Runners.heal`` mend.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ IN_HAND_SECONDS: Final = 10.0
 PILE_SECONDS: Final = 0.5  # for which intents pile up on a stalled link before a run begins
 LEASE_SECONDS: Final = 5.5  # of a gateway, and a little more
 TOLD_SECONDS: Final = 10.0
+STALLED_SECONDS: Final = 3.0  # each service says something each second
 SUPERSEDED_SECONDS: Final = 15.0
 SLOW_SECONDS: Final = 0.02  # that each chunk of bytes waits on a slow link
 CUTS: Final = 6
@@ -75,13 +76,16 @@ Steps = Iterator[str]
 class Fault:
     """Hold one fault: its name in tables, what it does, and after how many seconds it is mended, None for at the end.
 
-    ``freezing_only``: it can strike only before the switch.
+    ``freezing_only``: it can strike only before the switch. ``moves``: it may strike runs that nothing keeps in a
+    phase. ``outcomes``: how its runs must end, None where a run may go either way.
     """
 
     name: str
     begin: Callable[[Scene], Steps]
     brief: float | None = None
     freezing_only: bool = False
+    moves: bool = True
+    outcomes: frozenset[str] | None = None
 
 
 # ---- World services
@@ -120,8 +124,7 @@ def world_service_cut_off(scene: Scene) -> Steps:
     """Stall the link of one world service to PostgreSQL, perhaps within a transaction."""
     yield PREPARED
     link = scene.cluster.links[f"{scene.chance.choice(WORLDS)}/postgres"]
-    link.hold()
-    yield "its link to PostgreSQL stalled"
+    yield _stalled(link, "its link to PostgreSQL")
     link.release()
 
 
@@ -178,9 +181,15 @@ def gateway_out_of_reach(scene: Scene) -> Steps:
     yield PREPARED
     struck = scene.chance.choice(GATEWAYS)
     link = scene.cluster.links[f"{struck}/world"]
-    link.hold()
-    yield f"link of {struck} to the world services stalled"
+    yield _stalled(link, f"link of {struck} to the world services")
     link.release()
+
+
+def _stalled(link: Link, name: str) -> str:
+    """Stall a link, see that something is held on it, and return what to say of it."""
+    link.hold()
+    wait_until(lambda: link.stalled > 0, STALLED_SECONDS)
+    return f"{name} stalled"
 
 
 def _with_orders_in_hand(scene: Scene) -> tuple[str, Link]:
@@ -255,8 +264,7 @@ def executor_cut_off(scene: Scene) -> Steps:
     """Stall the link of the executor to NATS."""
     yield PREPARED
     link = scene.cluster.links[f"{EXECUTOR}/nats"]
-    link.hold()
-    yield "link of the executor to NATS stalled"
+    yield _stalled(link, "link of the executor to NATS")
     link.release()
 
 
@@ -298,9 +306,12 @@ def network_slow(scene: Scene) -> Steps:
     """Delay all bytes on half of the links."""
     links = scene.chance.sample(list(scene.cluster.links.values()), len(scene.cluster.links) // 2)
     for link in links:
+        link.delayed = 0
         link.delay = SLOW_SECONDS * scene.chance.uniform(0.2, 2.0)
     yield PREPARED
-    yield f"{len(links)} links slow"
+    delayed = sum(link.delayed for link in links)
+    assert delayed, "nothing was slowed"
+    yield f"{len(links)} links slow, {delayed:,} chunks delayed"
     for link in links:
         link.delay = 0.0
 
@@ -440,9 +451,15 @@ FAULTS: Final = (
     Fault("mark lost", mark_lost, brief=0.5),
     Fault("event lost", event_lost, brief=0.5),
     Fault("mark and event stored twice", told_twice),
-    Fault("switch raises", switch_raises, freezing_only=True),
-    Fault("freeze cannot converge", freeze_never_converges, freezing_only=True),
-    Fault("emergency stop", emergency_stop),
-    Fault("asked twice, and two at once", asked_twice),
+    Fault("switch raises", switch_raises, freezing_only=True, moves=False, outcomes=frozenset({"rolled back, held"})),
+    Fault(
+        "freeze cannot converge",
+        freeze_never_converges,
+        freezing_only=True,
+        moves=False,
+        outcomes=frozenset({"rolled back"}),
+    ),
+    Fault("emergency stop", emergency_stop, outcomes=frozenset({"rolled back, held", "completed, held"})),
+    Fault("asked twice, and two at once", asked_twice, moves=False),
     Fault("rollback races the last acknowledgement", rollback_races),
 )

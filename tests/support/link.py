@@ -21,15 +21,17 @@ Target = tuple[str, int] | Path
 class Link:
     """Pass connections on to the first of ``targets`` that takes them; ``accepted`` counts them.
 
-    ``delay`` is how many seconds every chunk of bytes waits on its way; ``waiting`` counts the bytes to the target that
-    are held.
+    ``delay`` is how many seconds every chunk of bytes waits on its way, ``delayed`` how many did. ``waiting`` counts
+    the bytes to the target that are held now, ``stalled`` the chunks in either direction.
     """
 
     listener: socket.socket
     targets: Sequence[Target]
     accepted: int = 0
     delay: float = 0.0
+    delayed: int = 0
     waiting: int = 0
+    stalled: int = 0
     _flows: Event = field(default_factory=Event)
     _ends: list[socket.socket] = field(default_factory=list)
     _relays: list[Thread] = field(default_factory=list)
@@ -101,12 +103,19 @@ class Link:
             while data := source.recv(CHUNK):
                 if self.delay:
                     time.sleep(self.delay)
-                self.waiting += counts * len(data)
-                self._flows.wait()
-                self.waiting -= counts * len(data)
+                    self.delayed += 1
+                self._pass(counts * len(data))
                 sink.sendall(data)
         with suppress(OSError):  # also after a reset: the other side must not take the connection for alive
             sink.shutdown(socket.SHUT_WR)
+
+    def _pass(self, size: int) -> None:
+        """Wait while bytes are held."""
+        self.waiting += size
+        self.stalled += 1
+        self._flows.wait()
+        self.waiting -= size
+        self.stalled -= 1
 
 
 @contextmanager
