@@ -16,6 +16,7 @@ from qmtl_foundation.settings import Secret
 POOL_MIN_CONNECTIONS = 1
 POOL_MAX_CONNECTIONS = 16
 CONNECT_TIMEOUT_SECONDS = 5.0
+CONNECTION_CHECK_SECONDS = 5  # the server ends a statement, and its wait for a lock, whose client has gone
 COMMAND_TIMEOUT_SECONDS = 30.0
 
 Connection = Any  # asyncpg.Connection or its pool proxy; asyncpg ships no complete types
@@ -59,6 +60,7 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
                 "application_name": f"qmtl-{schema}",
                 "TimeZone": "UTC",
                 "jit": "off",
+                "client_connection_check_interval": f"{CONNECTION_CHECK_SECONDS}s",
                 "idle_in_transaction_session_timeout": str(round(idle_transaction_s * 1_000)),
             },
         )

@@ -47,7 +47,6 @@ class Gates:
         self._held: dict[str, Followed] = {}
         self._first: dict[str, asyncio.Future[None]] = {}  # done when a world's first snapshot was read
         self._lease_until = 0.0
-        self._registered = False
         self._subscribed = False
         self._begun = 0  # counts subscriptions and registrations: a snapshot asked for before one may miss events
         self._asked: set[str] = set()
@@ -116,7 +115,6 @@ class Gates:
         """Take a renewed lease, and what it showed; every world is read anew after one that was over."""
         if self._clock() >= self._lease_until:
             self._close(Resync.LEASE)
-            self._registered = True
             self._begin()
         self._lease_until = until
         for place in places:
@@ -235,4 +233,4 @@ class Gates:
 
     @property
     def _ready(self) -> bool:
-        return self._subscribed and self._registered
+        return self._subscribed and self._clock() < self._lease_until

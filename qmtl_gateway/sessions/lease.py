@@ -20,6 +20,7 @@ from qmtl_gateway.sessions.holders import Holders
 from qmtl_gateway.sessions.upstream import WorldUpstream
 
 RENEW_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.05  # while events do not arrive: once they do, the gateway registers at once
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +41,12 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renew until cancelled, as long as events arrive."""
         while True:
+            if not self._gates.is_following:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
             begun = self._clock()
             try:
-                if self._gates.is_following:
-                    await self._renew()
+                await self._renew()
             except QmtlError as error:
                 self._note(error)
             except Exception:  # a fault of ours must not end the gateway: its gates close by themselves

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.streams import ALL_INTENTS, ALL_MARKS, ORDER_STREAM_BYTES, ORDERS
@@ -44,6 +45,7 @@ class Purge:
     async def run(self) -> None:
         """Look each minute until cancelled; several replicas at once do no harm."""
         while True:
+            heed_cancellation()
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.purge()

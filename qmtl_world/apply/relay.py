@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream import Bus
@@ -131,6 +132,7 @@ class Relay:
         """Relay whenever a step was taken anywhere, until cancelled."""
         async with signals.watching() as stepped:
             while True:
+                heed_cancellation()
                 try:
                     if not await self.relay():
                         await wait(stepped, POLL_SECONDS)

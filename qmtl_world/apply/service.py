@@ -185,7 +185,9 @@ class ApplyService(ApplyServiceServicer):
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
             before = (await store.lock_place(connection, name)).place
-            earlier = None if named is None or hold not in before.holds else await answered(connection, named)
+            # A run under a hold is its resume, which would open the world: that is to be stopped, by whatever key.
+            stands = hold in before.holds and before.running is None
+            earlier = await answered(connection, named) if named is not None and stands else None
             if earlier is not None:
                 return pb.FreezeWorldResponse.FromString(earlier)
             reason = cause.reason or f"stopped by {cause.actor}"

@@ -392,8 +392,8 @@ GATEWAY: Final = (
         "L1",
         "a gateway that cannot follow lets its lease end",
         LEASE,
-        "                if self._gates.is_following:\n",
-        "                if True:\n",
+        "            if not self._gates.is_following:\n",
+        "            if False:\n",
         (f"{RENEWING}a_gateway_that_cannot_follow_keeps_no_lease",),
     ),
     Guard(

@@ -217,6 +217,18 @@ def test_a_stop_that_is_repeated_under_its_id_stops_once_while_its_hold_stands(d
     wait_until(lambda: not is_open(desk, world))
 
 
+def test_a_stop_that_is_repeated_under_its_id_stops_the_resume_of_its_hold(
+    desk: Desk, world: str, played: PlayedGateway
+) -> None:
+    mine = request_id()
+    asked = pb.FreezeWorldRequest(world=world, actor="ann", reason="fire", request_id=mine)
+    first = desk.applies.FreezeWorld(asked)
+    desk.applies.ResumeWorld(pb.ResumeWorldRequest(world=world, run_id="early", actor="bob"))
+    assert desk.applies.FreezeWorld(asked).epoch == first.epoch + 2
+    run = read(desk, world, "early")
+    assert (run.phase, list(run.holds)) == (run_pb2.RUN_PHASE_ROLLED_BACK, ["operator"])
+
+
 @pytest.mark.parametrize("used", [True, False])
 def test_no_request_id_refuses_a_stop(desk: Desk, used: bool) -> None:
     world, mine = trading_world(desk), request_id()

@@ -229,6 +229,27 @@ async def test_before_the_gateway_is_registered_nothing_is_read(clock: Any, coun
     running.cancel()
 
 
+async def test_after_its_lease_was_over_a_gateway_reads_nothing_before_it_is_renewed(
+    clock: Any, counted: Any, teller: Teller
+) -> None:
+    room = Room(clock, counted)
+    room.relayed.newest["equity"] = teller.event(Phase.FREEZE)
+    running = asyncio.create_task(room.gates.run())
+    room.gates.subscribed()
+    room.renew()
+    await room.gates.known("equity")
+    room.gates.unsubscribed()
+    clock.now += 2 * LEASE
+    reads = room.relayed.reads
+    room.gates.subscribed()
+    for _ in range(5):
+        await asyncio.sleep(0)
+        assert room.relayed.reads == reads
+    room.renew()
+    await eventually(room.gate)
+    running.cancel()
+
+
 async def test_runners_hear_of_a_world_that_is_in_step_again(opened: Room) -> None:
     heard = len(opened.applied)
     opened.gates.unsubscribed()
