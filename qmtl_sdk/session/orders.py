@@ -59,6 +59,8 @@ class Orders:
     def state(self, timestamp: int, targets: FloatArray) -> None:
         """Take the targets [S] of the bar that closed at ``timestamp`` (nanoseconds of UTC); raises as ``Emission``."""
         self._emission.state(timestamp, targets)
+        if self._again_at is None:  # after a restart the bar may be one of which an executor kept an intent back
+            self._again_at = 0.0
 
     def work(self) -> None:
         """Hear reports, and send what is due if the gate is open.
