@@ -94,6 +94,9 @@ class Orders:
             if self._journal.reported(report):
                 self.counts[State(report.outcome.value)] += 1
                 self._expect(report.outcome)
+        position = self._session.take_set_back()  # behind the reports: those heard before it are of the old stream
+        if position is not None:
+            self._journal.reports_begin(position)
 
     def _expect(self, outcome: Outcome) -> None:
         """Let what an executor kept back wait for a while, and for a short one once it takes anything."""

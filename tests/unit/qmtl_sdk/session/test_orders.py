@@ -238,6 +238,28 @@ def test_place_of_the_first_welcome_is_on_disk_before_the_first_intent_is_sent(
     assert (journal.report_position(), journal.count(State.WRITTEN)) == (7, 1)
 
 
+def test_place_of_a_stream_of_reports_that_is_gone_is_not_kept(
+    gateway: ScriptedGateway, journal: IntentJournal, clock: Clock
+) -> None:
+    journal.write([], 3, report_position=40)
+    with RunnerSession([Address.parse(gateway.address)], runner(), journal.report_position()) as session:
+        orders = Orders(session, journal, Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal), clock)
+        connection = gateway.connection()
+        orders.state(0, np.array([0.5, np.nan]))
+        wait_until(lambda: session.state is GateState.OPEN)
+        orders.work()
+        (intent,) = gateway.published[0].intents
+        for _ in range(2):  # the stream is made anew, and once more
+            tell(orders, connection, intent, 50, report_pb2.ORDER_OUTCOME_WORKING)
+            gateway.reports_begin = 0
+            connection.end()
+            connection = gateway.connection()
+            tell(orders, connection, intent, 3, report_pb2.ORDER_OUTCOME_FILLED)
+            assert journal.report_position() in {0, 3}  # 0: heard at once with the welcome, and heard again
+            assert session.report_position == 0
+            gateway.reports_begin = None
+
+
 def test_reports_settle_what_was_sent(orders: Orders, session: RunnerSession, gateway: ScriptedGateway) -> None:
     connection = gateway.connection()
     orders.state(0, np.array([0.5, np.nan]))
