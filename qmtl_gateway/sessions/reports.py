@@ -60,6 +60,10 @@ class Reports:
             return newest
         return position if position <= newest else 0
 
+    def has_missed(self, position: int) -> bool:
+        """Tell whether reports behind a place were handed out before: a session that joins now is handed all others."""
+        return self._position is None or position < self._position
+
     async def missed(self, world: str, position: int) -> list[Report]:
         """Return the next reports of a world behind a place, oldest first, at most ``BATCH``.
 
