@@ -16,12 +16,14 @@ from typing import Final
 
 from qmtl_executor.model import (
     NO_EPOCH,
+    NOTHING_PURGED,
     Fenced,
     Intent,
     Mark,
     MarkKind,
     Passed,
     Place,
+    Purged,
     Refused,
     Seat,
     Taken,
@@ -84,16 +86,18 @@ def on_enrolment(place: Place, told: Told) -> Place:
     )
 
 
-def on_stream(place: Place, generation: str, first: int, last: int, purged: int = 0) -> Place:
+def on_stream(place: Place, generation: str, first: int, last: int, purged: Purged = NOTHING_PURGED) -> Place:
     """Return the place in a stream that has the sequences ``[first, last]``: closed where messages may be missing.
 
-    What stood up to ``purged`` may be gone, though newest marks stand before it; everybody had settled it. Another
-    generation, or one that ends before the position, is read from its start; nothing of it is executed before
+    What stood up to ``purged`` may be gone, though newest marks stand before it; everybody had settled it. A purge of
+    another generation, or beyond the end, is none of this stream's: whoever stood behind the end would hear nothing.
+    Another generation, or one that ends before the position, is read from its start; nothing of it is executed before
     a Fence.
     """
     if generation != place.generation or last < place.position:
         return replace(place, generation=generation, position=first - 1, is_open=False, unsure=True)
-    gone = max(first - 1, purged)
+    is_of_this = purged.generation == generation and purged.position <= last
+    gone = max(first - 1, purged.position if is_of_this else 0)
     if gone > place.position:
         return replace(place, position=gone, is_open=False, unsure=True)
     return place

@@ -20,6 +20,7 @@ from qmtl_executor.model import (
     Outcome,
     Passed,
     Place,
+    Purged,
     Report,
     Seat,
     Told,
@@ -152,7 +153,7 @@ def from_world_place(message: lease_pb2.WorldPlace) -> Told:
         message.is_open,
         message.enrolment,
         message.enrolment_position,
-        message.purge_position,
+        Purged(message.purge_generation, message.purge_position),
     )
 
 

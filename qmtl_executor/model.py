@@ -134,18 +134,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Hold where the world service says that a world stands, and behind which mark this executor was enrolled.
+class Purged:
+    """Hold up to where which order stream is purged of what everybody had settled; 0 where it is not."""
 
-    ``purged``: up to this place the order stream is purged of what everybody had settled; 0 where it is not.
-    """
+    generation: str
+    position: int
+
+
+NOTHING_PURGED: Final = Purged("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Hold where the world service says that a world stands, and behind which mark this executor was enrolled."""
 
     epoch: int
     mark: int
     is_open: bool
     enrolment: int
     enrolment_position: int
-    purged: int = 0
+    purged: Purged = NOTHING_PURGED
 
 
 @dataclass(frozen=True, slots=True)

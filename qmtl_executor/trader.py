@@ -180,14 +180,17 @@ class Trader:
                     await self._draw(writing, replace(line, quantity=0.0, standing=None))
 
     async def _flatten(self, line: Line, epoch: int) -> None:
-        """Close what a line holds, also where an order that was to do so has ended before; not behind one in doubt."""
+        """Close what a line holds, also where an order that was to do so has ended before; not behind one in doubt,
+        of whatever epoch: both together would turn the line round."""
+        for each in await self._journal.read_under_way(self._world):
+            if each.is_own and self._is_of(each, line.strategy_id, line.symbol):
+                _log.error("world %s: %s of %s is not closed: order %s that was to do so has not ended",
+                           self._world, line.symbol, line.strategy_id, each.order.order_id)  # fmt: skip
+                return
         for attempt in itertools.count():
             order_id = demotion_id(self._world, line.strategy_id, line.symbol, epoch, attempt)
-            known = await self._journal.read_order(order_id)
-            if known is None:
+            if await self._journal.read_order(order_id) is None:
                 break
-            if known.state not in FINAL:
-                return
         order = VenueOrder(order_id, line.strategy_id, line.symbol, 0.0, line.quantity, self._clock())
         entry = JournalOrder(order, OrderState.SENDING, "", epoch, 0, self._enrolment)
         async with self._journal.writing(self._world) as writing:

@@ -124,7 +124,7 @@ async def read_after(bus: Bus, stream: str, subject: str, after: int, limit: int
     Raises QmtlError(DEPENDENCY_UNAVAILABLE).
     """
     with translated_errors():
-        config = _consumer(after).evolve(filter_subject=subject)
+        config = _consumer(after).evolve(filter_subject=subject, num_replicas=1, mem_storage=True)
         subscription = await bus.jetstream.pull_subscribe(subject, stream=stream, config=config)
         try:
             waiting = (await subscription.consumer_info()).num_pending

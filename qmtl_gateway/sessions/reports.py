@@ -1,4 +1,7 @@
-"""Follows the stream of reports, and hands each to the sessions of its strategy; reads what a session missed."""
+"""Follows the stream of reports, and hands each to the sessions of its strategy; reads what a session missed.
+
+A session's place is one in the stream that there was when it began: when that is another one, the session ends.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
-from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.jetstream.bus import translated_errors
 from qmtl_foundation.jetstream.ordered import Delivered, read_after, reading
@@ -30,6 +33,7 @@ class Reports:
         self._sessions = sessions
         self._replicas = replicas
         self._position: int | None = None  # place of the newest report handed out; None before the first look
+        self._generation = ""  # which stream that place counts in
 
     async def run(self) -> None:
         """Follow until cancelled; a new consumer goes on where a lost one stood."""
@@ -56,6 +60,10 @@ class Reports:
             return newest
         return position if position <= newest else 0
 
+    def has_missed(self, position: int) -> bool:
+        """Tell whether reports behind a place were handed out before: a session that joins now is handed all others."""
+        return self._position is None or position < self._position
+
     async def missed(self, world: str, position: int) -> list[Report]:
         """Return the next reports of a world behind a place, oldest first, at most ``BATCH``.
 
@@ -67,9 +75,15 @@ class Reports:
 
     async def _follow(self) -> None:
         await self._bus.ensure_stream(report_stream(self._replicas))
-        newest = await self._newest()
-        if self._position is None or self._position > newest:
-            self._position = newest
+        stream = await self._bus.state(REPORTS)
+        is_other = self._generation not in ("", stream.generation)
+        if self._position is None:
+            self._position = stream.last
+        elif is_other or self._position > stream.last:
+            _log.error("the stream of reports is another one: sessions end, so that runners begin anew in this one")
+            self._position = stream.last
+            self._sessions.end(_gone())
+        self._generation = stream.generation
         async with reading(self._bus, REPORTS, ALL_REPORTS, after=self._position) as reader:
             async for delivered in reader:
                 report = _report(delivered)
@@ -80,6 +94,14 @@ class Reports:
     async def _newest(self) -> int:
         with translated_errors():
             return int((await self._bus.jetstream.stream_info(REPORTS)).state.last_seq)
+
+
+def _gone() -> QmtlError:
+    return QmtlError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        "the stream of reports was made anew; connect again",
+        metadata={"dependency": "nats"},
+    )
 
 
 def _report(delivered: Delivered) -> Report | None:

@@ -73,7 +73,9 @@ class SessionService(SessionServiceServicer):
         holder = Holder(hello.world, hello.strategy_id, hello.incarnation)
         await self._gates.known(holder.world)
         stated = hello.report_position if hello.HasField("report_position") else None
-        session = Session(holder, await self._reports.begin(stated))
+        position = await self._reports.begin(stated)
+        # It joins before anything else is handed out: no step of the event loop lies in between.
+        session = Session(holder, position, has_missed=self._reports.has_missed(position))
         with self._joined(session) as snapshot:
             yield self._welcome(snapshot, session.position)
             listening = asyncio.create_task(self._listen(requests, session))

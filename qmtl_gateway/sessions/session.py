@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from qmtl_gateway.sessions.holders import Holder
 from qmtl_gateway.sessions.model import Event, Report
@@ -17,7 +17,7 @@ WAITING_EVENTS: Final = 64
 WAITING_REPORTS: Final = 1_000
 
 # Returns the next reports of a world behind a place of their stream, oldest first, of every strategy; none at the end.
-Missed = Callable[[str, int], Awaitable[list[Report]]]
+Missed = Callable[[str, int], Coroutine[Any, Any, list[Report]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,13 @@ class Renewed:
 
 
 class Session:
-    """Hold one connection of a runner. ``position`` is the place behind which it has no report yet."""
+    """Hold one connection of a runner. ``position`` is the place behind which it has no report yet; ``has_missed``:
+    reports that it is not going to be handed may stand there."""
 
-    def __init__(self, holder: Holder, position: int) -> None:
+    def __init__(self, holder: Holder, position: int, *, has_missed: bool = True) -> None:
         self.holder = holder
         self.position = position
-        self._missed = True  # reports that stand in the stream are read before those that are handed over
+        self._missed = has_missed  # reports that stand in the stream are read before those that are handed over
         self._told = 0  # sequence of the newest event handed out or waiting
         self._events: deque[Event] = deque()
         self._renewed: Renewed | None = None
@@ -80,35 +81,48 @@ class Session:
         self._changed.set()
 
     async def items(self, read: Missed) -> AsyncIterator[Event | Renewed | Report]:
-        """Yield what the runner is to be told, events first; raise the error that the session ended with."""
-        while not self._ended:
-            if self._events:
-                yield self._events.popleft()
-            elif self._renewed is not None:
-                renewed, self._renewed = self._renewed, None
-                yield renewed
-            elif self._missed:
-                for report in await self._read(read):
-                    yield report
-            elif self._reports:
-                report = self._reports.popleft()
-                if report.position > self.position:
-                    self.position = report.position
-                    yield report
-            else:
-                self._changed.clear()
-                await self._changed.wait()
+        """Yield what the runner is to be told, events first; raise the error that the session ended with.
+
+        Missed reports are read meanwhile: no event and no renewal waits for them.
+        """
+        reading: asyncio.Task[list[Report]] | None = None
+        found: deque[Report] = deque()
+        try:
+            while not self._ended:
+                if self._events:
+                    yield self._events.popleft()
+                elif self._renewed is not None:
+                    renewed, self._renewed = self._renewed, None
+                    yield renewed
+                elif found:
+                    yield found.popleft()
+                elif reading is not None and reading.done():
+                    found.extend(self._found(reading.result()))
+                    reading = None
+                elif reading is None and self._missed:
+                    self._missed = False  # what overflows while reading is missed again
+                    reading = asyncio.create_task(read(self.holder.world, self.position))
+                    reading.add_done_callback(lambda _: self._changed.set())
+                elif reading is None and self._reports:
+                    report = self._reports.popleft()
+                    if report.position > self.position:
+                        self.position = report.position
+                        yield report
+                else:
+                    self._changed.clear()
+                    await self._changed.wait()
+        finally:
+            if reading is not None:
+                reading.cancel()
         if self._error is not None:
             raise self._error
 
-    async def _read(self, read: Missed) -> list[Report]:
-        """Return missed reports of this strategy, and note whether there may be more."""
-        self._missed = False  # what overflows while reading is missed again
-        found = await read(self.holder.world, self.position)
-        if found:
+    def _found(self, missed: list[Report]) -> list[Report]:
+        """Return those of this strategy's among what was read, and note whether there may be more."""
+        if missed:
             self._missed = True
-            self.position = found[-1].position
-        return [each for each in found if each.strategy_id == self.holder.strategy_id]
+            self.position = missed[-1].position
+        return [each for each in missed if each.strategy_id == self.holder.strategy_id]
 
 
 class Sessions:

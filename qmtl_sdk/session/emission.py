@@ -77,18 +77,25 @@ class Emission:
         return [
             wish
             for wish, entry in entries
-            if entry is not None and (entry.wish, entry.state, entry.epoch) == (wish, State.FENCED, epoch)
+            if entry is not None
+            and (entry.wish, entry.state, entry.epoch) == (wish, State.FENCED, epoch)
+            and not self._is_past(wish)
         ]
+
+    def _is_past(self, wish: Wish) -> bool:
+        """Tell whether an intent of a newer bar of the symbol was written: a runner that starts again comes by it."""
+        newest = self._journal.newest_bar(wish.symbol)
+        return newest is not None and newest > wish.bar_time
 
     def _is_due(self, wish: Wish, entry: Entry | None, epoch: int) -> bool:
         if entry is None:
-            newest = self._journal.newest_bar(wish.symbol)
-            if newest is not None and newest > wish.bar_time:
+            if self._is_past(wish):
                 return False
             return self._always or self._journal.standing(wish.symbol, epoch) != wish.target
         if entry.wish.target != wish.target:  # of a former version of the strategy: its next bar says what it wants now
             return False
-        return entry.state is State.WRITTEN or (entry.state is State.FENCED and entry.epoch < epoch)
+        is_open = entry.state is State.WRITTEN or (entry.state is State.FENCED and entry.epoch < epoch)
+        return is_open and not self._is_past(wish)
 
 
 def bar_time_of(timestamp: int) -> datetime:

@@ -163,6 +163,12 @@ class IntentJournal:
             self._connection.execute("INSERT INTO reports VALUES (1, ?) ON CONFLICT DO NOTHING", (report_position,))
             self._connection.commit()
 
+    def reports_begin(self, position: int) -> None:
+        """Go back to a place behind which reports will stand, where the one noted is of a stream that is gone."""
+        with _translated(self._path):
+            self._connection.execute("UPDATE reports SET position = min(position, ?)", (position,))
+            self._connection.commit()
+
     def accepted(self, ids: Iterable[str]) -> None:
         """Note that intents are stored in the order stream; a report that was faster says more."""
         with _translated(self._path):

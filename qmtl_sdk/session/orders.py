@@ -59,6 +59,8 @@ class Orders:
     def state(self, timestamp: int, targets: FloatArray) -> None:
         """Take the targets [S] of the bar that closed at ``timestamp`` (nanoseconds of UTC); raises as ``Emission``."""
         self._emission.state(timestamp, targets)
+        if self._again_at is None:  # after a restart the bar may be one of which an executor kept an intent back
+            self._again_at = 0.0
 
     def work(self) -> None:
         """Hear reports, and send what is due if the gate is open.
@@ -92,6 +94,9 @@ class Orders:
             if self._journal.reported(report):
                 self.counts[State(report.outcome.value)] += 1
                 self._expect(report.outcome)
+        position = self._session.take_set_back()  # behind the reports: those heard before it are of the old stream
+        if position is not None:
+            self._journal.reports_begin(position)
 
     def _expect(self, outcome: Outcome) -> None:
         """Let what an executor kept back wait for a while, and for a short one once it takes anything."""

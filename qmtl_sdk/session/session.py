@@ -68,6 +68,7 @@ class RunnerSession:
         self._runner = runner
         self._position = report_position
         self._began_at = report_position
+        self._set_back: int | None = None
         self._clock = clock
         self._gate = OrderGate(runner.strategy_id, runner.strategy_version, clock)
         self._reports: deque[Report] = deque()
@@ -133,6 +134,15 @@ class RunnerSession:
             found = list(self._reports)
             self._reports.clear()
             return found
+
+    def take_set_back(self) -> int | None:
+        """Return, once, behind which place reports are heard now that their stream is another one; None if it is not.
+
+        Reports that were returned before it are of the stream that is gone.
+        """
+        with self._changed:
+            position, self._set_back = self._set_back, None
+            return position
 
     def publish(self, wishes: Sequence[Wish], stamp: Stamp, *, live_consent: bool = False) -> None:
         """Publish wishes under a stamp, 1,000 at most; when this returns they stand in the order stream.
@@ -251,7 +261,9 @@ class RunnerSession:
         snapshot = None if welcome.snapshot is None else to_told(welcome.snapshot)
         self._doubt_since = None
         with self._changed:
-            self._position = welcome.report_position  # other than what was stated where the stream is another one
+            if self._position is not None and welcome.report_position < self._position:
+                self._set_back = self._began_at = welcome.report_position  # the stream is another one
+            self._position = welcome.report_position
             if self._began_at is None:
                 self._began_at = self._position
             applied = self._gate.welcome(sent, welcome.ttl_ms / 1_000, snapshot)

@@ -51,7 +51,8 @@ _TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_t
 _PLACES_OF_EXECUTOR = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
        coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark,
-       e.mark AS enrolment, coalesce(o.position, 0) AS position, coalesce(g.position, 0) AS purged
+       e.mark AS enrolment, coalesce(o.position, 0) AS position, coalesce(g.position, 0) AS purged,
+       coalesce(g.generation, '') AS purge_generation
 FROM enrolment e JOIN place p ON p.world = e.world
 LEFT JOIN relayed m ON m.world = e.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = e.world AND t.kind = 'event'
@@ -62,7 +63,7 @@ WHERE e.executor = $1
 _PLACES = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
        coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark, 0 AS enrolment, 0 AS position,
-       0 AS purged
+       0 AS purged, '' AS purge_generation
 FROM place p
 LEFT JOIN relayed m ON m.world = p.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = p.world AND t.kind = 'event'
@@ -85,7 +86,7 @@ class Kind(StrEnum):
 class WorldPlace:
     """Hold where a world stands; ``sequence`` and ``mark`` are the newest relayed, ``told_…`` the newest written.
 
-    ``enrolment``, ``enrolment_position`` and ``purged`` are 0 to a gateway.
+    ``enrolment``, ``enrolment_position`` and ``purged`` are 0 to a gateway, ``purge_generation`` is empty.
     """
 
     world: str
@@ -98,6 +99,7 @@ class WorldPlace:
     enrolment: int
     enrolment_position: int
     purged: int
+    purge_generation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,4 +247,5 @@ def _to_place(row: Mapping[str, Any]) -> WorldPlace:
         enrolment=row["enrolment"],
         enrolment_position=row["position"],
         purged=row["purged"],
+        purge_generation=row["purge_generation"],
     )

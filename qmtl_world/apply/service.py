@@ -356,4 +356,5 @@ def _to_place(place: WorldPlace) -> lease_pb2.WorldPlace:
         enrolment=place.enrolment,
         enrolment_position=place.enrolment_position,
         purge_position=place.purged,
+        purge_generation=place.purge_generation,
     )

@@ -247,8 +247,8 @@ EXECUTOR: Final = (
         "S8",
         "a line is not closed behind an order in doubt that was to do so",
         TRADER,
-        "            if known.state not in FINAL:\n                return\n",
-        "",
+        "            if each.is_own and self._is_of(each, line.strategy_id, line.symbol):\n",
+        "            if False:\n",
         (f"{DOUBT}a_closing_order_in_doubt_of_a_former_enrolment_is_followed_by_no_other",),
     ),
     Guard(

@@ -91,8 +91,8 @@ RUNNER: Final = (
         "S8",
         "bars before the newest that was sent are past",
         EMISSION,
-        "            if newest is not None and newest > wish.bar_time:\n                return False\n",
-        "",
+        "        return newest is not None and newest > wish.bar_time\n",
+        "        return False\n",
         (f"{EMITTED}runner_that_starts_again_sends_nothing_of_past_bars",),
     ),
     Guard(

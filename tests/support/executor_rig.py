@@ -23,7 +23,7 @@ from qmtl_executor.follow import Me
 from qmtl_executor.follower import Follower
 from qmtl_executor.journal import Journal
 from qmtl_executor.lease import Lease
-from qmtl_executor.model import Passed, Told
+from qmtl_executor.model import NOTHING_PURGED, Passed, Purged, Told
 from qmtl_executor.passage import Ground
 from qmtl_executor.reports import ReportRelay
 from qmtl_executor.trader import Market
@@ -79,7 +79,7 @@ class World:
     mark: int = 0
     enrolment: tuple[int, int] = (0, 0)
     is_open: bool = False
-    purged: int = 0
+    purged: Purged = NOTHING_PURGED
 
     async def fence(self, **changes: Any) -> int:
         """Take the next epoch and write its Fence; return its place."""

@@ -139,6 +139,7 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
         self.snapshot = snapshot
         self.refusal: Refusal | None = None
         self.newest_report = 0
+        self.reports_begin: int | None = None  # what welcomes say whatever hellos state: the stream is another one
         self.address = ""
         self.published: list[orders.PublishIntentsRequest] = []
         self.refused: list[orders.PublishIntentsRequest] = []
@@ -165,12 +166,13 @@ class ScriptedGateway(SessionServiceServicer, OrderServiceServicer):
         connection = Connection(hello, place)
         self._open.append(connection)
         threading.Thread(target=connection.hear, args=(request_iterator,), daemon=True).start()
+        stated = hello.report_position if hello.HasField("report_position") else self.newest_report
         welcome = pb.Welcome(
             gateway="scripted",
             gateway_incarnation="1",
             ttl_ms=TTL_MS,
             snapshot=self.snapshot,
-            report_position=hello.report_position if hello.HasField("report_position") else self.newest_report,
+            report_position=stated if self.reports_begin is None else self.reports_begin,
         )
         yield pb.FollowResponse(welcome=welcome)
         self._connections.put(connection)

@@ -156,8 +156,9 @@ async def test_an_order_in_doubt_of_a_former_enrolment_is_not_sent_again(rig: Ri
     assert (await rig.orders())[world.intent().intent_id] == OrderState.SENDING
 
 
+@pytest.mark.parametrize("is_newer", [False, True], ids=["same_epoch", "newer_epoch"])
 async def test_a_closing_order_in_doubt_of_a_former_enrolment_is_followed_by_no_other(
-    rig: Rig, exchange: Exchange
+    rig: Rig, exchange: Exchange, is_newer: bool
 ) -> None:
     world, bob = rig.world, Seated("bob/Carry")
     silent = asyncio.Event()
@@ -181,6 +182,9 @@ async def test_a_closing_order_in_doubt_of_a_former_enrolment_is_followed_by_no_
     world.enrolment = (0, 0)
     await world.tell(mark_pb2.MARK_KIND_FENCE)  # deregistered, and enrolled anew in the same epoch
     position = await world.open(bob)
+    if is_newer:
+        await world.fence()
+        position = await world.open(bob)
     async with rig.started():
         await rig.until_at(position)
     assert exchange.sent == {world.intent().intent_id: 1}

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import nats.js.errors
 import pytest
 
+from qmtl_executor.model import Purged
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import bytes_id
@@ -115,7 +116,7 @@ async def test_what_the_slowest_executor_has_not_settled_stays_and_the_newest_ma
     assert await told(truth, slow) == await told(truth, quick) == 4
     await slow.world.send(slow.world.intent(bar=2))
     for rig in rigs:
-        rig.world.purged = 4
+        rig.world.purged = Purged((await rig.bus.state(ORDERS)).generation, 4)
         async with rig.started() as start:
             (position,) = await rig.world.send(rig.world.intent(bar=9))
             await rig.until_at(position)
@@ -148,7 +149,7 @@ async def test_a_place_behind_the_purge_closes_though_older_marks_still_stand(
             "UPDATE place SET position = $2 WHERE executor = $1", restored.executor, before[0]["position"]
         )
     (later,) = await restored.world.send(restored.world.intent(bar=2))
-    restored.world.purged = position
+    restored.world.purged = Purged((await idle.bus.state(ORDERS)).generation, position)
     async with restored.started():
         await restored.until_at(later)
         assert outcomes(await restored.reports(2)) == ["filled", "fenced"]

@@ -241,6 +241,22 @@ async def test_reports_go_on_in_a_stream_that_was_made_anew(scene: Scene) -> Non
     assert (await runner.read()).report.position == position
 
 
+async def test_sessions_that_hear_reports_of_a_stream_that_is_gone_end_and_hear_the_new_one(scene: Scene) -> None:
+    world = scene.world()
+    await scene.tell(world, Phase.FREEZE)
+    runner = Runner(scene, world)
+    began = (await runner.hello()).report_position
+    heard = [await scene.report(world) for _ in range(2)]
+    assert [(await runner.read()).report.position for _ in range(2)] == heard
+    await scene.bus.jetstream.delete_stream(REPORTS)
+    error = await runner.refused()
+    assert (error.reason, error.metadata) == (Reason.DEPENDENCY_UNAVAILABLE, {"dependency": "nats"})
+    again = Runner(scene, world)
+    assert (await again.hello(position=heard[-1])).report_position == 0 <= began
+    position = await scene.report(world)
+    assert (await again.read()).report.position == position < heard[-1]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -12,7 +12,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
-from qmtl_foundation.postgres import transaction
+from qmtl_foundation.postgres import acquire, transaction
 from qmtl_world.apply import store
 from qmtl_world.apply.machine import REPEAT_AFTER, awaited
 from qmtl_world.apply.participants import Held, Kind
@@ -103,6 +103,18 @@ async def test_an_acknowledgement_is_stored_where_it_counts_and_only_there(groun
     (row,) = await ground.rows("acknowledgement")
     assert (row["kind"], row["participant"], row["incarnation"]) == ("executor", EXECUTOR, "one")
     assert (row["epoch"], row["phase"], row["mark"]) == (place.epoch, "freeze", place.mark)
+
+
+async def test_an_executor_is_told_of_the_purge_of_its_own_stream_only(ground: Ground) -> None:
+    await ground.enrol()
+    async with acquire(ground.pool) as connection:
+        await connection.execute("TRUNCATE purged")
+        await connection.execute("INSERT INTO purged (generation, position) VALUES ('stream-1', 40)")
+    for generation, expected in (("stream-1", ("stream-1", 40)), ("stream-2", ("", 0))):
+        held = Held(ground.world, 0, position=50, generation=generation)
+        places = await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])
+        told = [(each.purge_generation, each.purged) for each in places if each.world == ground.world]
+        assert told == [expected]
 
 
 async def test_a_mark_of_a_former_enrolment_or_a_replaced_start_is_not_acknowledged(ground: Ground) -> None:

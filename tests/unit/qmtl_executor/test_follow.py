@@ -27,6 +27,7 @@ from qmtl_executor.model import (
     Mark,
     MarkKind,
     Place,
+    Purged,
     Refused,
     Seat,
     Taken,
@@ -282,9 +283,17 @@ def test_a_stream_that_lost_what_comes_next_closes() -> None:
 
 
 def test_a_purge_up_to_the_place_is_no_loss_and_one_beyond_it_is() -> None:
-    assert on_stream(opened(), "stream-1", 3, 150, purged=101) == opened()
-    behind = on_stream(opened(), "stream-1", 3, 150, purged=102)  # 3: the newest mark of another world
-    assert (behind.position, behind.is_open, behind.unsure) == (102, False, True)
+    assert on_stream(opened(), "stream-1", 3, 150, Purged("stream-1", 101)) == opened()
+    for position in (102, 150):  # 3: the newest mark of another world
+        behind = on_stream(opened(), "stream-1", 3, 150, Purged("stream-1", position))
+        assert (behind.position, behind.is_open, behind.unsure) == (position, False, True)
+
+
+@pytest.mark.parametrize("purged", [Purged("stream-1", 151), Purged("stream-0", 140), Purged("", 140)])
+def test_a_purge_of_another_stream_or_beyond_the_end_is_none(purged: Purged) -> None:
+    assert on_stream(opened(), "stream-1", 3, 150, purged) == opened()
+    lost = on_stream(opened(), "stream-1", 103, 150, purged)
+    assert (lost.position, lost.unsure) == (102, True)
 
 
 def test_another_stream_or_one_that_went_back_is_read_from_its_start_closed() -> None:

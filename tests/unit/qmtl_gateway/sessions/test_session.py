@@ -124,6 +124,43 @@ async def test_reports_that_overflow_while_missed_ones_are_read_are_read_too() -
     assert await taken(items, len(later) - 1) == later[1:]
 
 
+async def test_events_and_renewals_do_not_wait_while_missed_reports_are_read() -> None:
+    stored, is_slow = Stored(report(1), report(2), report(3)), asyncio.Event()
+
+    async def read(world: str, position: int) -> list[Report]:
+        await is_slow.wait()
+        return await stored.read(world, position)
+
+    session = Session(ANN, 0)
+    items = session.items(read)
+    first = asyncio.ensure_future(taken(items, 2))
+    await asyncio.sleep(0)  # the read is under way
+    freeze, switch = Teller().events(Phase.FREEZE, Phase.SWITCH)
+    session.tell(freeze)
+    session.renew(Renewed(1, 1, 1))
+    session.deliver(report(4))
+    assert await first == [freeze, Renewed(1, 1, 1)]
+    is_slow.set()
+    assert await taken(items, 1) == [report(1)]
+    session.tell(switch)
+    assert await taken(items, 4) == [switch, report(2), report(3), report(4)]
+    await nothing_waits(items)
+
+
+async def test_a_session_that_missed_nothing_reads_nothing() -> None:
+    session = Session(ANN, 2, has_missed=False)
+    items = session.items(Stored(report(3)).read)
+    await nothing_waits(items)
+
+
+async def test_a_session_whose_reports_cannot_be_read_ends() -> None:
+    async def read(_world: str, _position: int) -> list[Report]:
+        raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "away", metadata={"dependency": "nats"})
+
+    with pytest.raises(QmtlError):
+        await taken(Session(ANN, 0).items(read), 1)
+
+
 async def test_a_session_ends_with_its_error_and_at_once() -> None:
     session = Session(ANN, 0)
     session.tell(Teller().event(Phase.FREEZE))

@@ -128,6 +128,22 @@ def test_intent_that_its_executor_kept_back_within_the_epoch_is_told_apart(journ
     assert stated.kept_back(1) == []  # a newer target of its symbol is what is sent now
 
 
+def test_replayed_bar_before_the_newest_is_past_whatever_came_of_its_intent(journal: IntentJournal) -> None:
+    first = emission(journal)
+    for bar, target in enumerate((0.1, 0.2, 0.3)):
+        first.state(bar * DAY_NS, targets(target, np.nan))
+        (wish,) = first.due(1)
+        journal.write([wish], 1)
+        if bar != 1:
+            journal.reported(fenced(wish, 1))
+    again = emission(journal)
+    for bar, target in enumerate((0.1, 0.2)):  # kept back, and not known to be stored
+        again.state(bar * DAY_NS, targets(target, np.nan))
+        assert again.due(1) == again.kept_back(1) == again.due(2) == []
+    again.state(2 * DAY_NS, targets(0.3, np.nan))
+    assert again.kept_back(1) == again.due(2) == [wish]
+
+
 def test_fenced_target_is_stated_again_by_the_next_bar(journal: IntentJournal) -> None:
     stated = emission(journal)
     stated.state(0, targets(0.5, np.nan))

@@ -162,6 +162,19 @@ def test_place_of_the_last_report_is_kept_and_never_goes_back(path: Path) -> Non
         assert journal.report_position() == 12
 
 
+def test_place_of_the_last_report_goes_back_where_their_stream_is_another_one(path: Path) -> None:
+    with IntentJournal.open(path) as journal:
+        journal.reports_begin(2)
+        assert journal.report_position() is None  # nothing was sent
+        journal.reported(report(ONE, Outcome.FILLED, position=12))
+        journal.reports_begin(20)
+        assert journal.report_position() == 12
+        journal.reports_begin(2)
+        journal.reported(report(TWO, Outcome.FILLED, position=3))
+    with IntentJournal.open(path) as journal:
+        assert journal.report_position() == 3
+
+
 def test_many_intents_are_found_at_once(path: Path) -> None:
     wishes = [replace(ONE, intent_id=f"blake3:{number}", symbol=f"S{number}") for number in range(1_200)]
     with IntentJournal.open(path) as journal:

@@ -197,6 +197,32 @@ def test_intent_that_is_kept_back_within_the_epoch_is_sent_again_later_and_later
     assert gateway.published[-1].intents[0] == intent
 
 
+def test_intent_of_a_later_bar_that_was_kept_back_is_sent_again_after_a_restart(
+    orders: Orders, session: RunnerSession, journal: IntentJournal, gateway: ScriptedGateway, clock: Clock
+) -> None:
+    connection = gateway.connection()
+    for bar, target in enumerate((0.5, 0.25, 0.75)):
+        orders.state(bar * DAY_NS, np.array([target, np.nan]))
+        orders.work()
+        (intent,) = gateway.published[-1].intents
+        outcome = report_pb2.ORDER_OUTCOME_FENCED if bar else report_pb2.ORDER_OUTCOME_FILLED
+        tell(orders, connection, intent, bar + 1, outcome)
+    sent = len(gateway.published)
+    again = Orders(session, journal, Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal), clock)
+    for bar, target in enumerate((0.5, 0.25, 0.75)):
+        again.state(bar * DAY_NS, np.array([target, np.nan]))
+        again.work()
+    assert [request.intents[0] for request in gateway.published[sent:]] == [intent]  # not that of the bar before it
+    tell(again, connection, intent, 4, report_pb2.ORDER_OUTCOME_FENCED)
+    for bar in range(3, 6):  # bars that state nothing new bring nothing forward
+        again.state(bar * DAY_NS, np.array([np.nan, np.nan]))
+        again.work()
+    assert len(gateway.published) == sent + 1
+    clock.now += 2 * KEPT_BACK_SECONDS
+    again.work()
+    assert [request.intents[0] for request in gateway.published[sent:]] == [intent, intent]
+
+
 def test_place_of_the_first_welcome_is_on_disk_before_the_first_intent_is_sent(
     gateway: ScriptedGateway, journal: IntentJournal
 ) -> None:
@@ -210,6 +236,28 @@ def test_place_of_the_first_welcome_is_on_disk_before_the_first_intent_is_sent(
         orders.state(0, np.array([0.5, np.nan]))
         orders.work()
     assert (journal.report_position(), journal.count(State.WRITTEN)) == (7, 1)
+
+
+def test_place_of_a_stream_of_reports_that_is_gone_is_not_kept(
+    gateway: ScriptedGateway, journal: IntentJournal, clock: Clock
+) -> None:
+    journal.write([], 3, report_position=40)
+    with RunnerSession([Address.parse(gateway.address)], runner(), journal.report_position()) as session:
+        orders = Orders(session, journal, Emission("equity", "ana/Trend", SYMBOLS, Rebalance.ON_CHANGE, journal), clock)
+        connection = gateway.connection()
+        orders.state(0, np.array([0.5, np.nan]))
+        wait_until(lambda: session.state is GateState.OPEN)
+        orders.work()
+        (intent,) = gateway.published[0].intents
+        for _ in range(2):  # the stream is made anew, and once more
+            tell(orders, connection, intent, 50, report_pb2.ORDER_OUTCOME_WORKING)
+            gateway.reports_begin = 0
+            connection.end()
+            connection = gateway.connection()
+            tell(orders, connection, intent, 3, report_pb2.ORDER_OUTCOME_FILLED)
+            assert journal.report_position() in {0, 3}  # 0: heard at once with the welcome, and heard again
+            assert session.report_position == 0
+            gateway.reports_begin = None
 
 
 def test_reports_settle_what_was_sent(orders: Orders, session: RunnerSession, gateway: ScriptedGateway) -> None:

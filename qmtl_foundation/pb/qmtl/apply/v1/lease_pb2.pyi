@@ -30,7 +30,7 @@ class HeldPlace(_message.Message):
     def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ..., waits_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position", "purge_position")
+    __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position", "purge_position", "purge_generation")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class WorldPlace(_message.Message):
     ENROLMENT_FIELD_NUMBER: _ClassVar[int]
     ENROLMENT_POSITION_FIELD_NUMBER: _ClassVar[int]
     PURGE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    PURGE_GENERATION_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
@@ -47,4 +48,5 @@ class WorldPlace(_message.Message):
     enrolment: int
     enrolment_position: int
     purge_position: int
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ..., purge_position: _Optional[int] = ...) -> None: ...
+    purge_generation: str
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ..., purge_position: _Optional[int] = ..., purge_generation: _Optional[str] = ...) -> None: ...

@@ -1477,6 +1477,11 @@ class WorldPlace(betterproto2.Message):
     has not settled so far is behind a purge that it was to hold up, and closes.
     """
 
+    purge_generation: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
+    """
+    Which order stream that place counts in: when it was made, at most 64 characters; empty where nothing is purged.
+    """
+
 
 default_message_pool.register_message("qmtl.apply.v1", "WorldPlace", WorldPlace)
 
