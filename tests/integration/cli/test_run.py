@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -27,7 +29,9 @@ from qmtl_sdk.live.run import run_replay
 from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.submission.progress import OnProgress, Phase, Progress
 from tests.support.command_line import STRATEGY, Qmtl
+from tests.support.desk import metrics
 from tests.support.gateways import another_gateway
+from tests.support.link import link_to
 from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -197,6 +201,39 @@ def test_ctrl_c_ends_a_replay_and_leaves_the_journal_to_the_next(
     assert ended["intents"]["accepted"] > 0
 
 
+def test_a_paused_runner_is_named_and_waited_for_as_long_as_its_lease_and_its_late_orders_are_refused(
+    submitted: Submitted, qmtl_json: Qmtl, stack: StackStatus, gateway: str, world_name: str,
+    environment: dict[str, str], journals: Path,
+) -> None:  # fmt: skip
+    file = submitted(str(EXAMPLES / "sma_cross.py"))
+    counted = next(each.metrics_address for each in stack.processes if each.name == "gateway")
+    refused = metrics(counted)["orders_refused_total/EPOCH_MISMATCH"]
+    arguments = ("run", file, "--world", world_name, "--replay", "--speed", "20000000x")
+    with (
+        link_to(gateway) as link,
+        subprocess.Popen(
+            (sys.executable, "-c", QMTL, *arguments, "--gateway", link.address, "--output", "json"),
+            env=environment, stdout=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        wait_until(lambda: journal_has_intents(journals, world_name), WAIT_SECONDS)
+        link.hold()
+        written = journal_size(journals, world_name)
+        wait_until(lambda: journal_size(journals, world_name) > written, WAIT_SECONDS)  # and is on the stalled link
+        os.kill(process.pid, signal.SIGSTOP)
+        started = qmtl_json("apply", "start", world_name, "--plan", "ana/SmaCross=0.5", "--run-id", "half", "--no-wait")
+        assert started.code == 0
+        wait_until(lambda: waited_for(qmtl_json, world_name) == ["ana/SmaCross"], WAIT_SECONDS)
+        wait_until(lambda: run_phase(qmtl_json, world_name) == "completed", WAIT_SECONDS)
+        link.release()
+        wait_until(lambda: metrics(counted)["orders_refused_total/EPOCH_MISMATCH"] > refused, WAIT_SECONDS)
+        os.kill(process.pid, signal.SIGCONT)
+        out, _ = process.communicate(timeout=2 * WAIT_SECONDS)
+    assert process.returncode == 0
+    result = json.loads(out)
+    assert (result["equal"], result["intents"]["outstanding"], result["intents"]["refused"]) == (True, 0, 0)
+
+
 def test_run_that_begins_again_does_not_wait_through_its_past(
     submitted: Submitted, gateway: str, world_name: str, journals: Path, written: Written
 ) -> None:
@@ -211,8 +248,25 @@ def test_run_that_begins_again_does_not_wait_through_its_past(
 
 def journal_has_intents(journals: Path, world: str) -> bool:
     """Tell whether a runner, which keeps everybody else out of its journal, has written something into it."""
+    return journal_size(journals, world) > 40_000
+
+
+def journal_size(journals: Path, world: str) -> int:
+    """Return how much a runner has written into its journal."""
     log = journals / world / "ana" / "SmaCross.db-wal"
-    return log.exists() and log.stat().st_size > 40_000
+    return log.stat().st_size if log.exists() else 0
+
+
+def waited_for(qmtl_json: Qmtl, world: str) -> list[str]:
+    """Return the strategies whose runners a run waits for."""
+    run = qmtl_json("apply", "show", world, "half").document
+    return [strategy for each in run["awaited"] for strategy in each["waits_for"]]
+
+
+def run_phase(qmtl_json: Qmtl, world: str) -> str:
+    """Return where the run stands."""
+    phase: str = qmtl_json("apply", "show", world, "half").document["phase"]
+    return phase
 
 
 @pytest.mark.parametrize(
