@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,8 +24,8 @@ Target = tuple[str, int] | Path
 class Link:
     """Pass connections on to the first of ``targets`` that takes them; ``accepted`` counts them.
 
-    ``delay`` is how many seconds every chunk of bytes waits on its way, ``delayed`` how many did. ``waiting`` counts
-    the bytes to the target that are held now, ``stalled`` the chunks in either direction.
+    ``delay`` is how many seconds every chunk of bytes waits on its way, ``delayed`` how many did. ``stalled`` counts
+    the chunks that are held now, in either direction.
     """
 
     listener: socket.socket
@@ -30,8 +33,8 @@ class Link:
     accepted: int = 0
     delay: float = 0.0
     delayed: int = 0
-    waiting: int = 0
     stalled: int = 0
+    _held: int = 0
     _flows: Event = field(default_factory=Event)
     _ends: list[socket.socket] = field(default_factory=list)
     _relays: list[Thread] = field(default_factory=list)
@@ -45,6 +48,11 @@ class Link:
         """Return where it listens."""
         host, port = self.listener.getsockname()
         return f"{host}:{port}"
+
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes to the target are held, those that are not read yet too."""
+        return self._held + sum(_unread(here) for here in tuple(self._ends[::2]))
 
     def cut(self) -> int:
         """Break every connection; new ones are passed on. Return how many there were."""
@@ -111,10 +119,10 @@ class Link:
 
     def _pass(self, size: int) -> None:
         """Wait while bytes are held."""
-        self.waiting += size
+        self._held += size
         self.stalled += 1
         self._flows.wait()
-        self.waiting -= size
+        self._held -= size
         self.stalled -= 1
 
 
@@ -131,6 +139,14 @@ def link_to(*targets: str | Path) -> Iterator[Link]:
             listener.shutdown(socket.SHUT_RDWR)  # wakes whoever accepts
             server.join(JOIN_SECONDS)
             link.close()
+
+
+def _unread(connection: socket.socket) -> int:
+    """Return how many bytes the kernel has for a connection that is still open, by FIONREAD of ioctl(2)."""
+    try:
+        return int.from_bytes(fcntl.ioctl(connection, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return 0
 
 
 def _parsed(target: str | Path) -> Target:
