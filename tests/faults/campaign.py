@@ -35,7 +35,7 @@ from qmtl_sdk.client.presets import register_builtin_presets
 from tests.faults.broker import open_broker
 from tests.faults.checker import Violation, check
 from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
-from tests.faults.conductor import Applies, Conductor, conducting
+from tests.faults.conductor import Applies, Conductor, NotLedError, conducting
 from tests.faults.database import Database
 from tests.faults.facts import History
 from tests.faults.history import read_history
@@ -69,6 +69,7 @@ OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
 MOVING: Final = "under way"
 MOVING_SECONDS: Final = 0.3
+TRIES: Final = 3
 
 Say = Callable[[str], None]
 
@@ -137,8 +138,22 @@ class Campaign:
     def strike(self, fault: Fault, *, moving: bool = False) -> list[Struck]:
         """Let a fault strike a run in each world, and return the runs that were under way then.
 
-        ``moving``: nothing keeps the runs in a phase; the fault strikes at a moment that chance draws.
+        ``moving``: nothing keeps the runs in a phase; the fault strikes at a moment that chance draws. Runs that ended
+        before the fault struck are none; where that is so of all, it is tried again.
         """
+        for _ in range(TRIES):
+            try:
+                found = self._strike(fault, moving=moving)
+            except NotLedError as error:
+                self.say(f"    {fault.name}: {error}; tried again")
+                self.rest()
+                continue
+            if found:
+                self.struck += found
+                return found
+        raise AssertionError(f"{fault.name} struck no run in {TRIES} episodes")
+
+    def _strike(self, fault: Fault, *, moving: bool) -> list[Struck]:
         number, self._episodes = self._episodes, self._episodes + 1
         began = time.monotonic()
         rate = self.await_flow()
@@ -147,7 +162,14 @@ class Campaign:
         steps = fault.begin(self.scene)
         next(steps)
         phases = {} if moving else self._phases(fault)
-        self._begin_runs(run_id, phases)
+        try:
+            self._begin_runs(run_id, phases)
+        except NotLedError:
+            for world in phases:
+                self.conductor.release(world)
+            for _ in steps:  # what it changes it also mends
+                pass
+            raise
         struck_at = datetime.now(UTC)
         evidence = next(steps)
         for world in phases:
@@ -179,7 +201,6 @@ class Campaign:
         ]
         wrong = [each for each in found if fault.outcomes and not moving and each.outcome not in fault.outcomes]
         assert not wrong, f"{fault.name}: {wrong}"
-        self.struck += found
         self.say(f"{number + 1:3} {fault.name}: {evidence}; {rate:.0f}/s before; {_counted(found)}; "
                  f"{time.monotonic() - began:.0f} s")  # fmt: skip
         return found

@@ -31,6 +31,10 @@ BACK: Final = {
 }
 
 
+class NotLedError(Exception):
+    """Say that a run ended before it came to its phase: on a machine that is too busy its time was over."""
+
+
 class Applies:
     """Call ``ApplyService`` at the first of several addresses that answers."""
 
@@ -104,7 +108,8 @@ class Conductor:
     def _await(self, world: str, run_id: str, phase: run_pb2.RunPhase) -> None:
         def there() -> bool:
             run = self._applies.run(world, run_id)
-            assert not run.HasField("end_time"), f"{world}: run {run_id} ended before its fault: {run.reason}"
+            if run.HasField("end_time"):
+                raise NotLedError(f"{world}: run {run_id} ended before its fault: {run.reason}")
             return bool(run.phase == phase)
 
         wait_until(_forgiving(there), LEAD_SECONDS)
