@@ -16,7 +16,7 @@ from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.postgres import acquire, transaction
 from qmtl_world.apply import store
 from qmtl_world.apply.participants import Held, Kind
-from qmtl_world.apply.place import ASTRAY, RESEEDED
+from qmtl_world.apply.place import ASTRAY, RESEEDED, Place
 from qmtl_world.apply.relay import Relay
 from qmtl_world.apply.reseed import Reseeding
 from qmtl_world.worlds import store as world_store
@@ -124,16 +124,23 @@ async def test_nothing_is_told_of_a_world_that_is_held_as_astray(ground: Ground,
     assert await told(bus, ground.world) == []
 
 
+async def reseeded(ground: Ground, bus: Bus) -> Place:
+    """Reseed the world, as an operator does."""
+    reseeding = Reseeding(bus, ground.coordinator)
+    ends = await reseeding.look(ground.world)
+    async with transaction(ground.pool) as connection:
+        return await reseeding.reseed(connection, ground.world, ends, CAUSE)
+
+
 async def test_a_reseeded_world_is_told_above_everything_that_streams_and_participants_saw(
     ground: Ground, bus: Bus, relay: Relay
 ) -> None:
     async with transaction(ground.pool) as connection:
         await world_store.add_world(connection, WorldSpec(ground.world, "daily", 252.0))
-    reseeding = Reseeding(ground.pool, bus, ground.coordinator)
     await ground.start()
     await relayed(relay)
     with pytest.raises(QmtlError, match="there is nothing to reseed"):
-        await reseeding.reseed(ground.world, CAUSE)
+        await reseeded(ground, bus)
     # A backup was restored: the streams hold what the database no longer knows, and one participant saw still more.
     event = activation_event_pb2.ActivationEvent(world=ground.world, sequence=90, epoch=40)
     mark = mark_pb2.Mark(world=ground.world, number=70, epoch=41)
@@ -142,7 +149,7 @@ async def test_a_reseeded_world_is_told_above_everything_that_streams_and_partic
     await ground.stop()
     await relayed(relay)
     await ground.coordinator.renew(Kind.GATEWAY, "g1", "g1-a", [Held(ground.world, epoch=30, sequence=95)])
-    place = await reseeding.reseed(ground.world, CAUSE)
+    place = await reseeded(ground, bus)
     assert (place.epoch, place.sequence, place.mark) == (42, 96, 71)
     assert (place.is_open, place.holds) == (False, {"operator", RESEEDED})
     await relayed(relay)
