@@ -211,10 +211,10 @@ class Campaign:
         wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
-    def judged(self, since_position: int = 0) -> dict[str, tuple[History, list[Violation]]]:
+    def judged(self, since: Mapping[str, int] | None = None) -> dict[str, tuple[History, list[Violation]]]:
         """Return what was recorded of each world, and what is wrong with it; nobody trades any more.
 
-        ``since_position``: of the order stream; only what stands behind it is judged.
+        ``since``: places of the order stream, by world; only what stands behind them is judged.
         """
         found = {}
         for world in self.scene.worlds:
@@ -228,7 +228,13 @@ class Campaign:
                     deleted_events=frozenset(self.scene.lost_events[world]),
                 )
             )
-            found[world] = history, [*check(history, since_position), *check_senders(history, self.journals)]
+            found[world] = (
+                history,
+                [
+                    *check(history, 0 if since is None else since[world]),
+                    *check_senders(history, self.journals),
+                ],
+            )
         return found
 
     def _evaluated(self, desk: Desk, world: str) -> bool:

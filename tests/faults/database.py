@@ -67,9 +67,17 @@ class Database:
         """Return how many orders have not ended, and reports are not published."""
         return int(self.fetch(_UNANSWERED)[0][0])
 
-    def newest_position(self) -> int:
-        """Return the place of the newest intent that was executed."""
-        return int(self.fetch("SELECT coalesce(max(position), 0) FROM executor.journal")[0][0])
+    def first_marks(self, behind: int) -> dict[str, int]:
+        """Return the place of each world's first mark behind a place of the order stream."""
+        query = (
+            "SELECT world, min(position) AS place FROM world.outbox WHERE kind = 'mark' AND position > $1 GROUP BY 1"
+        )
+        return {row["world"]: row["place"] for row in self.fetch(query, behind)}
+
+    def executed_between(self, world: str, first: int, last: int) -> int:
+        """Return how many intents were executed that stand behind one place of the order stream and before another."""
+        query = "SELECT count(*) FROM executor.journal WHERE world = $1 AND position > $2 AND position < $3"
+        return int(self.fetch(query, world, first, last)[0][0])
 
     def refuse_switches(self) -> None:
         """Let every change of what trades fail."""
