@@ -319,29 +319,33 @@ def network_slow(scene: Scene) -> Steps:
 def mark_lost(scene: Scene) -> Steps:
     """Stop all worlds, and lose the Fences, which the broker had acknowledged, before the executor has read them."""
     yield PREPARED
+    broker = scene.broker
     link = scene.cluster.links[f"{EXECUTOR}/nats"]
-    link.hold()
-    before = {world: scene.broker.newest_mark(world) for world in scene.worlds}
-    _stop_all(scene)
-    for world, number in before.items():
-        wait_until(lambda world=world, number=number: scene.broker.newest_mark(world) > number, TOLD_SECONDS)  # type: ignore[misc]
-        scene.lost_marks[world].add(scene.broker.lose_newest_mark(world))
-    yield f"{len(before)} Fences of emergency stops lost"
+    _lose(scene, link, broker.newest_mark, broker.lose_newest_mark, scene.lost_marks)
+    yield f"{len(scene.worlds)} Fences of emergency stops lost"
     link.release()
 
 
 def event_lost(scene: Scene) -> Steps:
     """Stop all worlds, and lose what they told of it, before one of the gateways has read it."""
     yield PREPARED
+    broker = scene.broker
     link = scene.cluster.links[f"{scene.chance.choice(GATEWAYS)}/nats"]
-    link.hold()
-    before = {world: scene.broker.newest_event(world) for world in scene.worlds}
-    _stop_all(scene)
-    for world, sequence in before.items():
-        wait_until(lambda world=world, sequence=sequence: scene.broker.newest_event(world) > sequence, TOLD_SECONDS)  # type: ignore[misc]
-        scene.lost_events[world].add(scene.broker.lose_newest_event(world))
-    yield f"{len(before)} events of emergency stops lost"
+    _lose(scene, link, broker.newest_event, broker.lose_newest_event, scene.lost_events)
+    yield f"{len(scene.worlds)} events of emergency stops lost"
     link.release()
+
+
+def _lose(
+    scene: Scene, link: Link, newest: Callable[[str], int], lose: Callable[[str], int], lost: dict[str, set[int]]
+) -> None:
+    """Stall a link, stop all worlds, and take what each told of it out of its stream, once that is there."""
+    link.hold()
+    before = {world: newest(world) for world in scene.worlds}
+    _stop_all(scene)
+    for world, number in before.items():
+        wait_until(lambda world=world, number=number: newest(world) > number, TOLD_SECONDS)  # type: ignore[misc]
+        lost[world].add(lose(world))
 
 
 def told_twice(scene: Scene) -> Steps:
