@@ -53,6 +53,7 @@ class OrderedReader:
     async def __aiter__(self) -> AsyncIterator[Delivered]:
         """Yield each message; raise QmtlError(DEPENDENCY_UNAVAILABLE) when one may have been lost."""
         while True:
+            heed_cancellation()
             delivered = await self.next()
             if delivered is not None:
                 yield delivered
@@ -62,7 +63,6 @@ class OrderedReader:
 
         Raises QmtlError(DEPENDENCY_UNAVAILABLE) when a message may have been lost.
         """
-        heed_cancellation()
         with translated_errors():
             message = await self._subscription.next_msg(timeout=SILENCE_SECONDS)
         headers = message.headers or {}

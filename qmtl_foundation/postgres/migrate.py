@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 
 DSN_VARIABLE: Final = "QMTL_POSTGRES_DSN"
@@ -116,6 +117,7 @@ async def _connect(dsn: str) -> Any:
     """Connect, again and again while the server is not there yet."""
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
+        heed_cancellation()
         try:
             return await asyncpg.connect(dsn)
         except (OSError, asyncpg.CannotConnectNowError) as error:

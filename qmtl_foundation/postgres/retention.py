@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.postgres.pool import Pool, acquire
@@ -42,6 +43,7 @@ async def sweep(pool: Pool, aged: Sequence[Aged], now: datetime) -> dict[str, in
 async def sweeping(pool: Pool, aged: Sequence[Aged], clock: Clock) -> None:
     """Sweep from time to time until cancelled; one that fails is made up for by the next."""
     while True:
+        heed_cancellation()
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             deleted = await sweep(pool, aged, clock())

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.settings import Secret
 
 RECONNECT_SECONDS: Final = 0.5
@@ -49,6 +50,7 @@ class Signals:
     async def listen(self, dsn: Secret) -> None:
         """Listen until cancelled, reconnecting when the connection is lost."""
         while True:
+            heed_cancellation()
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await self._listen_once(dsn)
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -59,6 +61,7 @@ class Signals:
         try:
             connection.add_termination_listener(lambda _connection: lost.set())
             await connection.add_listener(self._channel, self._wake)
+            heed_cancellation()
             await lost.wait()
             _log.warning("postgres: the listening connection was lost")
         finally:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from grpc_health.v1 import health, health_pb2
 
+from qmtl_foundation.cancellation import heed_cancellation
+
 PROBE_INTERVAL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 2.0
 
@@ -28,6 +30,7 @@ class HealthFollower:
     async def follow(self) -> None:
         """Probe until cancelled."""
         while True:
+            heed_cancellation()
             await self.probe()
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
 

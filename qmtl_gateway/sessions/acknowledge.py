@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import UNANSWERED, QmtlError
 from qmtl_gateway.sessions.holders import Holders
 from qmtl_gateway.sessions.model import Event, Gate, Phase
@@ -83,6 +84,7 @@ class Acknowledgements:
     async def _repeat(self, gate: Gate) -> None:
         """Tell the world service until it answers; a refusal is an answer."""
         while True:
+            heed_cancellation()
             try:
                 await self._send(gate)
             except QmtlError as error:

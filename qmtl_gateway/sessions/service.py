@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Histogram
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field, within
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2
@@ -117,6 +118,7 @@ class SessionService(SessionServiceServicer):
         """Hear a runner until it goes; what is wrong with what it says ends its session."""
         try:
             while True:
+                heed_cancellation()
                 async with asyncio.timeout(SILENT_SECONDS):
                     request = await anext(requests)
                 self._hear(request, session)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.jetstream import Bus, StreamSpec
 from qmtl_foundation.jetstream.bus import translated_errors
 
@@ -74,6 +75,7 @@ async def held(message: Any, every_s: float = HOLD_SECONDS) -> AsyncIterator[Non
 
 async def _hold(message: Any, every_s: float) -> None:
     while True:
+        heed_cancellation()
         await asyncio.sleep(every_s)
         try:
             await message.in_progress()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import nats.errors
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
 from qmtl_foundation.postgres.pool import Pool
@@ -61,6 +62,7 @@ class Worker:
     async def _messages(self, slots: asyncio.Semaphore) -> Any:
         subscription = None
         while True:
+            heed_cancellation()
             await slots.acquire()
             try:
                 subscription = subscription or await self._subscribe()

@@ -16,6 +16,7 @@ from typing import Final
 
 import asyncpg
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
@@ -267,6 +268,7 @@ class Coordinator:
     async def run(self) -> None:
         """Do what is due, and stop waiting for gateways whose lease has ended, until cancelled."""
         while True:
+            heed_cancellation()
             try:
                 await self.look()
             except QmtlError as error:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import wait
 from typing import ParamSpec, TypeVar
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_world.evaluation.model import EvaluationMetrics, EvaluationTask
 from qmtl_world.evaluation.shelf import Missing, Series, shelf
@@ -57,6 +58,7 @@ class EvaluationProcesses:
         """Return what ``work`` returns on a task and the series that it takes; a worker is sent those that it lacks."""
         sent: Series = {}
         while True:
+            heed_cancellation()
             result = await self.run(work, task, sent)
             if not isinstance(result, Missing):
                 return result
