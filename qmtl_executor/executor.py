@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Any, Final
 
 from qmtl_executor.follower import Follower
@@ -58,9 +57,9 @@ class Executor:
             for world, each in self.followers.items()
             if each.place is not None
         ]
-        asked = time.monotonic()
+        question = self._ground.lease.ask()
         renewal = await self._client.renew(held)
-        await self._ground.lease.renew(asked, renewal.ttl_s, renewal.worlds)
+        await self._ground.lease.renew(question, renewal.ttl_s, renewal.worlds)
         for world, told in renewal.worlds.items():
             self._join(world, told, group)
         for world in self.followers.keys() - renewal.worlds.keys():

@@ -1,9 +1,11 @@
 """Judges each message of a world's order stream by where it stands. Pure; no clock.
 
 1. A mark is passed (``pass_mark``): numbers without gaps, monotone epochs, ``Open`` only for the fence's own epoch.
-2. An intent is judged (``judge``) by the marks before it: taken, fenced or refused; its stamps by the newest set.
-3. What the world service says (``holds_back``) may close, never open.
-4. A stream or an enrolment that is not the one known makes unsure (``on_stream``, ``on_enrolment``).
+2. An intent is judged (``fenced``, ``judge``) by the marks before it: taken, fenced or refused; its stamps by the
+   newest set.
+3. What the world service says once an Open was passed must be the same (``confirms``); it may close, never open.
+4. A stream, an enrolment or a journal that is not the one known makes unsure (``on_stream``, ``on_enrolment``,
+   ``on_journal``).
 """
 
 from __future__ import annotations
@@ -86,6 +88,14 @@ def on_enrolment(place: Place, told: Told) -> Place:
     )
 
 
+def on_journal(stored: Place, known: Place | None) -> Place:
+    """Return the place that is stored, or, where it is behind what this start has stored, one that is closed there: the
+    database was restored, and what it lost must not be executed again."""
+    if known is None or known.generation != stored.generation or known.position <= stored.position:
+        return stored
+    return replace(known, enrolment=stored.enrolment, is_open=False, unsure=True)
+
+
 def on_stream(place: Place, generation: str, first: int, last: int, purged: Purged = NOTHING_PURGED) -> Place:
     """Return the place in a stream that has the sequences ``[first, last]``: closed where messages may be missing.
 
@@ -127,26 +137,29 @@ def pass_unreadable(place: Place, message: Unreadable, position: int) -> Place:
     return replace(place, position=position)
 
 
-def judge(place: Place, intent: Intent, me: Me, told: Told | None) -> Verdict:
-    """Return what becomes of an intent that stands right behind ``place``."""
+def fenced(place: Place, intent: Intent) -> Fenced | None:
+    """Return why the marks keep an intent back that stands right behind ``place``, None if they do not."""
     if intent.epoch < place.fence:
         return Fenced(f"stands behind the Fence of epoch {place.fence}, is of epoch {intent.epoch}")
     if not place.is_open or intent.epoch > place.fence:
         return Fenced(f"epoch {intent.epoch} has no Open before this place in the order stream")
-    if told is None or holds_back(place, told):
-        return Fenced("the world has moved on, or is not this executor's any more, by what the world service says")
+    return None
+
+
+def judge(place: Place, intent: Intent, me: Me, told: Told | None) -> Verdict:
+    """Return what becomes of an intent that no mark keeps back; ``told`` was asked for after the Open was passed."""
+    if told is None or not confirms(place, told):
+        return Fenced("the world is elsewhere, or not this executor's any more, by what the world service says")
     return _stamps(place, intent, me) or _wish(intent) or Taken(place.seats[intent.strategy_id])
 
 
-def holds_back(place: Place, told: Told) -> bool:
-    """Tell whether what the world service says closes a place that its stream leaves open.
+def confirms(place: Place, told: Told) -> bool:
+    """Tell whether the world service says what the Open said; ``told`` was asked for after that was passed.
 
-    Said of an older mark than the newest passed it is old news. A newer mark of the same open epoch closes nothing:
-    it is a repetition for others.
+    An Open is written by the transaction that opens the world, so a world that is told of as further has moved on, and
+    one that is behind, or not open, belongs to a database that was restored to before it.
     """
-    if told.epoch > place.fence:
-        return True
-    return told.epoch == place.fence and told.mark >= place.mark and not told.is_open
+    return told.epoch == place.fence and told.is_open
 
 
 def is_ours(seat: Seat | None, me: Me) -> bool:

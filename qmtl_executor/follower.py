@@ -57,7 +57,7 @@ class Follower:
 
     async def _pass_once(self) -> None:
         try:
-            self._passage = await Passage.begin(self._world, self._ground, self._acknowledgements)
+            self._passage = await Passage.begin(self._world, self._ground, self._acknowledgements, self.place)
             await self._passage.run()
         except QmtlError as error:
             if error.reason is Reason.FOREIGN_INCARNATION:

@@ -1,10 +1,12 @@
-"""What the world service last said, and for how long it counts: monotonic time from before the question."""
+"""What the world service last said, for how long it counts (monotonic time from before the question), and since when
+it is known: renewals are numbered as they are asked for, so that one can tell what it was asked after."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from qmtl_executor.model import Told
@@ -12,10 +14,20 @@ from qmtl_executor.model import Told
 HURRY_SECONDS: Final = 0.1  # at least between two renewals: marks of other worlds ask for one too
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Hold one renewal that was asked for: its number, from 1, and the monotonic moment before it was sent."""
+
+    number: int
+    asked: float
+
+
 class Lease:
     """Hold the lease of one start of an executor. It closes what it does not cover, and opens nothing."""
 
     def __init__(self) -> None:
+        self._asked = 0
+        self._answered = 0
         self._expires = -1.0
         self._worlds: Mapping[str, Told] = {}
         self._renewed = asyncio.Condition()
@@ -26,15 +38,30 @@ class Lease:
         """Tell whether the lease lasts."""
         return time.monotonic() < self._expires
 
+    @property
+    def asked(self) -> int:
+        """Return the number of the newest renewal that was asked for: no answer up to it knows what happens now."""
+        return self._asked
+
     def told(self, world: str) -> Told | None:
         """Return where a world stands by the newest renewal; None when this executor is not enrolled there."""
         return self._worlds.get(world)
 
-    async def renew(self, asked: float, ttl_s: float, worlds: Mapping[str, Told]) -> None:
-        """Take a renewal that was asked for at a monotonic moment."""
-        self._expires, self._worlds = asked + ttl_s, worlds
+    def ask(self) -> Question:
+        """Begin a renewal."""
+        self._asked += 1
+        return Question(self._asked, time.monotonic())
+
+    async def renew(self, question: Question, ttl_s: float, worlds: Mapping[str, Told]) -> None:
+        """Take the answer to a renewal."""
+        self._expires, self._worlds, self._answered = question.asked + ttl_s, worlds, question.number
         async with self._renewed:
             self._renewed.notify_all()
+
+    async def held_since(self, number: int) -> None:
+        """Return when the lease lasts by a renewal that was asked for after the one of this number."""
+        while not (self._answered > number and self.is_held):
+            await self.next_renewal()
 
     async def next_renewal(self) -> None:
         """Return after the next renewal."""

@@ -149,7 +149,6 @@ def from_world_place(message: lease_pb2.WorldPlace) -> Told:
     """Return where a world stands."""
     return Told(
         message.epoch,
-        message.mark,
         message.is_open,
         message.enrolment,
         message.enrolment_position,

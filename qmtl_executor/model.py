@@ -149,7 +149,6 @@ class Told:
     """Hold where the world service says that a world stands, and behind which mark this executor was enrolled."""
 
     epoch: int
-    mark: int
     is_open: bool
     enrolment: int
     enrolment_position: int

@@ -31,6 +31,7 @@ from qmtl_executor.model import (
 )
 from qmtl_executor.stream import Reader, reading
 from qmtl_executor.trader import Market, Trader
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
@@ -73,17 +74,23 @@ class Passage:
         self._ground = ground
         self._acknowledgements = acknowledgements
         self._beats = 0
+        self._before_open = ground.lease.asked  # number of a renewal: only later ones know of the Open
+        if place.is_open:
+            ground.lease.hurry()
 
     @classmethod
-    async def begin(cls, world: str, ground: Ground, acknowledgements: Acknowledgements) -> Passage:
-        """Settle what a former passage left in doubt, and return one that goes on where it stood."""
+    async def begin(
+        cls, world: str, ground: Ground, acknowledgements: Acknowledgements, known: Place | None
+    ) -> Passage:
+        """Settle what a former passage left in doubt, and return one that goes on where it stood; ``known`` is where
+        that was by what it stored."""
         told = _enrolment(world, ground)
         market = await ground.open_market(world)
         trader = Trader(world, ground.me, ground.journal, market, ground.clock, told.enrolment)
         await trader.load()
         stored, passed = await ground.journal.read_place(world)  # settling moved it
         stream = await ground.bus.state(ORDERS)
-        place = follow.enrolled(told, stream.generation) if stored is None else stored
+        place = follow.on_journal(follow.enrolled(told, stream.generation) if stored is None else stored, known)
         place = follow.on_enrolment(place, told)
         place = follow.on_stream(place, stream.generation, stream.first, stream.last, told.purged)
         if place != stored:
@@ -101,6 +108,7 @@ class Passage:
         ground = self._ground
         async with reading(ground.bus, self._world, ground.me.executor, self.place.position) as reader:
             while True:
+                heed_cancellation()
                 message = await reader.next()
                 self.behind = reader.behind
                 told = ground.lease.told(self._world)
@@ -131,6 +139,9 @@ class Passage:
             self.trader.trade_at(await self._ground.open_market(self._world))
             await self.trader.demote(mark.seats, mark.on_demote, mark.epoch)
         await self._stand(step.place, step.passed)
+        if step.act is Act.OPENED:
+            self._before_open = self._ground.lease.asked
+            self._ground.lease.hurry()
 
     async def _pass_intent(self, intent: Intent, position: int) -> None:
         """Answer an intent that was taken before, wherever it stands; judge any other."""
@@ -150,13 +161,14 @@ class Passage:
             counters.executed.add(self._world)
 
     async def _judged(self, intent: Intent) -> Verdict:
-        """Return what becomes of an intent. One that may pass waits while the lease is lost: nobody can say no then."""
+        """Return what becomes of an intent. One that may pass waits while the world service has not said anything
+        since the Open, and while the lease is lost: nobody can say no then."""
+        kept_back = follow.fenced(self.place, intent)
+        if kept_back is not None:
+            return kept_back
         lease = self._ground.lease
-        while True:
-            verdict = follow.judge(self.place, intent, self._ground.me, lease.told(self._world))
-            if isinstance(verdict, Fenced | Refused) or lease.is_held:
-                return verdict
-            await lease.next_renewal()
+        await lease.held_since(self._before_open)
+        return follow.judge(self.place, intent, self._ground.me, lease.told(self._world))
 
     async def _rest(self, reader: Reader) -> None:
         """Do what is due when nothing comes."""

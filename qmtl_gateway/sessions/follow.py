@@ -5,6 +5,7 @@
 - Once closed, only a snapshot helps: it replaces what is held unless it is older, or another event of the same number.
   Of the events that come meanwhile the newest is kept, and applied after the snapshot if it follows.
 - A lease renewal that shows the world ahead closes too, until that epoch and sequence are reached; it never opens.
+- One that shows the world behind what was stated when it was asked for closes as well: the database was restored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from qmtl_gateway.sessions.model import Event, Gate
+from qmtl_gateway.sessions.model import Event, Gate, WorldPlace
 
 
 class Resync(StrEnum):
@@ -25,6 +26,7 @@ class Resync(StrEnum):
     BEHIND = "behind"
     LEASE = "lease"
     STREAM = "stream"  # the consumer of the control stream was lost
+    ASTRAY = "astray"  # the world service is behind: until it was reseeded, no snapshot suffices
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,18 @@ def resynced(held: Followed, snapshot: Event) -> Followed:
     after = Followed(snapshot, None)
     if held.ahead is not None:
         after = apply(after, held.ahead)
-    return shown(after, held.epoch, held.sequence)
+    return _reached(after, held.epoch, held.sequence)
 
 
-def shown(held: Followed, epoch: int, sequence: int) -> Followed:
-    """Return what is held after a lease renewal has shown how far the world is."""
+def shown(held: Followed, stated: Gate, place: WorldPlace | None) -> Followed:
+    """Return what is held after a lease renewal has shown how far the world is, None where it did not name it;
+    ``stated`` is the gate as of when the renewal was asked for."""
+    if _went_back(stated, place):
+        return lost(held, Resync.ASTRAY)
+    return held if place is None else _reached(held, place.epoch, place.sequence)
+
+
+def _reached(held: Followed, epoch: int, sequence: int) -> Followed:
     floor = replace(held, epoch=max(held.epoch, epoch), sequence=max(held.sequence, sequence))
     if held.resync is not None or held.last is None:
         return floor
@@ -83,6 +92,13 @@ def shown(held: Followed, epoch: int, sequence: int) -> Followed:
 def lost(held: Followed, reason: Resync) -> Followed:
     """Return what is held after events may have been missed: closed, until a snapshot was read from now on."""
     return replace(held, resync=held.resync or reason)
+
+
+def _went_back(stated: Gate, place: WorldPlace | None) -> bool:
+    """Tell whether a world is behind what was told of it: each event is written with what it tells of."""
+    if place is None or place.epoch != stated.epoch:
+        return stated.epoch > (0 if place is None else place.epoch)
+    return stated.is_open and not place.is_open
 
 
 def _fault(last: Gate, event: Event) -> Resync | None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.telemetry import LabelledCounter
 from qmtl_gateway.sessions import follow
@@ -111,16 +112,18 @@ class Gates:
         self._begun += 1
         self._close(Resync.STREAM)
 
-    def renewed(self, until: float, places: Sequence[WorldPlace]) -> None:
-        """Take a renewed lease, and what it showed; every world is read anew after one that was over."""
+    def renewed(self, until: float, stated: Sequence[Gate], places: Sequence[WorldPlace]) -> None:
+        """Take a renewed lease, and where the worlds stand that were stated when it was asked for; every world is read
+        anew after one that was over."""
         if self._clock() >= self._lease_until:
             self._close(Resync.LEASE)
             self._begin()
         self._lease_until = until
-        for place in places:
-            held = self._held.get(place.world)
+        shown = {each.world: each for each in places}
+        for each in stated:
+            held = self._held.get(each.world)
             if held is not None:
-                self._put(place.world, follow.shown(held, place.epoch, place.sequence))
+                self._put(each.world, follow.shown(held, each, shown.get(each.world)))
 
     def places(self) -> list[Gate]:
         """Return how far each world is; of more than one renewal may name, others each time."""
@@ -138,6 +141,7 @@ class Gates:
         slots = asyncio.Semaphore(READS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             while True:
+                heed_cancellation()
                 await self._changed.wait()
                 self._changed.clear()
                 while self._ready and self._asked:
@@ -151,7 +155,8 @@ class Gates:
         pause = FAILED_SECONDS
         try:
             await self._read_once(world)
-            pause = RETRY_SECONDS
+            if not self._is_astray(world):
+                pause = RETRY_SECONDS
         except QmtlError as error:
             _log.warning("world %s stays closed: %s", world, error)
         except Exception:  # a fault of ours must not end the gateway: the world stays closed
@@ -230,6 +235,10 @@ class Gates:
     def _is_closed(self, world: str) -> bool:
         held = self._held.get(world)
         return held is not None and held.resync is not None
+
+    def _is_astray(self, world: str) -> bool:
+        held = self._held.get(world)
+        return held is not None and held.resync is Resync.ASTRAY
 
     @property
     def _ready(self) -> bool:

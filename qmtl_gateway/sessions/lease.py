@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_gateway.sessions.gates import Gates
 from qmtl_gateway.sessions.holders import Holders
@@ -41,6 +42,7 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renew until cancelled, as long as events arrive."""
         while True:
+            heed_cancellation()
             if not self._gates.is_following:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
@@ -54,9 +56,9 @@ class LeaseKeeper:
             await asyncio.sleep(max(0.0, RENEW_SECONDS - (self._clock() - begun)))
 
     async def _renew(self) -> None:
-        sent = self._clock()
-        seconds, places = await self._upstream.renew(self._gates.places(), self._holders.waited_for)
-        self._gates.renewed(sent + seconds, places)
+        sent, stated = self._clock(), self._gates.places()
+        seconds, places = await self._upstream.renew(stated, self._holders.waited_for)
+        self._gates.renewed(sent + seconds, stated, places)
         if self._failing:
             _log.info("the lease is renewed again")
         self._failing = False

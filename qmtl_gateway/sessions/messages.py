@@ -108,7 +108,8 @@ def to_renewal(
 
 def from_renewal(answer: apply_service_pb2.RenewLeaseResponse) -> tuple[float, list[WorldPlace]]:
     """Return for how many seconds the lease lasts, and where worlds stand."""
-    return answer.ttl_ms / 1000, [WorldPlace(each.world, each.epoch, each.sequence) for each in answer.worlds]
+    places = [WorldPlace(each.world, each.epoch, each.sequence, each.is_open) for each in answer.worlds]
+    return answer.ttl_ms / 1000, places
 
 
 def to_acknowledgement(identity: Identity, gate: Gate) -> apply_service_pb2.AcknowledgeActivationRequest:

@@ -81,6 +81,7 @@ class WorldPlace:
     world: str
     epoch: int
     sequence: int
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,9 @@ _SEEN = "SELECT seen_epoch, seen_sequence, seen_mark FROM place WHERE world = $1
 _TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_timestamp() WHERE executor = $1"
 _PLACES_OF_EXECUTOR = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
-       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark,
-       e.mark AS enrolment, coalesce(o.position, 0) AS position, coalesce(g.position, 0) AS purged,
-       coalesce(g.generation, '') AS purge_generation
+       coalesce(t.number, 0) AS sequence, e.mark AS enrolment, coalesce(o.position, 0) AS position,
+       coalesce(g.position, 0) AS purged, coalesce(g.generation, '') AS purge_generation
 FROM enrolment e JOIN place p ON p.world = e.world
-LEFT JOIN relayed m ON m.world = e.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = e.world AND t.kind = 'event'
 LEFT JOIN outbox o ON o.world = e.world AND o.kind = 'mark' AND o.number = e.mark
 LEFT JOIN purged g ON g.generation = e.generation
@@ -62,10 +60,8 @@ WHERE e.executor = $1
 """
 _PLACES = """
 SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
-       coalesce(t.number, 0) AS sequence, coalesce(m.number, 0) AS mark, 0 AS enrolment, 0 AS position,
-       0 AS purged, '' AS purge_generation
+       coalesce(t.number, 0) AS sequence, 0 AS enrolment, 0 AS position, 0 AS purged, '' AS purge_generation
 FROM place p
-LEFT JOIN relayed m ON m.world = p.world AND m.kind = 'mark'
 LEFT JOIN relayed t ON t.world = p.world AND t.kind = 'event'
 WHERE p.world = ANY($1::text[])
 """
@@ -84,7 +80,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorldPlace:
-    """Hold where a world stands; ``sequence`` and ``mark`` are the newest relayed, ``told_…`` the newest written.
+    """Hold where a world stands; ``sequence`` is the newest relayed, ``told_…`` the newest written.
 
     ``enrolment``, ``enrolment_position`` and ``purged`` are 0 to a gateway, ``purge_generation`` is empty.
     """
@@ -92,7 +88,6 @@ class WorldPlace:
     world: str
     epoch: int
     sequence: int
-    mark: int
     is_open: bool
     told_sequence: int
     told_mark: int
@@ -240,7 +235,6 @@ def _to_place(row: Mapping[str, Any]) -> WorldPlace:
         world=row["world"],
         epoch=row["epoch"],
         sequence=row["sequence"],
-        mark=row["mark"],
         is_open=row["is_open"],
         told_sequence=row["told_sequence"],
         told_mark=row["told_mark"],

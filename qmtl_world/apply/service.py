@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import EVENT_CONTEXT, REQUEST_CONTEXT, bytes_id
@@ -149,6 +150,7 @@ class ApplyService(ApplyServiceServicer):
         seen, awaited = request.revision, None  # executors come and go, leases are renewed: no revision of the run
         async with self._signals.watching(name) as stepped:
             while True:
+                heed_cancellation()
                 run = await self._read(name, run_id)
                 waited_for = list(run.awaited)
                 if run.revision > seen or (awaited is not None and waited_for != awaited):
@@ -351,7 +353,6 @@ def _to_place(place: WorldPlace) -> lease_pb2.WorldPlace:
         world=place.world,
         epoch=place.epoch,
         sequence=place.sequence,
-        mark=place.mark,
         is_open=place.is_open,
         enrolment=place.enrolment,
         enrolment_position=place.enrolment_position,

@@ -248,8 +248,8 @@ GATEWAY: Final = (
         "S10",
         "the lease counts from before the request was sent",
         LEASE,
-        "self._gates.renewed(sent + seconds, places)",
-        "self._gates.renewed(self._clock() + seconds, places)",
+        "self._gates.renewed(sent + seconds, stated, places)",
+        "self._gates.renewed(self._clock() + seconds, stated, places)",
         (f"{RENEWING}the_lease_counts_from_before_the_request_was_sent",),
     ),
     Guard(
@@ -310,6 +310,17 @@ GATEWAY: Final = (
     ),
     Guard(
         "S12",
+        "a renewal that shows the world behind closes",
+        FOLLOW,
+        "    if _went_back(stated, place):\n        return lost(held, Resync.ASTRAY)\n",
+        "",
+        (
+            f"{FOLLOWING}a_renewal_that_shows_the_world_behind_closes_for_good",
+            f"{OPENING}a_world_of_a_restored_database_is_closed_until_it_was_reseeded",
+        ),
+    ),
+    Guard(
+        "S12",
         "a renewal that shows the world ahead closes",
         FOLLOW,
         "return replace(floor, resync=Resync.BEHIND) if epoch > last.epoch or sequence > last.sequence else held",
@@ -320,7 +331,7 @@ GATEWAY: Final = (
         "S12",
         "what a renewal showed is reached before the gate opens",
         FOLLOW,
-        "return shown(after, held.epoch, held.sequence)",
+        "return _reached(after, held.epoch, held.sequence)",
         "return after",
         (f"{FOLLOWING}a_world_shown_ahead_stays_closed_until_its_epoch_and_sequence_are_reached",),
     ),

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmtl_executor.follow import Me, enrolled, judge, pass_mark
+from qmtl_executor.follow import Me, enrolled, fenced, judge, pass_mark
 from qmtl_executor.model import Intent, Mark, MarkKind, Seat, Taken, Told
 from qmtl_foundation.execution_domain import EffectiveMode
 
 ME = Me("paper", EffectiveMode.PAPER)
 STRATEGIES = ("ann/Trend", "bob/Carry")
-TOLD = Told(epoch=0, mark=0, is_open=False, enrolment=1, enrolment_position=1)  # old news for whoever passed a Fence
+TOLD = Told(epoch=0, is_open=True, enrolment=1, enrolment_position=1)
 BAR = datetime(2013, 3, 1, tzinfo=UTC)
 
 STEPS = st.lists(
@@ -97,7 +97,8 @@ def execute(stream: list[Mark | Intent]) -> dict[int, tuple[Intent, Seat]]:
         if isinstance(message, Mark):
             place = pass_mark(place, message, position).place
             continue
-        verdict = judge(place, message, ME, TOLD)
+        told = replace(TOLD, epoch=place.fence)  # a renewal that confirms whatever was passed
+        verdict = fenced(place, message) or judge(place, message, ME, told)
         if isinstance(verdict, Taken) and message.intent_id not in ids:
             ids.add(message.intent_id)
             taken[position] = (message, verdict.seat)

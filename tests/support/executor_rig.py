@@ -149,7 +149,7 @@ class World:
 
     def told(self, **changes: Any) -> Told:
         """Return what a renewal would say."""
-        return replace(Told(self.epoch, self.mark, self.is_open, *self.enrolment, self.purged), **changes)
+        return replace(Told(self.epoch, self.is_open, *self.enrolment, self.purged), **changes)
 
 
 @dataclass(slots=True)
@@ -178,7 +178,7 @@ class Rig:
         await start.renew()
         follower, relay = Follower(self.world.name, start.ground()), ReportRelay(start.journal, self.bus)
         start.follower = follower
-        tasks = [asyncio.create_task(follower.run()), asyncio.create_task(relay.run())]
+        tasks = [asyncio.create_task(each) for each in (follower.run(), relay.run(), start.keep_renewing())]
         start.task = tasks[0]
         try:
             yield start
@@ -235,6 +235,9 @@ class Start:
     lease: Lease
     follower: Follower | None = None
     task: asyncio.Task[None] | None = None
+    said: Told | None = None  # what the world service says, whatever the executor has passed
+    ttl_s: float = LEASE_SECONDS
+    is_answered: bool = True  # else the world service does not answer when it is asked for a renewal
     metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
     def counted(self, name: str) -> int:
@@ -245,10 +248,27 @@ class Start:
         return sum(int(point.value) for each in found if each.name == name for point in each.data.data_points)
 
     async def renew(self, told: Told | None = None, ttl_s: float = LEASE_SECONDS) -> None:
-        """Renew the lease as the world service would."""
+        """Renew the lease as the world service would, from now on with these words."""
+        self.said, self.ttl_s = told, ttl_s
+        await self._renew()
+
+    async def keep_renewing(self) -> None:
+        """Renew the lease whenever the executor asks for it, as long as it has one."""
+        while True:
+            await self.lease.due(LEASE_SECONDS)
+            if self.is_answered:
+                await self._renew()
+
+    async def _renew(self) -> None:
         world = self.rig.world
-        now = asyncio.get_running_loop().time()
-        await self.lease.renew(now, ttl_s, {world.name: told or world.told()})
+        await self.lease.renew(self.lease.ask(), self.ttl_s, {world.name: self.said or self._in_step()})
+
+    def _in_step(self) -> Told:
+        """Return what a renewal says that the executor asked for while the world stood where the executor does."""
+        place = None if self.follower is None else self.follower.place
+        if place is None:
+            return self.rig.world.told()
+        return self.rig.world.told(epoch=place.fence, is_open=place.is_open)
 
     def ground(self) -> Ground:
         """Return what the follower stands on."""

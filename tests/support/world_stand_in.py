@@ -63,7 +63,15 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
             for each in request.worlds
             if each.world in self.newest
         ]
-        places = [lease_pb2.WorldPlace(world=each.world, epoch=each.epoch, sequence=each.sequence) for each in events]
+        places = [
+            lease_pb2.WorldPlace(
+                world=each.world,
+                epoch=each.epoch,
+                sequence=each.sequence,
+                is_open=each.kind == activation_event_pb2.ACTIVATION_EVENT_KIND_UNFREEZE and not each.holds,
+            )
+            for each in events
+        ]
         return apply_service_pb2.RenewLeaseResponse(ttl_ms=self.ttl_ms, worlds=places)
 
     async def AcknowledgeActivation(self, request: Any, context: Any) -> Any:  # noqa: N802

@@ -90,8 +90,7 @@ async def test_a_start_that_dies_between_sending_and_answer_leaves_nothing_twice
         assert await rig.orders() == {intent.intent_id: OrderState.SENDING}
     rig.venue = living
     fence = await world.fence()
-    async with rig.started() as start:
-        await start.renew(world.told(epoch=1, mark=2, is_open=True))
+    async with rig.started():
         await rig.until_at(fence)
         exchange.deliver()
         assert outcomes(await rig.reports(1)) == ["filled"]

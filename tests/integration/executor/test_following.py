@@ -14,11 +14,13 @@ from qmtl_executor.journal import Journal
 from qmtl_executor.lease import Lease
 from qmtl_executor.model import MarkKind
 from qmtl_executor.retention import aged
+from qmtl_executor.venue import Settlement
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.pb.qmtl.order.v1.report_pb2 import OrderReport
+from qmtl_foundation.postgres.pool import acquire
 from qmtl_foundation.postgres.retention import sweep
 from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
@@ -243,9 +245,8 @@ async def test_a_missed_mark_closes_until_the_marks_are_written_again(rig: Rig, 
 async def test_who_missed_a_mark_asks_for_a_renewal_at_once(rig: Rig) -> None:
     world = rig.world
     await world.fence()
-    await world.open()
     world.mark += 1
-    await world.open()
+    await world.open()  # opens nobody: an Open asks for a renewal, too
     async with rig.started() as start, asyncio.timeout(10.0):
         await start.lease.due(LEASE_SECONDS)
 
@@ -335,14 +336,16 @@ async def test_what_the_world_service_knows_ahead_closes(rig: Rig, exchange: Exc
     position = await world.open()
     async with rig.started() as start:
         await rig.until_at(position)
-        await start.renew(world.told(epoch=2, mark=3, is_open=False))
+        await start.renew(world.told(epoch=2, is_open=False))
         (position,) = await world.send(world.intent())
         await rig.until_at(position)
         assert outcomes(await rig.reports(1)) == ["fenced"]
     assert not exchange.reached
 
 
-async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange) -> None:
+@pytest.fixture
+def waits(rig: Rig) -> asyncio.Event:
+    """Give an event that is set when an executor waits for a renewal."""
     waits = asyncio.Event()
 
     class Noticed(Lease):
@@ -351,6 +354,62 @@ async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Excha
             await super().next_renewal()
 
     rig.lease = Noticed
+    return waits
+
+
+async def test_an_intent_waits_until_the_world_service_has_spoken_since_its_open(
+    rig: Rig, exchange: Exchange, waits: asyncio.Event
+) -> None:
+    world = rig.world
+    fence = await world.fence()
+    async with rig.started() as start:
+        await rig.until_at(fence)
+        await start.renew()
+        start.is_answered = False  # what it said before the Open is all there is
+        opened = await world.open()
+        (position,) = await world.send(world.intent())
+        await asyncio.wait_for(waits.wait(), 10.0)
+        assert await rig.position() == opened
+        await start.renew()
+        await rig.until_at(position)
+        assert list(exchange.reached.values()) == [1]
+
+
+async def test_an_open_that_the_world_service_does_not_know_opens_nothing(
+    rig: Rig, exchange: Exchange, waits: asyncio.Event
+) -> None:
+    world = rig.world
+    before = world.told(epoch=0, enrolment=1, enrolment_position=await world.fence())
+    async with rig.started() as start:
+        await start.renew(before)  # the database was restored to before the Fence
+        await world.open()
+        (position,) = await world.send(world.intent())
+        await rig.until_at(position)
+        assert waits.is_set()
+        assert outcomes(await rig.reports(1)) == ["fenced"]
+    assert not exchange.reached
+
+
+async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, exchange: Exchange) -> None:
+    exchange.settlement = Settlement.BY_SESSION  # the venue does not know an id again
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    async with rig.started():
+        lost, unsent = world.intent(), world.intent(0.8, bar=1)
+        await rig.until_at(*await world.send(lost))
+        assert outcomes(await rig.reports(1)) == ["filled"]
+        async with acquire(rig.pool) as connection:
+            for table in ("report", "fill", "journal"):
+                await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608
+            await connection.execute("UPDATE place SET position = $2 WHERE executor = $1", rig.executor, opened)
+        exchange.moods = [Mood.DEAF]  # the passage ends, and the next one begins from what is stored
+        await rig.until_at(*await world.send(unsent))
+        assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
+    assert exchange.reached == {lost.intent_id: 1}
+
+
+async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange, waits: asyncio.Event) -> None:
     world = rig.world
     await world.fence()
     before = await world.open()

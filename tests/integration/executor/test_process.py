@@ -45,7 +45,6 @@ class Desk:
         self.said.worlds[world.name] = lease_pb2.WorldPlace(
             world=world.name,
             epoch=world.epoch,
-            mark=world.mark,
             is_open=world.is_open,
             enrolment=number,
             enrolment_position=position,

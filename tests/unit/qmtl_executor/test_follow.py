@@ -11,11 +11,13 @@ import pytest
 from qmtl_executor.follow import (
     Act,
     Me,
+    confirms,
     enrolled,
-    holds_back,
+    fenced,
     is_ours,
     judge,
     on_enrolment,
+    on_journal,
     on_stream,
     pass_mark,
     pass_unreadable,
@@ -33,6 +35,7 @@ from qmtl_executor.model import (
     Taken,
     Told,
     Unreadable,
+    Verdict,
 )
 from qmtl_foundation.errors import Reason
 from qmtl_foundation.execution_domain import EffectiveMode
@@ -40,7 +43,7 @@ from qmtl_foundation.execution_domain import EffectiveMode
 ME = Me("paper", EffectiveMode.PAPER)
 SEAT = Seat("ann/Trend", "version-1", "long", EffectiveMode.PAPER, 0.5, "paper")
 SEATS = {SEAT.strategy_id: SEAT}
-TOLD = Told(epoch=7, mark=11, is_open=True, enrolment=10, enrolment_position=100)
+TOLD = Told(epoch=7, is_open=True, enrolment=10, enrolment_position=100)
 FENCE = Mark(10, MarkKind.FENCE, 7, "t1", "run-1")
 OPEN = Mark(11, MarkKind.OPEN, 7, "t1", "run-1", seats=SEATS)
 INTENT = Intent(
@@ -62,18 +65,22 @@ def new() -> Place:
     return enrolled(TOLD, "stream-1")
 
 
-def fenced() -> Place:
+def closed() -> Place:
     return pass_mark(new(), FENCE, 100).place
 
 
 def opened() -> Place:
-    return pass_mark(fenced(), OPEN, 101).place
+    return pass_mark(closed(), OPEN, 101).place
+
+
+def verdict_of(place: Place, intent: Intent, told: Told | None = TOLD) -> Verdict:
+    return fenced(place, intent) or judge(place, intent, ME, told)
 
 
 def test_an_enrolment_begins_closed_right_before_its_fence() -> None:
     place = new()
     assert (place.position, place.mark, place.fence, place.is_open, place.unsure) == (99, 9, NO_EPOCH, False, False)
-    assert isinstance(judge(place, INTENT, ME, TOLD), Fenced)
+    assert isinstance(verdict_of(place, INTENT), Fenced)
 
 
 def test_a_fence_closes_and_an_open_of_its_epoch_opens_and_both_are_acknowledged() -> None:
@@ -87,12 +94,12 @@ def test_a_fence_closes_and_an_open_of_its_epoch_opens_and_both_are_acknowledged
     assert (step.act, step.place.is_open, step.place.seats) == (Act.OPENED, True, SEATS)
     assert step.passed is not None
     assert step.passed.kind is MarkKind.OPEN
-    assert judge(step.place, INTENT, ME, TOLD) == Taken(SEAT)
+    assert verdict_of(step.place, INTENT) == Taken(SEAT)
 
 
 def test_an_open_of_another_epoch_than_the_fences_opens_nothing_and_is_not_acknowledged() -> None:
     for epoch in (6, 8):
-        step = pass_mark(fenced(), replace(OPEN, epoch=epoch), 101)
+        step = pass_mark(closed(), replace(OPEN, epoch=epoch), 101)
         assert (step.act, step.place.is_open, step.passed) == (Act.IGNORED, False, None)
 
 
@@ -108,9 +115,9 @@ def test_a_fence_of_an_older_epoch_does_nothing() -> None:
 def test_a_fence_of_a_newer_epoch_closes_what_was_open() -> None:
     place = pass_mark(opened(), replace(FENCE, number=12, epoch=8), 102).place
     assert (place.fence, place.is_open) == (8, False)
-    told = replace(TOLD, epoch=8, mark=12, is_open=True)  # its Open is written, and does not stand here yet
+    told = replace(TOLD, epoch=8, is_open=True)  # its Open is written, and does not stand here yet
     for epoch in (7, 8):  # fenced, not refused: the id is not used up
-        assert isinstance(judge(place, replace(INTENT, epoch=epoch), ME, told), Fenced)
+        assert isinstance(verdict_of(place, replace(INTENT, epoch=epoch), told), Fenced)
 
 
 def test_a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged() -> None:
@@ -146,7 +153,7 @@ def test_an_old_pair_of_marks_does_not_open_an_executor_that_missed_something() 
 def test_a_skipped_number_closes_until_a_fence_and_its_open() -> None:
     step = pass_mark(opened(), replace(OPEN, number=13), 102)
     assert (step.act, step.place.unsure, step.place.is_open, step.passed) == (Act.CLOSED, True, False, None)
-    assert isinstance(judge(step.place, INTENT, ME, TOLD), Fenced)
+    assert isinstance(verdict_of(step.place, INTENT), Fenced)
     step = pass_mark(step.place, replace(OPEN, number=14), 103)
     assert (step.place.unsure, step.place.is_open, step.passed) == (True, False, None)
     step = pass_mark(step.place, replace(FENCE, number=15), 104)
@@ -187,9 +194,9 @@ def test_what_cannot_be_read_closes_only_where_marks_stand() -> None:
 
 def test_intents_are_fenced_by_where_they_stand_whatever_epoch_they_claim() -> None:
     for epoch in (6, 7, 8):
-        assert isinstance(judge(fenced(), replace(INTENT, epoch=epoch), ME, TOLD), Fenced)
+        assert isinstance(verdict_of(closed(), replace(INTENT, epoch=epoch)), Fenced)
     for epoch in (6, 8):
-        assert isinstance(judge(opened(), replace(INTENT, epoch=epoch), ME, TOLD), Fenced)
+        assert isinstance(verdict_of(opened(), replace(INTENT, epoch=epoch)), Fenced)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +211,7 @@ def test_intents_are_fenced_by_where_they_stand_whatever_epoch_they_claim() -> N
     ],
 )
 def test_an_intent_stamped_otherwise_than_the_set_is_refused(intent: Intent, field: str) -> None:
-    verdict = judge(opened(), intent, ME, TOLD)
+    verdict = verdict_of(opened(), intent)
     assert isinstance(verdict, Refused)
     assert verdict.reason is Reason.ACTIVATION_MISMATCH
     assert verdict.message.startswith(f"{field}: ")
@@ -213,7 +220,7 @@ def test_an_intent_stamped_otherwise_than_the_set_is_refused(intent: Intent, fie
 @pytest.mark.parametrize("seat", [replace(SEAT, executor="other"), replace(SEAT, mode=EffectiveMode.LIVE)])
 def test_an_intent_whose_seat_is_anothers_is_refused(seat: Seat) -> None:
     place = replace(opened(), seats={seat.strategy_id: seat})
-    assert isinstance(judge(place, INTENT, ME, TOLD), Refused)
+    assert isinstance(verdict_of(place, INTENT), Refused)
     assert not is_ours(seat, ME)
     assert is_ours(SEAT, ME)
     assert not is_ours(None, ME)
@@ -230,7 +237,7 @@ def test_an_intent_whose_seat_is_anothers_is_refused(seat: Seat) -> None:
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(intent: Intent) -> None:
-    verdict = judge(opened(), intent, ME, TOLD)
+    verdict = verdict_of(opened(), intent)
     assert isinstance(verdict, Refused)
     assert verdict.reason is Reason.INVALID_FIELD
 
@@ -239,40 +246,51 @@ def test_the_seat_of_the_newest_open_counts() -> None:
     place = pass_mark(opened(), replace(FENCE, number=12, epoch=8), 102).place
     lighter = replace(SEAT, weight=0.25)
     place = pass_mark(place, replace(OPEN, number=13, epoch=8, seats={SEAT.strategy_id: lighter}), 103).place
-    told = replace(TOLD, epoch=8, mark=13)
-    assert judge(place, replace(INTENT, epoch=8), ME, told) == Taken(lighter)
+    told = replace(TOLD, epoch=8)
+    assert verdict_of(place, replace(INTENT, epoch=8), told) == Taken(lighter)
 
 
 @pytest.mark.parametrize(
-    ("told", "closes"),
+    "told",
     [
-        (TOLD, False),
-        (replace(TOLD, epoch=8, mark=12, is_open=False), True),
-        (replace(TOLD, epoch=8, mark=13, is_open=True), True),
-        (replace(TOLD, is_open=False), True),
-        (replace(TOLD, mark=10, is_open=False), False),  # older than the Open that was passed
-        (replace(TOLD, mark=12), False),  # a repetition for others
-        (replace(TOLD, epoch=6, mark=9, is_open=False), False),
+        replace(TOLD, epoch=8, is_open=False),
+        replace(TOLD, epoch=8),
+        replace(TOLD, is_open=False),  # of a database that was restored to before the Open
+        replace(TOLD, epoch=6, is_open=False),
+        replace(TOLD, epoch=6),
     ],
 )
-def test_a_renewal_closes_what_is_behind_it_and_opens_nothing(told: Told, closes: bool) -> None:
-    assert holds_back(opened(), told) is closes
-    assert isinstance(judge(opened(), INTENT, ME, told), Fenced) is closes
-    assert isinstance(judge(fenced(), INTENT, ME, told), Fenced)
+def test_a_renewal_that_says_other_than_the_open_closes(told: Told) -> None:
+    assert not confirms(opened(), told)
+    assert isinstance(verdict_of(opened(), INTENT, told), Fenced)
+
+
+def test_a_renewal_opens_nothing() -> None:
+    assert confirms(opened(), TOLD)
+    assert isinstance(verdict_of(closed(), INTENT, TOLD), Fenced)
 
 
 def test_a_world_that_the_renewal_does_not_list_is_closed() -> None:
-    assert isinstance(judge(opened(), INTENT, ME, None), Fenced)
+    assert isinstance(verdict_of(opened(), INTENT, None), Fenced)
 
 
 def test_a_new_enrolment_under_the_same_name_needs_its_own_fence_and_open() -> None:
-    told = Told(epoch=7, mark=20, is_open=True, enrolment=20, enrolment_position=200)
+    told = Told(epoch=7, is_open=True, enrolment=20, enrolment_position=200)
     place = on_enrolment(opened(), told)
     assert (place.position, place.mark, place.is_open, place.unsure) == (199, 19, False, True)
     place = pass_mark(place, replace(FENCE, number=20), 200).place
     assert (place.fence, place.unsure, place.is_open) == (7, False, False)
     assert pass_mark(place, replace(OPEN, number=21), 201).place.is_open
     assert on_enrolment(opened(), TOLD) == opened()
+
+
+def test_a_journal_that_went_back_keeps_closed_what_it_has_lost() -> None:
+    stored = replace(closed(), enrolment=9)
+    place = on_journal(stored, opened())
+    assert (place.position, place.mark, place.fence, place.is_open, place.unsure) == (101, 11, 7, False, True)
+    assert place.enrolment == 9
+    for known in (None, opened(), closed(), replace(opened(), position=900, generation="stream-0")):
+        assert on_journal(opened(), known) == opened()
 
 
 def test_a_stream_that_lost_what_comes_next_closes() -> None:

@@ -9,7 +9,7 @@ import pytest
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_gateway.sessions.follow import Followed, Resync, apply, lost, resynced, shown
 from qmtl_gateway.sessions.messages import from_event
-from qmtl_gateway.sessions.model import Event, Phase
+from qmtl_gateway.sessions.model import Event, Phase, WorldPlace
 from tests.support.told import Teller
 
 RUN = (Phase.FREEZE, Phase.SWITCH, Phase.UNFREEZE)
@@ -128,22 +128,50 @@ def test_the_newest_that_comes_while_closed_is_kept() -> None:
         assert resynced(closed, freeze).gate is None
 
 
+def place(epoch: int, sequence: int, is_open: bool = False) -> WorldPlace:
+    return WorldPlace("equity", epoch, sequence, is_open)
+
+
 @pytest.mark.parametrize(("epoch", "sequence"), [(2, 2), (1, 3), (3, 9)])
 def test_a_renewal_that_shows_the_world_ahead_closes(epoch: int, sequence: int) -> None:
-    held = in_step(Teller().event(Phase.FREEZE))
-    after = shown(held, epoch, sequence)
+    freeze = Teller().event(Phase.FREEZE)
+    after = shown(in_step(freeze), freeze.gate, place(epoch, sequence))
     assert (after.resync, after.gate) == (Resync.BEHIND, None)
 
 
-@pytest.mark.parametrize(("epoch", "sequence"), [(1, 1), (0, 0), (1, 0)])
-def test_a_renewal_that_shows_nothing_newer_changes_nothing(epoch: int, sequence: int) -> None:
-    held = in_step(Teller().event(Phase.FREEZE))
-    assert shown(held, epoch, sequence) is held
+@pytest.mark.parametrize("sequence", [1, 0])
+def test_a_renewal_that_shows_nothing_newer_changes_nothing(sequence: int) -> None:
+    """A relay publishes before the database knows it as relayed."""
+    freeze = Teller().event(Phase.FREEZE)
+    held = in_step(freeze)
+    assert shown(held, freeze.gate, place(1, sequence)) is held
+
+
+def test_a_world_of_which_nothing_was_told_need_not_be_named() -> None:
+    nothing = changed(Teller().event(Phase.FREEZE), epoch=0, sequence=0)
+    held = in_step(nothing)
+    assert shown(held, nothing.gate, None) is held
+
+
+@pytest.mark.parametrize("behind", [place(0, 0), place(1, 3), place(0, 9, True), None])
+def test_a_renewal_that_shows_the_world_behind_closes_for_good(behind: WorldPlace | None) -> None:
+    """The database was restored: to before the UNFREEZE, to before the FREEZE, to before the world was made."""
+    freeze, _, unfreeze = Teller().events(*RUN)
+    closed = shown(in_step(unfreeze), unfreeze.gate, behind)
+    assert (closed.resync, closed.gate) == (Resync.ASTRAY, None)
+    assert resynced(closed, freeze) is closed
+
+
+def test_a_renewal_that_was_asked_for_before_an_event_is_no_sign_of_a_restored_database() -> None:
+    freeze, _, unfreeze = Teller().events(*RUN)
+    held = in_step(unfreeze)
+    assert shown(held, freeze.gate, place(1, 1)) is held
 
 
 def test_a_renewal_never_opens() -> None:
-    closed = lost(in_step(Teller().event(Phase.FREEZE)), Resync.STREAM)
-    assert shown(closed, 1, 1).gate is None
+    freeze = Teller().event(Phase.FREEZE)
+    closed = lost(in_step(freeze), Resync.STREAM)
+    assert shown(closed, freeze.gate, place(1, 1)).gate is None
 
 
 def test_a_world_shown_ahead_stays_closed_until_its_epoch_and_sequence_are_reached() -> None:
@@ -151,7 +179,7 @@ def test_a_world_shown_ahead_stays_closed_until_its_epoch_and_sequence_are_reach
     teller = Teller()
     *_, unfreeze = teller.events(*RUN)
     stop = teller.event(Phase.FREEZE, run_id="", holds=("operator",))
-    closed = shown(in_step(unfreeze), stop.gate.epoch, unfreeze.gate.sequence)
+    closed = shown(in_step(unfreeze), unfreeze.gate, place(stop.gate.epoch, unfreeze.gate.sequence))
     again = resynced(closed, unfreeze)
     assert (again.resync, again.gate) == (Resync.BEHIND, None)
     assert resynced(again, stop).gate == stop.gate

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_gateway.sessions import gates
 from qmtl_gateway.sessions.follow import Resync
 from qmtl_gateway.sessions.gates import NAMED_WORLDS, Gates
 from qmtl_gateway.sessions.model import Event, Gate, Phase, WorldPlace
@@ -53,7 +54,8 @@ class Room:
         self.gates = Gates(self.relayed.read, self.applied.append, counter, clock)
 
     def renew(self, *places: WorldPlace) -> None:
-        self.gates.renewed(self.clock() + LEASE, places)
+        """Renew a lease that was asked for with what is held now; without places it was asked for with nothing."""
+        self.gates.renewed(self.clock() + LEASE, self.gates.places() if places else [], places)
 
     def gate(self) -> Gate | None:
         return self.gates.find("equity")
@@ -160,12 +162,40 @@ async def test_a_lease_that_comes_back_opens_only_what_was_read_since(opened: Ro
 
 async def test_a_renewal_that_shows_the_world_ahead_closes(opened: Room, teller: Teller) -> None:
     stop = teller.event(Phase.FREEZE)
-    opened.renew(WorldPlace("equity", stop.gate.epoch, stop.gate.sequence - 1), WorldPlace("unasked", 1, 1))
+    opened.renew(
+        WorldPlace("equity", stop.gate.epoch, stop.gate.sequence - 1, False), WorldPlace("unasked", 1, 1, True)
+    )
     assert opened.gate() is None
     opened.relayed.newest["equity"] = stop
     await eventually(opened.gate)
     assert opened.gate() == stop.gate
     assert opened.counted.read() == {"behind": 1}
+
+
+async def test_a_world_of_a_restored_database_is_closed_until_it_was_reseeded(
+    opened: Room, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "FAILED_SECONDS", 0.01)
+    later = teller.events(*RUN)
+    for event in later:
+        opened.gates.take(event)
+    opened.renew(WorldPlace("equity", 1, 3, True))  # the database knows of the first run only, and is asked for events
+    assert opened.gate() is None
+    reads = opened.relayed.reads
+    await eventually(lambda: opened.relayed.reads > reads + 2)
+    assert opened.gate() is None
+    reseeded = opened.relayed.newest["equity"] = teller.event(Phase.FREEZE, run_id="", holds=("reseeded",))
+    await eventually(opened.gate)
+    assert opened.gate() == reseeded.gate
+    assert opened.counted.read() == {"astray": 1}
+
+
+async def test_a_renewal_that_was_asked_for_before_an_event_says_nothing_of_it(opened: Room, teller: Teller) -> None:
+    stated = opened.gates.places()
+    freeze = teller.event(Phase.FREEZE)
+    opened.gates.take(freeze)
+    opened.gates.renewed(opened.clock() + LEASE, stated, [WorldPlace("equity", 1, 3, True)])
+    assert opened.gate() == freeze.gate
 
 
 async def test_a_lost_consumer_closes_until_there_is_another(opened: Room) -> None:

@@ -33,12 +33,12 @@ class Answers:
     errors: list[QmtlError] = field(default_factory=list)
     renewals: int = 0
 
-    async def renew(self, _places: Sequence[Gate], _waits_for: Any) -> tuple[float, list[WorldPlace]]:
+    async def renew(self, stated: Sequence[Gate], _waits_for: Any) -> tuple[float, list[WorldPlace]]:
         self.renewals += 1
         self.clock.now += self.takes
         if self.errors:
             raise self.errors.pop(0)
-        return LEASE, []
+        return LEASE, [WorldPlace(each.world, each.epoch, each.sequence, each.is_open) for each in stated]
 
 
 @pytest.fixture

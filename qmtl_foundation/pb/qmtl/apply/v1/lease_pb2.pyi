@@ -30,11 +30,10 @@ class HeldPlace(_message.Message):
     def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ..., waits_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "is_open", "enrolment", "enrolment_position", "purge_position", "purge_generation")
+    __slots__ = ("world", "epoch", "sequence", "is_open", "enrolment", "enrolment_position", "purge_position", "purge_generation")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    MARK_FIELD_NUMBER: _ClassVar[int]
     IS_OPEN_FIELD_NUMBER: _ClassVar[int]
     ENROLMENT_FIELD_NUMBER: _ClassVar[int]
     ENROLMENT_POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -43,10 +42,9 @@ class WorldPlace(_message.Message):
     world: str
     epoch: int
     sequence: int
-    mark: int
     is_open: bool
     enrolment: int
     enrolment_position: int
     purge_position: int
     purge_generation: str
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ..., purge_position: _Optional[int] = ..., purge_generation: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., is_open: _Optional[bool] = ..., enrolment: _Optional[int] = ..., enrolment_position: _Optional[int] = ..., purge_position: _Optional[int] = ..., purge_generation: _Optional[str] = ...) -> None: ...

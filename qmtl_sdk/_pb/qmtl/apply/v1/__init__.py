@@ -1451,33 +1451,28 @@ class WorldPlace(betterproto2.Message):
     Sequence of the newest relayed event.
     """
 
-    mark: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
-    """
-    Number of the newest relayed mark.
-    """
-
-    is_open: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    is_open: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
     """
     Whether orders of this epoch may be executed. It may close whoever reads it, never open.
     """
 
-    enrolment: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    enrolment: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
     """
     Number of the Fence that an executor was enrolled behind; 0 to a gateway.
     """
 
-    enrolment_position: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    enrolment_position: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
     """
     Place of that Fence in the order stream, from 1; 0 until it stands there.
     """
 
-    purge_position: "int" = betterproto2.field(8, betterproto2.TYPE_INT64)
+    purge_position: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
     """
     Place in the order stream up to which messages may be gone, from 1; 0: none are, or to a gateway. An executor that
     has not settled so far is behind a purge that it was to hold up, and closes.
     """
 
-    purge_generation: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
+    purge_generation: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
     Which order stream that place counts in: when it was made, at most 64 characters; empty where nothing is purged.
     """
