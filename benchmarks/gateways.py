@@ -26,7 +26,7 @@ BUCKET = re.compile(r'^activation_skew_seconds_bucket\{.*?le="([^"]+)".*?\} (\S+
 async def another_gateway(stack: LocalStack, name: str) -> AsyncIterator[Endpoint]:
     """Yield where one more gateway of a stack listens, once it is healthy."""
     each = next(each for each in service.SERVICES if each.name == "gateway")
-    own = Endpoint(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
+    own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
     values = {**service.settings(each, endpoints, stack.postgres_dsn, stack.nats_url), "QMTL_NAME": name}
     command = service.command(each.arguments, values, stack.folder, stack.folder / f"{name}.log")
@@ -81,7 +81,8 @@ def _await_serving(address: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback that nobody has at present."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

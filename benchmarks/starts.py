@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import Final
 
+from benchmarks.gateways import free_port
 from benchmarks.local_stack import QMTL, LocalStack, qmtl, running_stack, state_folder
 from benchmarks.measure import OURS, Findings, Line, Target, alone, compare, race, timed
 from qmtl_sdk.local import service
@@ -55,7 +56,7 @@ def _until_serving(stack: LocalStack, each: Service) -> Line:
 
 def _start(stack: LocalStack, each: Service) -> float:
     """Start one more of a service on ports of its own, beside the stack's, and return when it served."""
-    own = Endpoint(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
+    own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
     settings = service.settings(each, endpoints, stack.postgres_dsn, stack.nats_url)
     command = service.command(each.arguments, settings, stack.folder, stack.folder / "bench.log")
@@ -85,9 +86,3 @@ def _await_serving(address: str, child: subprocess.Popen[bytes]) -> None:
 def _python(*arguments: str) -> float:
     command = (sys.executable, *arguments)
     return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -48,12 +48,14 @@ class Executor:
                 if error.reason is Reason.FOREIGN_INCARNATION:
                     raise
                 _log.warning("the lease waits: %s", error)
+            except Exception:  # a fault of ours must not end the executor: without a lease nothing passes
+                _log.exception("the lease waits")
             await self._ground.lease.due(RENEW_SECONDS)
 
     async def _renew(self, group: asyncio.TaskGroup) -> None:
         await self._ground.journal.check()
         held = [
-            to_held_place(world, each.place, each.lines)
+            to_held_place(world, each.place, each.lines, self._ground.lease.highest(world))
             for world, each in self.followers.items()
             if each.place is not None
         ]

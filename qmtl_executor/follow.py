@@ -5,7 +5,7 @@
    newest set.
 3. What the world service says once an Open was passed must be the same (``confirms``); it may close, never open.
 4. A stream, an enrolment or a journal that is not the one known makes unsure (``on_stream``, ``on_enrolment``,
-   ``on_journal``).
+   ``on_restored``).
 """
 
 from __future__ import annotations
@@ -88,12 +88,13 @@ def on_enrolment(place: Place, told: Told) -> Place:
     )
 
 
-def on_journal(stored: Place, known: Place | None) -> Place:
-    """Return the place that is stored, or, where it is behind what this start has stored, one that is closed there: the
-    database was restored, and what it lost must not be executed again."""
-    if known is None or known.generation != stored.generation or known.position <= stored.position:
-        return stored
-    return replace(known, enrolment=stored.enrolment, is_open=False, unsure=True)
+def on_restored(known: Place) -> Place:
+    """Return where an executor goes on whose journal was restored to an older state, from where it was before that.
+
+    What the journal has lost must not be executed again, and what it says of positions is not true any more: closed
+    until the world was reseeded.
+    """
+    return replace(known, is_open=False, unsure=True, restored=True)
 
 
 def on_stream(place: Place, generation: str, first: int, last: int, purged: Purged = NOTHING_PURGED) -> Place:
@@ -176,10 +177,10 @@ def _foreign(place: Place, mark: Mark) -> Step:
 
 
 def _fence(place: Place, mark: Mark) -> Step:
-    if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):
-        fenced = replace(place, fence=mark.epoch, is_open=False, unsure=False, timeline=mark.timeline, seats={})
-        return Step(fenced, Act.FENCED, _passed(mark))
-    if mark.epoch == place.fence:
+    if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):
+        sure = replace(place, is_open=False, unsure=False, restored=False)
+        return Step(replace(sure, fence=mark.epoch, timeline=mark.timeline, seats={}), Act.FENCED, _passed(mark))
+    if mark.epoch == place.fence and not place.restored:
         return Step(place, Act.STOOD, _passed(mark))
     return Step(place, Act.IGNORED)
 

@@ -10,6 +10,7 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from qmtl_executor.acknowledge import Acknowledgements
+from qmtl_executor.journal import JournalRestoredError
 from qmtl_executor.model import Line, Place
 from qmtl_executor.passage import Ground, Passage, ReenrolledError
 from qmtl_executor.trader import UnsentError
@@ -29,6 +30,7 @@ class Follower:
         self._ground = ground
         self._acknowledgements = Acknowledgements(world, lambda passed: ground.acknowledge(world, passed))
         self._passage: Passage | None = None
+        self._lost: Place | None = None  # where it was in a journal that is gone, until a passage has begun from there
 
     @property
     def place(self) -> Place | None:
@@ -57,12 +59,17 @@ class Follower:
 
     async def _pass_once(self) -> None:
         try:
-            self._passage = await Passage.begin(self._world, self._ground, self._acknowledgements, self.place)
+            self._passage = await Passage.begin(self._world, self._ground, self._acknowledgements, self._lost)
+            self._lost = None
             await self._passage.run()
         except QmtlError as error:
             if error.reason is Reason.FOREIGN_INCARNATION:
                 raise
             _log.warning("world %s waits: %s", self._world, error)
+        except JournalRestoredError:
+            _log.error("world %s: the database was restored to an older state: closed until a reseed", self._world)
+            self._lost = self.place
+            self._ground.journal.accept_restored(self._world)
         except (ReenrolledError, UnsentError) as error:
             _log.info("world %s begins anew: %r", self._world, error)
         except Exception:  # a fault of ours in one world must not end the others

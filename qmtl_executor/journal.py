@@ -1,7 +1,7 @@
 """The SQL of an executor: places, orders, fills, lines and reports of one executor, written by its newest start only.
 
-Each ``writing`` is one transaction that begins with the start's token: a start that another one has followed changes
-nothing, and learns it.
+Each ``writing`` is one transaction that begins with the start's token and counts up the world's revision: a start that
+another one has followed changes nothing, and learns it; so does one whose database was restored to an older state.
 """
 
 from __future__ import annotations
@@ -35,21 +35,28 @@ from qmtl_foundation.postgres import acquire, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
 
 _BEGIN = """
-INSERT INTO instance (executor, token) VALUES ($1, $2)
-ON CONFLICT (executor) DO UPDATE SET token = excluded.token, start_time = now()
+INSERT INTO instance (executor, token, number) VALUES ($1, $2, $3 + 1)
+ON CONFLICT (executor) DO UPDATE
+SET token = excluded.token, number = greatest(instance.number, $3) + 1, start_time = now()
+RETURNING number
 """
 # The lock lets a successor's start wait for the end of what is being written.
-_GUARD = "SELECT 1 FROM instance WHERE executor = $1 AND token = $2 FOR SHARE"
-_TOKEN = "SELECT token FROM instance WHERE executor = $1"  # noqa: S105 - it is a name, not a password
+_GUARD = """
+WITH newest AS (SELECT token, number FROM instance WHERE executor = $1 FOR SHARE),
+revised AS (UPDATE place SET revision = revision + 1 WHERE executor = $1 AND world = $2 RETURNING revision)
+SELECT token, number, (SELECT revision FROM revised) AS revision FROM newest
+"""
+_NEWEST_START = "SELECT token, number FROM instance WHERE executor = $1"
+_REVISIONS = "SELECT world, revision FROM place WHERE executor = $1"
 
 _PLACE = "SELECT * FROM place WHERE executor = $1 AND world = $2"
 _STAND = """
 INSERT INTO place
-    (executor, world, enrolment, position, mark, fence, is_open, unsure, timeline, generation, seats, passed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    (executor, world, enrolment, position, mark, fence, is_open, unsure, restored, timeline, generation, seats, passed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (executor, world) DO UPDATE SET
     enrolment = excluded.enrolment, position = excluded.position, mark = excluded.mark, fence = excluded.fence,
-    is_open = excluded.is_open, unsure = excluded.unsure, timeline = excluded.timeline,
+    is_open = excluded.is_open, unsure = excluded.unsure, restored = excluded.restored, timeline = excluded.timeline,
     generation = excluded.generation, seats = excluded.seats, passed = coalesce(excluded.passed, place.passed)
 """
 _MOVE = "UPDATE place SET position = $3 WHERE executor = $1 AND world = $2 AND position < $3"
@@ -101,6 +108,10 @@ SELECT id, world, message_id, payload FROM report WHERE executor = $1 AND publis
 _PUBLISHED = "UPDATE report SET publish_time = now() WHERE id = ANY($1::bigint[])"
 
 
+class JournalRestoredError(Exception):
+    """Say that a journal is behind what this start has written in a world: the database was restored."""
+
+
 class Journal:
     """Be the database of one start of an executor."""
 
@@ -109,25 +120,58 @@ class Journal:
         self.token = token
         self._pool = pool
         self._clock = clock
+        self._number = 0  # of this start
+        self._revisions: dict[str, int] = {}  # at least what is written, by world
+        self._restored: set[str] = set()
 
     async def begin(self) -> None:
         """Take over from every earlier start."""
         async with transaction(self._pool) as connection:
-            await connection.execute(_BEGIN, self.executor, self.token)
+            self._number = await connection.fetchval(_BEGIN, self.executor, self.token, self._number)
 
     async def check(self) -> None:
-        """Raise QmtlError FOREIGN_INCARNATION when a newer start has taken over."""
+        """Look whether this is still the newest start, and the database the one that was written.
+
+        Raises QmtlError FOREIGN_INCARNATION when a newer start has taken over. A database that was restored to before
+        this start is begun in once more.
+        """
+        written = dict(self._revisions)
         async with acquire(self._pool) as connection:
-            if await connection.fetchval(_TOKEN, self.executor) != self.token:
-                raise self._superseded()
+            newest = await connection.fetchrow(_NEWEST_START, self.executor)
+            stored = {row["world"]: row["revision"] for row in await connection.fetch(_REVISIONS, self.executor)}
+        self._restored.update(world for world, revision in written.items() if stored.get(world, 0) < revision)
+        if self._is_older(newest):
+            self._restored.update(written)
+            await self.begin()
+        elif newest["token"] != self.token:
+            raise self._superseded()
+
+    def check_restored(self, world: str) -> None:
+        """Raise JournalRestoredError where the database is behind what was written in a world."""
+        if world in self._restored:
+            raise JournalRestoredError(world)
+
+    def accept_restored(self, world: str) -> None:
+        """Go on in a world from what is stored."""
+        self._restored.discard(world)
+        self._revisions.pop(world, None)
 
     @asynccontextmanager
     async def writing(self, world: str) -> AsyncIterator[Writing]:
-        """Yield one transaction in a world; raise QmtlError FOREIGN_INCARNATION when a newer start has taken over."""
+        """Yield one transaction in a world; raise QmtlError FOREIGN_INCARNATION when a newer start has taken over,
+        JournalRestoredError when the database is behind what this start has written."""
         async with transaction(self._pool) as connection:
-            if await connection.fetchval(_GUARD, self.executor, self.token) is None:
+            newest = await connection.fetchrow(_GUARD, self.executor, world)
+            if self._is_older(newest):
+                raise JournalRestoredError(world)
+            if newest["token"] != self.token:
                 raise self._superseded()
+            revision = newest["revision"] or 0
+            if world in self._revisions and revision <= self._revisions[world]:
+                raise JournalRestoredError(world)
             yield Writing(connection, self.executor, world, self._clock)
+        if revision:
+            self._revisions[world] = revision
 
     async def read_place(self, world: str) -> tuple[Place | None, Passed | None]:
         """Return where this executor is in a world, and the newest mark that it is to acknowledge."""
@@ -170,6 +214,10 @@ class Journal:
         async with acquire(self._pool) as connection:
             await connection.execute(_PUBLISHED, ids)
 
+    def _is_older(self, newest: Mapping[str, Any] | None) -> bool:
+        """Tell whether the newest start that a database knows was before this one."""
+        return newest is None or newest["number"] < self._number
+
     def _superseded(self) -> QmtlError:
         return QmtlError(
             Reason.FOREIGN_INCARNATION,
@@ -203,6 +251,7 @@ class Writing:
             place.fence,
             place.is_open,
             place.unsure,
+            place.restored,
             place.timeline,
             place.generation,
             encode_seats(place.seats),

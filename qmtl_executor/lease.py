@@ -30,6 +30,7 @@ class Lease:
         self._answered = 0
         self._expires = -1.0
         self._worlds: Mapping[str, Told] = {}
+        self._highest: dict[str, int] = {}  # epoch that was ever told, by world
         self._renewed = asyncio.Condition()
         self._wanted = asyncio.Event()
 
@@ -47,6 +48,16 @@ class Lease:
         """Return where a world stands by the newest renewal; None when this executor is not enrolled there."""
         return self._worlds.get(world)
 
+    def believed(self, world: str) -> Told | None:
+        """Return the same, but None where a newer epoch was told before: the world service has lost that one, and what
+        it says now lets nothing pass."""
+        told = self.told(world)
+        return None if told is None or told.epoch < self.highest(world) else told
+
+    def highest(self, world: str) -> int:
+        """Return the newest epoch of a world that was ever told."""
+        return self._highest.get(world, 0)
+
     def ask(self) -> Question:
         """Begin a renewal."""
         self._asked += 1
@@ -55,6 +66,7 @@ class Lease:
     async def renew(self, question: Question, ttl_s: float, worlds: Mapping[str, Told]) -> None:
         """Take the answer to a renewal."""
         self._expires, self._worlds, self._answered = question.asked + ttl_s, worlds, question.number
+        self._highest = {world: max(told.epoch, self.highest(world)) for world, told in worlds.items()}
         async with self._renewed:
             self._renewed.notify_all()
 

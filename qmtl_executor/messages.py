@@ -127,8 +127,8 @@ def encode_report(report: Report, world: str, executor: str, now: datetime) -> b
     return message.SerializeToString(deterministic=True)
 
 
-def to_held_place(world: str, place: Place, lines: Sequence[Line]) -> lease_pb2.HeldPlace:
-    """Return how far an executor is in a world."""
+def to_held_place(world: str, place: Place, lines: Sequence[Line], told_epoch: int) -> lease_pb2.HeldPlace:
+    """Return how far an executor is in a world; ``told_epoch`` is the newest that it was told of."""
     positions = [
         executor_pb2.ExecutorPosition(strategy_id=each.strategy_id, symbol=each.symbol, quantity=each.quantity)
         for each in lines
@@ -136,9 +136,10 @@ def to_held_place(world: str, place: Place, lines: Sequence[Line]) -> lease_pb2.
     ]
     return lease_pb2.HeldPlace(
         world=world,
-        epoch=max(place.fence, 0),
+        epoch=max(place.fence, told_epoch),
         mark=place.mark,
         unsure=place.unsure,
+        restored=place.restored,
         positions=positions[:MAX_POSITIONS],
         position=max(place.position, 0),
         generation=place.generation,
@@ -212,6 +213,7 @@ def decode_place(row: Mapping[str, Any]) -> Place:
         fence=row["fence"],
         is_open=row["is_open"],
         unsure=row["unsure"],
+        restored=row["restored"],
         timeline=row["timeline"],
         generation=row["generation"],
         seats=decode_seats(row["seats"]),

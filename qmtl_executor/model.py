@@ -118,8 +118,9 @@ class Place:
     """Hold how far an executor is in one world, as stored.
 
     ``position``: in the order stream, everything up to it is settled. ``mark``: number of the newest mark passed.
-    ``fence``: its epoch. ``unsure``: something was missed; closed until a Fence is passed. ``generation`` names the
-    stream that the position counts in, ``timeline`` the database that wrote the marks. ``seats``: of the newest Open.
+    ``fence``: its epoch. ``unsure``: something was missed; closed until a Fence is passed. ``restored``: the journal
+    is behind what was done; closed until a Fence of a newer epoch is passed. ``generation`` names the stream that the
+    position counts in, ``timeline`` the database that wrote the marks. ``seats``: of the newest Open.
     """
 
     enrolment: int
@@ -128,6 +129,7 @@ class Place:
     fence: int = NO_EPOCH
     is_open: bool = False
     unsure: bool = False
+    restored: bool = False
     timeline: str = ""
     generation: str = ""
     seats: Mapping[str, Seat] = field(default_factory=dict)

@@ -79,18 +79,18 @@ class Passage:
             ground.lease.hurry()
 
     @classmethod
-    async def begin(
-        cls, world: str, ground: Ground, acknowledgements: Acknowledgements, known: Place | None
-    ) -> Passage:
-        """Settle what a former passage left in doubt, and return one that goes on where it stood; ``known`` is where
-        that was by what it stored."""
+    async def begin(cls, world: str, ground: Ground, acknowledgements: Acknowledgements, lost: Place | None) -> Passage:
+        """Settle what a former passage left in doubt, and return one that goes on where it stood; ``lost`` is where
+        that was in a journal that was restored since, if it was."""
         told = _enrolment(world, ground)
         market = await ground.open_market(world)
         trader = Trader(world, ground.me, ground.journal, market, ground.clock, told.enrolment)
         await trader.load()
         stored, passed = await ground.journal.read_place(world)  # settling moved it
         stream = await ground.bus.state(ORDERS)
-        place = follow.on_journal(follow.enrolled(told, stream.generation) if stored is None else stored, known)
+        place = follow.enrolled(told, stream.generation) if stored is None else stored
+        if lost is not None:
+            place = follow.on_restored(replace(lost, enrolment=place.enrolment))
         place = follow.on_enrolment(place, told)
         place = follow.on_stream(place, stream.generation, stream.first, stream.last, told.purged)
         if place != stored:
@@ -104,13 +104,17 @@ class Passage:
         return passage
 
     async def run(self) -> None:
-        """Pass one message after the other. Raises QmtlError for what fails, ReenrolledError, UnsentError."""
+        """Pass one message after the other.
+
+        Raises QmtlError for what fails, ReenrolledError, UnsentError, JournalRestoredError.
+        """
         ground = self._ground
         async with reading(ground.bus, self._world, ground.me.executor, self.place.position) as reader:
             while True:
                 heed_cancellation()
                 message = await reader.next()
                 self.behind = reader.behind
+                ground.journal.check_restored(self._world)
                 told = ground.lease.told(self._world)
                 if told is not None and told.enrolment != self.place.enrolment and told.enrolment_position:
                     raise ReenrolledError(self._world)
@@ -137,11 +141,23 @@ class Passage:
             await self.trader.cancel_working()
         if step.act is Act.OPENED:
             self.trader.trade_at(await self._ground.open_market(self._world))
-            await self.trader.demote(mark.seats, mark.on_demote, mark.epoch)
+            await self._demote(mark, step.place)
         await self._stand(step.place, step.passed)
         if step.act is Act.OPENED:
             self._before_open = self._ground.lease.asked
             self._ground.lease.hurry()
+
+    async def _demote(self, mark: Mark, place: Place) -> None:
+        """Do with the lines of who left the set as an Open says, once the world service has confirmed it; what an Open
+        of a life that is gone would close is left to the next one."""
+        if not self.trader.has_left(mark.seats):
+            return
+        lease = self._ground.lease
+        before = lease.asked
+        lease.hurry()
+        await lease.held_since(before)
+        if self._is_confirmed(place):
+            await self.trader.demote(mark.seats, mark.on_demote, mark.epoch)
 
     async def _pass_intent(self, intent: Intent, position: int) -> None:
         """Answer an intent that was taken before, wherever it stands; judge any other."""
@@ -157,7 +173,7 @@ class Passage:
                 await writing.turn_away(intent, verdict, position)
                 await writing.move(position)
             (counters.fenced if isinstance(verdict, Fenced) else counters.refused).add(self._world)
-        elif await self.trader.execute(intent, verdict.seat, position):
+        elif await self.trader.execute(intent, verdict.seat, position, lambda: self._is_confirmed(self.place)):
             counters.executed.add(self._world)
 
     async def _judged(self, intent: Intent) -> Verdict:
@@ -168,7 +184,12 @@ class Passage:
             return kept_back
         lease = self._ground.lease
         await lease.held_since(self._before_open)
-        return follow.judge(self.place, intent, self._ground.me, lease.told(self._world))
+        return follow.judge(self.place, intent, self._ground.me, lease.believed(self._world))
+
+    def _is_confirmed(self, place: Place) -> bool:
+        lease = self._ground.lease
+        told = lease.believed(self._world)
+        return lease.is_held and told is not None and follow.confirms(place, told)
 
     async def _rest(self, reader: Reader) -> None:
         """Do what is due when nothing comes."""

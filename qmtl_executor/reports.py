@@ -36,9 +36,12 @@ class ReportRelay:
             except QmtlError as error:
                 _log.warning("reports wait: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if not published:
-                await asyncio.sleep(POLL_SECONDS)
+            except Exception:  # a fault of ours must not end the executor: reports are late
+                _log.exception("reports wait")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if not published:
+                    await asyncio.sleep(POLL_SECONDS)
 
     async def publish(self) -> int:
         """Publish one batch, in order, and return its size."""

@@ -113,8 +113,11 @@ class Trader:
         await self._repeat(known, intent, position)
         return True
 
-    async def execute(self, intent: Intent, seat: Seat, position: int) -> bool:
-        """Execute an intent that was never taken; return whether it was, and was not too late. Raises UnsentError."""
+    async def execute(self, intent: Intent, seat: Seat, position: int, may: Callable[[], bool]) -> bool:
+        """Execute an intent that was never taken; return whether it was, and was not too late.
+
+        Raises UnsentError, also where it ``may`` not be sent any more: a venue can keep silent for long before.
+        """
         if intent.bar_time < self._newest.get((intent.strategy_id, intent.symbol), intent.bar_time):
             await self._refuse_stale(intent, position)
             return False
@@ -132,6 +135,8 @@ class Trader:
         line = replace(line, quantity=line.quantity + handed.quantity)
         order = VenueOrder(intent.intent_id, line.strategy_id, line.symbol, weight, line.quantity, intent.bar_time)
         entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position, self._enrolment)
+        if not may():
+            raise UnsentError(intent.intent_id)
         async with self._journal.writing(self._world) as writing:
             await writing.add(entry)
             await self._draw(writing, line)
@@ -163,6 +168,12 @@ class Trader:
         """Cancel every order that the venue has; each has ended when this returns."""
         for order in list(self._working.values()):
             await self._cancel(order)
+
+    def has_left(self, seats: Mapping[str, Seat]) -> bool:
+        """Tell whether anything is held or ordered by who has no seat."""
+        held = {(line.strategy_id, line.symbol) for line in self.lines if line.quantity != 0.0}
+        ordered = {(each.order.strategy_id, each.order.symbol) for each in self._working.values()}
+        return any(not is_ours(seats.get(strategy_id), self._me) for strategy_id, _ in held | ordered)
 
     async def demote(self, seats: Mapping[str, Seat], on_demote: OnDemote, epoch: int) -> None:
         """Do with the lines of strategies that left the set what the mark says; the same again changes nothing."""

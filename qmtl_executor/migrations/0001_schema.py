@@ -9,14 +9,17 @@ down_revision = None
 
 STATEMENTS = (
     "COMMENT ON SCHEMA executor IS 'Executors of QMTL: journals, positions, fills. Nobody else reads it.'",
-    # The newest start of each executor; every write of a start is conditional on its token standing here.
+    # The newest start of each executor; every write of a start is conditional on its token standing here. A number
+    # below a start's own is that of a restored database, not of a successor.
     """
     CREATE TABLE instance (
         executor text PRIMARY KEY,
         token text NOT NULL,
+        number bigint NOT NULL,
         start_time timestamptz NOT NULL DEFAULT now()
     )
     """,
+    # revision: counts the transactions that wrote in this world, so that a start knows an older state again.
     """
     CREATE TABLE place (
         executor text NOT NULL,
@@ -27,6 +30,8 @@ STATEMENTS = (
         fence bigint NOT NULL,
         is_open boolean NOT NULL,
         unsure boolean NOT NULL,
+        restored boolean NOT NULL,
+        revision bigint NOT NULL DEFAULT 1,
         timeline text NOT NULL,
         generation text NOT NULL,
         seats text NOT NULL,

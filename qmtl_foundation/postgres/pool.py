@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 # What passes by itself: lost connections, failovers, conflicts, exhaustion, cancelled statements.
 _PASSING = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement between the server's last word on a connection and its end
     asyncpg.PostgresConnectionError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
@@ -137,10 +138,11 @@ async def _leave_as_it_is(_connection: Connection) -> None:
 
 @contextmanager
 def _abandoned_in_time(connection: Connection) -> Iterator[None]:
-    """Give a connection up on which time ran out: it may be dead, and its rollback would take as long again."""
+    """Give a connection up on which time ran out, or that its driver has lost track of: it may be dead, and its
+    rollback would take as long again."""
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, asyncpg.InternalClientError):
         connection.terminate()
         raise
 

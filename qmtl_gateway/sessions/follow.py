@@ -90,8 +90,11 @@ def _reached(held: Followed, epoch: int, sequence: int) -> Followed:
 
 
 def lost(held: Followed, reason: Resync) -> Followed:
-    """Return what is held after events may have been missed: closed, until a snapshot was read from now on."""
-    return replace(held, resync=held.resync or reason)
+    """Return what is held after events may have been missed: closed, until a snapshot was read from now on.
+
+    The first reason stays, but that a world is astray says more than any other.
+    """
+    return replace(held, resync=reason if reason is Resync.ASTRAY else held.resync or reason)
 
 
 def _went_back(stated: Gate, place: WorldPlace | None) -> bool:

@@ -239,18 +239,35 @@ class Coordinator:
             if kind is Kind.EXECUTOR:
                 await participants.note_executor(connection, name, incarnation)
                 await participants.note_held(connection, name, held)
-                places = await participants.places_of_executor(connection, name)
-            else:
-                places = await participants.places(connection, (each.world for each in held))
+            places = await self._places(connection, kind, name, held)
         known = {each.world: each for each in places}
+        has_moved = False
         for each in held:
             place = known.get(each.world)
-            if place is not None and each.is_ahead_of(place):
+            if place is None:
+                continue
+            if each.is_ahead_of(place):
                 reason = f"{kind.value} {name!r} has seen what the database does not know"
                 await self.hold_astray(each.world, reason, seen=each)
-            elif place is not None and each.unsure:
+            elif each.is_restored(place):
+                await self.hold_astray(
+                    each.world, f"{kind.value} {name!r} found its journal restored to an older state"
+                )
+            elif each.unsure:
                 await self.take(each.world, ExecutorClosed(name))
+            else:
+                continue
+            has_moved = True
+        if has_moved:
+            async with acquire(self._pool) as connection:
+                places = await self._places(connection, kind, name, held)
         return places
+
+    @staticmethod
+    async def _places(connection: Connection, kind: Kind, name: str, held: Sequence[Held]) -> list[WorldPlace]:
+        if kind is Kind.EXECUTOR:
+            return await participants.places_of_executor(connection, name)
+        return await participants.places(connection, (each.world for each in held))
 
     async def hold_astray(self, world: str, reason: str, seen: Held | None = None) -> None:
         """Hold a world whose streams and database disagree; nothing more is relayed of it until it is reseeded."""

@@ -99,8 +99,9 @@ class WorldPlace:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Hold how far a participant says that it is in a world; ``position``, ``generation`` and ``holdings`` are an
-    executor's only, ``waits_for`` (strategies whose runners have not acknowledged a FREEZE) a gateway's."""
+    """Hold how far a participant says that it is in a world; ``position``, ``generation``, ``holdings`` and
+    ``restored`` (its journal is behind what it had written) are an executor's only, ``waits_for`` (strategies whose
+    runners have not acknowledged a FREEZE) a gateway's."""
 
     world: str
     epoch: int
@@ -111,10 +112,15 @@ class Held:
     holdings: tuple[Holding, ...] = ()
     generation: str = ""
     waits_for: tuple[str, ...] = ()
+    restored: bool = False
 
     def is_ahead_of(self, place: WorldPlace) -> bool:
         """Tell whether it has seen what this database never wrote: a backup was restored."""
         return self.is_above(place.epoch, place.told_sequence, place.told_mark)
+
+    def is_restored(self, place: WorldPlace) -> bool:
+        """Tell whether its journal was restored, and no mark was written since that it has not passed."""
+        return self.restored and self.mark >= place.told_mark
 
     def is_above(self, epoch: int, sequence: int, mark: int) -> bool:
         """Tell whether it is further than what was written."""

@@ -143,6 +143,7 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         holdings,
         stated.generation,
         tuple(check_strategy_id(each) for each in stated.waits_for),
+        stated.restored,
     )
 
 

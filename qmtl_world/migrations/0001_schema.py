@@ -9,7 +9,7 @@ down_revision = None
 
 STATEMENTS = (
     "COMMENT ON SCHEMA world IS 'World service of QMTL: worlds, policies, evaluations. Nobody else reads it.'",
-    # A restored backup continues on a timeline of its own; events carry it.
+    # Which database this is; events and marks carry it. A restored backup goes on under its own.
     "CREATE TABLE timeline (timeline_id text NOT NULL)",
     "INSERT INTO timeline VALUES (replace(gen_random_uuid()::text, '-', ''))",
     """

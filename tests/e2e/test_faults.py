@@ -29,6 +29,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.stack import status, up
+from tests.support.beside import another_gateway
 from tests.support.desk import (
     AS_OF,
     CALL_SECONDS,
@@ -48,7 +49,6 @@ from tests.support.desk import (
     version_of,
     world_status,
 )
-from tests.support.gateways import another_gateway
 from tests.support.waiting import wait_until
 
 PENDING = submission_pb2.SUBMISSION_STATE_PENDING

@@ -14,6 +14,7 @@ ACKNOWLEDGE: Final = "qmtl_executor/acknowledge.py"
 LEASE: Final = "qmtl_executor/lease.py"
 RULES: Final = "tests/unit/qmtl_executor/test_follow.py::test_"
 FOLLOWING: Final = "tests/integration/executor/test_following.py::test_"
+RESTORED: Final = "tests/integration/executor/test_restored.py::test_"
 DOUBT: Final = "tests/integration/executor/test_doubt.py::test_"
 JOURNALS: Final = "tests/integration/executor/test_journal.py::test_"
 LEASES: Final = "tests/unit/qmtl_executor/test_lease.py::test_"
@@ -33,7 +34,7 @@ EXECUTOR: Final = (
         "S1",
         "fences go up only",
         FOLLOW,
-        "if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):",
+        "if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):",
         "if mark.epoch != place.fence or place.unsure:",
         (f"{RULES}a_fence_of_an_older_epoch_does_nothing",),
     ),
@@ -41,7 +42,7 @@ EXECUTOR: Final = (
         "S1",
         "a Fence of an epoch that was passed acts on none but the unsure",
         FOLLOW,
-        "if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):",
+        "if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):",
         "if mark.epoch >= place.fence:",
         (f"{RULES}a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged",),
     ),
@@ -57,8 +58,8 @@ EXECUTOR: Final = (
         "S2",
         "a Fence closes",
         FOLLOW,
-        "replace(place, fence=mark.epoch, is_open=False, unsure=False",
-        "replace(place, fence=mark.epoch, unsure=False",
+        "replace(place, is_open=False, unsure=False, restored=False)",
+        "replace(place, unsure=False, restored=False)",
         (f"{RULES}a_fence_of_a_newer_epoch_closes_what_was_open",),
     ),
     Guard(
@@ -197,12 +198,49 @@ EXECUTOR: Final = (
         "S8",
         "what a restored journal has lost is not executed again",
         FOLLOW,
-        "    return replace(known, enrolment=stored.enrolment, is_open=False, unsure=True)\n",
-        "    return stored\n",
+        "    return replace(known, is_open=False, unsure=True, restored=True)\n",
+        "    return replace(known, is_open=False, unsure=True)\n",
         (
-            f"{RULES}a_journal_that_went_back_keeps_closed_what_it_has_lost",
-            f"{FOLLOWING}what_a_restored_journal_has_lost_is_not_executed_again",
+            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch",
+            f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",
         ),
+    ),
+    Guard(
+        "S8",
+        "a repeated Fence opens nobody whose journal was restored",
+        FOLLOW,
+        "(place.unsure and not place.restored and mark.epoch == place.fence)",
+        "(place.unsure and mark.epoch == place.fence)",
+        (
+            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch",
+            f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",
+        ),
+    ),
+    Guard(
+        "S8",
+        "a restored journal is noticed by the first write",
+        JOURNAL,
+        "            if world in self._revisions and revision <= self._revisions[world]:\n"
+        "                raise JournalRestoredError(world)\n",
+        "",
+        (f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",),
+    ),
+    Guard(
+        "S8",
+        "a restored journal is noticed where nothing is written",
+        PASSAGE,
+        "                ground.journal.check_restored(self._world)\n",
+        "",
+        (f"{RESTORED}a_restored_journal_is_noticed_where_nothing_is_written",),
+    ),
+    Guard(
+        "S8",
+        "a restored journal is not where an executor goes on from",
+        PASSAGE,
+        "        if lost is not None:\n"
+        "            place = follow.on_restored(replace(lost, enrolment=place.enrolment))\n",
+        "",
+        (f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",),
     ),
     Guard(
         "S8",
@@ -274,16 +312,16 @@ EXECUTOR: Final = (
         "S8",
         "a start that another one followed writes nothing",
         JOURNAL,
-        "            if await connection.fetchval(_GUARD, self.executor, self.token) is None:\n",
-        "            if False:\n",
+        '            if newest["token"] != self.token:\n                raise self._superseded()\n            revision',
+        "            revision",
         (f"{JOURNALS}a_start_that_another_one_followed_writes_nothing",),
     ),
     Guard(
         "S8",
         "a successor waits for the end of what is being written",
         JOURNAL,
-        "WHERE executor = $1 AND token = $2 FOR SHARE",
-        "WHERE executor = $1 AND token = $2",
+        "FROM instance WHERE executor = $1 FOR SHARE",
+        "FROM instance WHERE executor = $1",
         (f"{JOURNALS}a_successor_begins_when_what_is_being_written_has_ended",),
     ),
     Guard(
@@ -360,6 +398,30 @@ EXECUTOR: Final = (
     ),
     Guard(
         "S10",
+        "a world service that has lost an epoch which it told is not believed",
+        LEASE,
+        "return None if told is None or told.epoch < self.highest(world) else told",
+        "return told",
+        (f"{LEASES}a_world_service_that_has_lost_an_epoch_which_it_told_is_not_believed",),
+    ),
+    Guard(
+        "S10",
+        "an Open that is not confirmed closes no line",
+        PASSAGE,
+        "        if self._is_confirmed(place):\n",
+        "        if True:\n",
+        (f"{RESTORED}an_open_of_a_life_that_is_gone_closes_no_line",),
+    ),
+    Guard(
+        "S10",
+        "what a venue's silence has held up is judged again",
+        TRADER,
+        "        if not may():\n            raise UnsentError(intent.intent_id)\n",
+        "",
+        (f"{DOUBT}an_intent_is_judged_again_before_it_is_sent",),
+    ),
+    Guard(
+        "S10",
         "without a lease what may pass waits",
         LEASE,
         "while not (self._answered > number and self.is_held):",
@@ -386,7 +448,8 @@ EXECUTOR: Final = (
         "S12",
         "a repeated Fence is acknowledged",
         FOLLOW,
-        "    if mark.epoch == place.fence:\n        return Step(place, Act.STOOD, _passed(mark))\n",
+        "    if mark.epoch == place.fence and not place.restored:\n"
+        "        return Step(place, Act.STOOD, _passed(mark))\n",
         "",
         (f"{RULES}a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged",),
     ),

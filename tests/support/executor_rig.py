@@ -23,7 +23,7 @@ from qmtl_executor.follow import Me
 from qmtl_executor.follower import Follower
 from qmtl_executor.journal import Journal
 from qmtl_executor.lease import Lease
-from qmtl_executor.model import NOTHING_PURGED, Passed, Purged, Told
+from qmtl_executor.model import NOTHING_PURGED, Passed, Place, Purged, Told
 from qmtl_executor.passage import Ground
 from qmtl_executor.reports import ReportRelay
 from qmtl_executor.trader import Market
@@ -80,6 +80,7 @@ class World:
     enrolment: tuple[int, int] = (0, 0)
     is_open: bool = False
     purged: Purged = NOTHING_PURGED
+    states: dict[int, tuple[int, bool]] = field(default_factory=dict)  # epoch, and whether it is open, by mark
 
     async def fence(self, **changes: Any) -> int:
         """Take the next epoch and write its Fence; return its place."""
@@ -108,6 +109,7 @@ class World:
     async def tell(self, kind: mark_pb2.MarkKind, **changes: Any) -> int:
         """Write a mark under the next number and return its place."""
         self.mark += 1
+        self.states[self.mark] = self.epoch, self.is_open
         stated = {
             "event_id": f"{self.name}-{self.mark}",
             "world": self.name,
@@ -175,6 +177,7 @@ class Rig:
         """Run one start of the executor, with the lease and enrolment that the world tells."""
         start = Start(self, Journal(self.pool, self.executor, uuid.uuid4().hex, utc_now), self.lease())
         await start.journal.begin()
+        start.stored, _ = await start.journal.read_place(self.world.name)
         await start.renew()
         follower, relay = Follower(self.world.name, start.ground()), ReportRelay(start.journal, self.bus)
         start.follower = follower
@@ -235,6 +238,7 @@ class Start:
     lease: Lease
     follower: Follower | None = None
     task: asyncio.Task[None] | None = None
+    stored: Place | None = None  # where a former start stood
     said: Told | None = None  # what the world service says, whatever the executor has passed
     ttl_s: float = LEASE_SECONDS
     is_answered: bool = True  # else the world service does not answer when it is asked for a renewal
@@ -264,11 +268,16 @@ class Start:
         await self.lease.renew(self.lease.ask(), self.ttl_s, {world.name: self.said or self._in_step()})
 
     def _in_step(self) -> Told:
-        """Return what a renewal says that the executor asked for while the world stood where the executor does."""
-        place = None if self.follower is None else self.follower.place
+        """Return what a renewal says that the executor asked for while the world stood where the executor does, at its
+        newest mark, or at the Open that it is passing."""
+        world, follower = self.rig.world, self.follower
+        place = self.stored if follower is None or follower.place is None else follower.place
         if place is None:
-            return self.rig.world.told()
-        return self.rig.world.told(epoch=place.fence, is_open=place.is_open)
+            return world.told()
+        if place.is_open:
+            return world.told(epoch=place.fence, is_open=True)
+        epoch, is_open = world.states.get(place.mark + 1, world.states.get(place.mark, (max(place.fence, 0), False)))
+        return world.told(epoch=epoch, is_open=is_open)
 
     def ground(self) -> Ground:
         """Return what the follower stands on."""

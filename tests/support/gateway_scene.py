@@ -25,8 +25,8 @@ from qmtl_foundation.settings import Address, Secret
 from qmtl_gateway.bootstrap import running
 from qmtl_gateway.sessions.model import Phase
 from qmtl_gateway.settings import GatewaySettings
+from tests.support.beside import free_port
 from tests.support.desk import FINGERPRINT, metrics
-from tests.support.gateways import free_port
 from tests.support.told import Teller
 from tests.support.waiting import eventually
 from tests.support.world_stand_in import PHASES, StandIn, serving_stand_in

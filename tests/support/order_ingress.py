@@ -21,8 +21,8 @@ from qmtl_gateway.orders.flights import Flights
 from qmtl_gateway.orders.service import OrderService
 from qmtl_gateway.orders.stream import OrderStream
 from qmtl_gateway.sessions.model import Gate
+from tests.support.beside import free_port
 from tests.support.desk import Refusal, metrics, read_refusal
-from tests.support.gateways import free_port
 from tests.support.intents import EXECUTOR, WORLD, order_gate
 
 SERVICE = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]

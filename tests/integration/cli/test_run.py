@@ -28,8 +28,8 @@ from qmtl_sdk.cli.loading import load_strategy
 from qmtl_sdk.live.run import run_replay
 from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.submission.progress import OnProgress, Phase, Progress
+from tests.support.beside import another_gateway
 from tests.support.command_line import STRATEGY, Qmtl
-from tests.support.gateways import another_gateway
 from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

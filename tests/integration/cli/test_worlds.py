@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.command_line import POLICY, Qmtl, on_terminal
-from tests.support.gateways import lossy_gateway
+from tests.support.lossy import lossy_gateway
 
 Written = Callable[[str, str], str]
 

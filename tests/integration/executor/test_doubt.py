@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from qmtl_executor.model import Answer, OrderState, VenueOrder
+from qmtl_executor.model import Answer, OrderState, Statement, VenueOrder
 from qmtl_executor.venue import Settlement
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from tests.support.executor_rig import Rig, Seated, open_rig, outcomes
@@ -120,6 +121,29 @@ async def test_no_fence_is_acknowledged_before_an_order_in_doubt_is_settled(rig:
         await eventually(lambda: len(rig.acknowledged) == 2)
         assert await rig.position() == position
     assert [each.epoch for each in rig.acknowledged] == [1, 1]
+
+
+async def test_an_intent_is_judged_again_before_it_is_sent(rig: Rig, exchange: Exchange) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    class Slow(SimulatedVenue):
+        async def statement(self, as_of: datetime | None) -> Statement:
+            asked.set()
+            await answers.wait()
+            return await super().statement(as_of)
+
+    rig.venue = lambda: _given(Slow(exchange))
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started() as start:
+        (position,) = await world.send(world.intent())
+        await asyncio.wait_for(asked.wait(), 10.0)
+        await start.renew(world.told(epoch=2, is_open=False))  # a stop, while the venue keeps silent
+        answers.set()
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(1)) == ["fenced"]
+    assert not exchange.reached
 
 
 async def _given(value: Any) -> Any:

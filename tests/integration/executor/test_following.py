@@ -14,13 +14,11 @@ from qmtl_executor.journal import Journal
 from qmtl_executor.lease import Lease
 from qmtl_executor.model import MarkKind
 from qmtl_executor.retention import aged
-from qmtl_executor.venue import Settlement
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.pb.qmtl.order.v1.report_pb2 import OrderReport
-from qmtl_foundation.postgres.pool import acquire
 from qmtl_foundation.postgres.retention import sweep
 from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
@@ -375,40 +373,6 @@ async def test_an_intent_waits_until_the_world_service_has_spoken_since_its_open
         assert list(exchange.reached.values()) == [1]
 
 
-async def test_an_open_that_the_world_service_does_not_know_opens_nothing(
-    rig: Rig, exchange: Exchange, waits: asyncio.Event
-) -> None:
-    world = rig.world
-    before = world.told(epoch=0, enrolment=1, enrolment_position=await world.fence())
-    async with rig.started() as start:
-        await start.renew(before)  # the database was restored to before the Fence
-        await world.open()
-        (position,) = await world.send(world.intent())
-        await rig.until_at(position)
-        assert waits.is_set()
-        assert outcomes(await rig.reports(1)) == ["fenced"]
-    assert not exchange.reached
-
-
-async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, exchange: Exchange) -> None:
-    exchange.settlement = Settlement.BY_SESSION  # the venue does not know an id again
-    world = rig.world
-    await world.fence()
-    opened = await world.open()
-    async with rig.started():
-        lost, unsent = world.intent(), world.intent(0.8, bar=1)
-        await rig.until_at(*await world.send(lost))
-        assert outcomes(await rig.reports(1)) == ["filled"]
-        async with acquire(rig.pool) as connection:
-            for table in ("report", "fill", "journal"):
-                await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608
-            await connection.execute("UPDATE place SET position = $2 WHERE executor = $1", rig.executor, opened)
-        exchange.moods = [Mood.DEAF]  # the passage ends, and the next one begins from what is stored
-        await rig.until_at(*await world.send(unsent))
-        assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
-    assert exchange.reached == {lost.intent_id: 1}
-
-
 async def test_an_intent_waits_while_the_lease_is_lost(rig: Rig, exchange: Exchange, waits: asyncio.Event) -> None:
     world = rig.world
     await world.fence()
@@ -462,8 +426,11 @@ async def test_an_open_that_is_passed_again_closes_no_line_twice(rig: Rig, excha
         world.mark += 1  # a mark that is lost: the same marks are written again, and passed again
         await world.tell(mark_pb2.MARK_KIND_FENCE)
         await rig.until_at(await world.open(Seated("bob/Carry")))
-    assert [row["quantity"] for row in await rig.rows("line")] == [0.0]
-    assert list(exchange.reached.values()) == [1, 1]
+        await world.send(world.intent(symbol="MSFT", strategy_id="bob/Carry"))
+        await world.fence()
+        await rig.until_at(await world.open(Seated("eve/Mean")))  # closes what bob holds
+    assert [row["quantity"] for row in await rig.rows("line")] == [0.0, 0.0]
+    assert list(exchange.reached.values()) == [1] * 4
 
 
 async def test_a_closing_order_that_a_repeated_fence_cancelled_is_ordered_again(rig: Rig, exchange: Exchange) -> None:

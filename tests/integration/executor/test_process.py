@@ -18,8 +18,8 @@ import pytest
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, lease_pb2
 from qmtl_foundation.process import EXIT_UNAVAILABLE
 from qmtl_sdk.local import service
+from tests.support.beside import free_port
 from tests.support.executor_rig import Rig, open_rig, outcomes
-from tests.support.gateways import free_port
 from tests.support.simulated_venue import Exchange, SimulatedVenue
 from tests.support.stack import ROOT
 from tests.support.waiting import eventually

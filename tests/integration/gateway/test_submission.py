@@ -19,6 +19,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.state import Endpoint
+from tests.support.beside import another_gateway
 from tests.support.desk import (
     AS_OF,
     CALL_SECONDS,
@@ -40,7 +41,6 @@ from tests.support.desk import (
     update_world,
     version_of,
 )
-from tests.support.gateways import another_gateway
 
 METRIC = "strategy_compute_context_downgrade_total"
 READY = submission_pb2.SUBMISSION_STATE_READY

@@ -14,7 +14,7 @@ import pytest
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.process import Child, Command, describe_end, launch, log_tail, recall, stop
 from qmtl_sdk.local.service import healthy
-from tests.support.gateways import free_port
+from tests.support.beside import free_port
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.postgres import open_pool, ping, transaction
+from qmtl_foundation.postgres import acquire, open_pool, ping, transaction
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.settings import Secret
 from tests.support.link import Link, link_to
@@ -29,6 +31,55 @@ async def test_a_transaction_on_a_stalled_connection_ends_when_its_statement_tim
             assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
             link.release()
             await ping(pool)
+
+
+async def test_a_connection_that_the_server_has_ended_but_not_closed_is_replaced(postgres_dsn: str) -> None:
+    """The driver knows of the end by then, and raises a fault of its own for the next statement."""
+    url = urlsplit(postgres_dsn)
+    (folder,) = parse_qs(url.query)["host"]
+    ended = asyncio.Event()
+    async with (
+        _unclosed(Path(folder) / ".s.PGSQL.5432", ended) as address,
+        open_pool(Secret(f"postgresql://{url.username}@{address}{url.path}"), "public") as pool,
+        open_pool(Secret(postgres_dsn), "public") as other,
+    ):
+        async with acquire(pool) as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        async with acquire(other) as connection:
+            await connection.execute("SELECT pg_terminate_backend($1)", pid)
+        await asyncio.wait_for(ended.wait(), BOUND_SECONDS)
+        await asyncio.sleep(0.1)  # until the driver has read the server's last word
+        with pytest.raises(QmtlError) as caught:
+            await ping(pool)
+        assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
+        await ping(pool)
+
+
+@asynccontextmanager
+async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
+    """Pass bytes on to a server and back, and yield where; when the server closes its first connection, do not close
+    the client's, which goes on by itself."""
+
+    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(str(socket))
+        up = asyncio.create_task(passed_on(reader, to_server))
+        await passed_on(from_server, writer)
+        if not ended.is_set():
+            ended.set()
+            await asyncio.wait({up})
+        up.cancel()
+        for each in (writer, to_server):
+            each.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
 
 
 async def _stalled(pool: Pool, link: Link) -> None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
-from qmtl_sdk.local import nats, service
-from qmtl_sdk.local.progress import StackStatus
-from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.stack import up
-from qmtl_sdk.local.state import Endpoint
 from tests.support.applies import (
     PHASES,
     is_open,
@@ -28,9 +22,9 @@ from tests.support.applies import (
     start,
     told,
 )
+from tests.support.beside import another
 from tests.support.desk import dial
-from tests.support.gateways import free_port
-from tests.support.stack import ROOT, guarded_directory
+from tests.support.stack import guarded_directory
 from tests.support.waiting import wait_until
 
 TERMS = "{freeze_timeout_ms: 6000, switch_timeout_ms: 6000, unfreeze_timeout_ms: 6000, rollback_timeout_ms: 6000}"
@@ -45,30 +39,6 @@ def own_stack() -> Iterator[Path]:
         yield directory
 
 
-@contextmanager
-def replica(stack: StackStatus) -> Iterator[str]:
-    """Run a second world service on the stack's PostgreSQL and NATS, and yield its address."""
-    world = next(each for each in SERVICES if each.name == "world")
-    parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
-    own = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
-    urls = (parts["postgres"].address, nats.url(parts["nats"].address))
-    values = service.settings(world, {**parts, "world": own}, *urls)
-    command = service.command(world.arguments, values, ROOT, stack.state_dir / "logs" / "replica.log")
-    with (
-        command.log.open("wb") as log,
-        subprocess.Popen(command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log) as process,
-    ):
-        try:
-            wait_until(lambda: service.healthy(own.address), 30.0)
-            yield own.address
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            finally:
-                process.kill()
-
-
 @pytest.mark.parametrize("phase", PHASES, ids=run_pb2.RunPhase.Name)
 def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Path, phase: run_pb2.RunPhase) -> None:
     stack = up(own_stack)
@@ -80,8 +50,8 @@ def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Pat
         over(desk, world, "first")
         wait_until(lambda: is_open(desk, world))
         before = told(desk, world).activation_set
-    with replica(stack) as address, dial(address) as other:
-        with played_gateway(address) as played:
+    with another(stack, "world") as replica, dial(replica.address) as other:
+        with played_gateway(replica.address) as played:
             start(other, world, {"ann/A": 0.75})
             played.lead(other, world, phase)
             os.kill(killed.pid, signal.SIGKILL)

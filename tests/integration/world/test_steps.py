@@ -16,8 +16,8 @@ from qmtl_foundation.postgres import acquire, transaction
 from qmtl_world.apply import store
 from qmtl_world.apply.machine import REPEAT_AFTER, awaited
 from qmtl_world.apply.participants import Held, Kind
-from qmtl_world.apply.place import ASTRAY, SWITCH_FAILED, MarkKind, Phase, Place
-from tests.support.apply_ground import EXECUTOR, PLAN, TRADES, Ground, open_ground
+from qmtl_world.apply.place import ASTRAY, RESEEDED, SWITCH_FAILED, MarkKind, Phase, Place, Reseed
+from tests.support.apply_ground import CAUSE, EXECUTOR, PLAN, TRADES, Ground, open_ground
 
 STOPS = 8
 BOUND_SECONDS = 10.0  # twice what a place stays locked by one of whom nothing is heard
@@ -115,6 +115,25 @@ async def test_an_executor_is_told_of_the_purge_of_its_own_stream_only(ground: G
         places = await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])
         told = [(each.purge_generation, each.purged) for each in places if each.world == ground.world]
         assert told == [expected]
+
+
+async def test_a_world_whose_executor_found_its_journal_restored_is_held_once_and_told_so_at_once(
+    ground: Ground,
+) -> None:
+    await ground.enrol()
+    await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [])
+    before = await ground.place()
+    held = Held(ground.world, before.epoch, mark=before.mark, unsure=True, restored=True)
+    for _ in range(2):
+        places = await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])
+        (told,) = (each for each in places if each.world == ground.world)
+        place = await ground.place()
+        assert (told.epoch, told.is_open) == (place.epoch, False)
+        assert (place.holds, place.epoch) == ({ASTRAY}, before.epoch + 1)
+    async with transaction(ground.pool) as connection:
+        await ground.coordinator.step(connection, ground.world, Reseed(place.epoch, place.sequence, place.mark), CAUSE)
+    await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])  # it has not passed the reseed's Fence yet
+    assert (await ground.place()).holds == {RESEEDED}
 
 
 async def test_a_mark_of_a_former_enrolment_or_a_replaced_start_is_not_acknowledged(ground: Ground) -> None:

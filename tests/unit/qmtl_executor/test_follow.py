@@ -17,7 +17,7 @@ from qmtl_executor.follow import (
     is_ours,
     judge,
     on_enrolment,
-    on_journal,
+    on_restored,
     on_stream,
     pass_mark,
     pass_unreadable,
@@ -284,13 +284,16 @@ def test_a_new_enrolment_under_the_same_name_needs_its_own_fence_and_open() -> N
     assert on_enrolment(opened(), TOLD) == opened()
 
 
-def test_a_journal_that_went_back_keeps_closed_what_it_has_lost() -> None:
-    stored = replace(closed(), enrolment=9)
-    place = on_journal(stored, opened())
-    assert (place.position, place.mark, place.fence, place.is_open, place.unsure) == (101, 11, 7, False, True)
-    assert place.enrolment == 9
-    for known in (None, opened(), closed(), replace(opened(), position=900, generation="stream-0")):
-        assert on_journal(opened(), known) == opened()
+def test_a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch() -> None:
+    place = on_restored(opened())
+    assert (place.position, place.mark, place.fence) == (101, 11, 7)
+    assert (place.is_open, place.unsure, place.restored) == (False, True, True)
+    step = pass_mark(place, replace(FENCE, number=12), 102)  # a repetition: nobody has looked at what was lost
+    assert (step.act, step.passed, step.place.restored) == (Act.IGNORED, None, True)
+    assert not pass_mark(step.place, replace(OPEN, number=13), 103).place.is_open
+    for timeline in ("t1", "t2"):
+        place = pass_mark(step.place, replace(FENCE, number=30, epoch=8, timeline=timeline), 104).place
+        assert (place.fence, place.unsure, place.restored) == (8, False, False)
 
 
 def test_a_stream_that_lost_what_comes_next_closes() -> None:

@@ -34,6 +34,16 @@ async def test_a_world_that_is_not_named_any_more_is_not_told_of() -> None:
     assert lease.told("desk") is None
 
 
+async def test_a_world_service_that_has_lost_an_epoch_which_it_told_is_not_believed() -> None:
+    lease = Lease()
+    stopped = replace(WORLDS["desk"], epoch=4, is_open=False)
+    await lease.renew(lease.ask(), TTL, {"desk": stopped})
+    await lease.renew(lease.ask(), TTL, WORLDS)  # a standby took over that did not have the stop
+    assert (lease.told("desk"), lease.believed("desk"), lease.highest("desk")) == (WORLDS["desk"], None, 4)
+    await lease.renew(lease.ask(), TTL, {"desk": stopped})
+    assert lease.believed("desk") == stopped
+
+
 async def test_an_answer_to_what_was_asked_before_says_nothing_of_what_came_since() -> None:
     lease = Lease()
     under_way = lease.ask()

@@ -162,6 +162,13 @@ def test_a_renewal_that_shows_the_world_behind_closes_for_good(behind: WorldPlac
     assert resynced(closed, freeze) is closed
 
 
+def test_that_a_world_is_astray_replaces_any_other_reason() -> None:
+    *_, unfreeze = Teller().events(*RUN)
+    closed = shown(lost(in_step(unfreeze), Resync.LEASE), unfreeze.gate, place(0, 0))
+    assert closed.resync is Resync.ASTRAY
+    assert lost(closed, Resync.LEASE).resync is Resync.ASTRAY
+
+
 def test_a_renewal_that_was_asked_for_before_an_event_is_no_sign_of_a_restored_database() -> None:
     freeze, _, unfreeze = Teller().events(*RUN)
     held = in_step(unfreeze)

@@ -930,7 +930,7 @@ class HeldPlace(betterproto2.Message):
 
     epoch: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """
-    Epoch that it stands at; of an executor, that of its fence.
+    Epoch that it stands at; of an executor, that of its fence, or the newest that it was told of.
     """
 
     sequence: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
@@ -967,6 +967,12 @@ class HeldPlace(betterproto2.Message):
     """
     Strategies whose runners a gateway still waits for before it acknowledges a FREEZE, `author/name`, at most 20; empty
     from an executor.
+    """
+
+    restored: "bool" = betterproto2.field(10, betterproto2.TYPE_BOOL)
+    """
+    Whether an executor found its journal behind what it had written: its database was restored. It is closed until it
+    has passed a Fence of a newer epoch.
     """
 
 

@@ -1,0 +1,123 @@
+"""An executor whose database, or whose world's, was restored to an older state while it lived on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from qmtl_executor.venue import Settlement
+from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from qmtl_foundation.postgres.pool import acquire
+from tests.support.executor_rig import Rig, Seated, Start, open_rig, outcomes
+from tests.support.simulated_venue import Exchange, SimulatedVenue
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange()
+
+
+@pytest.fixture
+async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
+    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
+        yield opened
+
+
+def place_of(start: Start) -> Any:
+    return None if start.follower is None else start.follower.place
+
+
+async def test_an_open_that_the_world_service_does_not_know_opens_nothing(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    before = world.told(epoch=0, enrolment=1, enrolment_position=await world.fence())
+    async with rig.started() as start:
+        await start.renew(before)  # the database was restored to before the Fence
+        await world.open()
+        (position,) = await world.send(world.intent())
+        await rig.until_at(position)
+        assert outcomes(await rig.reports(1)) == ["fenced"]
+    assert not exchange.reached
+
+
+async def test_an_open_of_a_life_that_is_gone_closes_no_line(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    await world.open()
+    async with rig.started() as start:
+        await rig.until_at(*await world.send(world.intent()))
+        await rig.until_at(await world.fence())
+        await start.renew(world.told(epoch=1, is_open=True))  # the database was restored to before that Fence
+        await rig.until_at(await world.open(Seated("bob/Carry")))
+        assert [row["quantity"] for row in await rig.rows("line")] == [5_000.0]
+        await start.renew()
+        await world.fence()
+        await rig.until_at(await world.open(Seated("bob/Carry")))
+        assert [row["quantity"] for row in await rig.rows("line")] == [0.0]
+    assert list(exchange.reached.values()) == [1, 1]
+
+
+async def restore(rig: Rig, position: int) -> None:
+    """Set the executor's tables back to when it stood at a place and had taken nothing."""
+    async with acquire(rig.pool) as connection:
+        for table in ("report", "fill", "line", "journal"):
+            await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608
+        await connection.execute(
+            "UPDATE place SET position = $2, revision = 1 WHERE executor = $1", rig.executor, position
+        )
+
+
+async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, exchange: Exchange) -> None:
+    exchange.settlement = Settlement.BY_SESSION  # the venue does not know an id again
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    async with rig.started() as start:
+        lost = world.intent()
+        await rig.until_at(*await world.send(lost))
+        assert outcomes(await rig.reports(1)) == ["filled"]
+        await restore(rig, opened)
+        await rig.until_at(*await world.send(world.intent(0.8, bar=1)))
+        assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
+        assert place_of(start).restored
+        await rig.until_at(await world.tell(mark_pb2.MARK_KIND_FENCE))
+        await rig.until_at(await world.open())  # written again, as for whoever missed something
+        await rig.until_at(*await world.send(world.intent(0.8, bar=2)))
+        assert outcomes(await rig.reports(3)) == ["filled", "fenced", "fenced"]
+        await world.fence()  # of the reseed
+        await world.open()
+        await rig.until_at(*await world.send(after := world.intent(0.8, bar=3)))
+    assert exchange.reached == {lost.intent_id: 1, after.intent_id: 1}
+
+
+async def test_a_restored_journal_is_noticed_where_nothing_is_written(rig: Rig, exchange: Exchange) -> None:
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    async with rig.started() as start:
+        await rig.until_at(*await world.send(world.intent()))
+        await start.journal.check()
+        await restore(rig, opened)
+        await start.journal.check()  # before each renewal
+        await eventually(lambda: place_of(start).restored)
+        assert (await rig.rows("place"))[0]["restored"]
+    assert list(exchange.reached.values()) == [1]
+
+
+async def test_a_start_that_a_restored_database_does_not_know_goes_on_closed(rig: Rig) -> None:
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    async with rig.started() as start:
+        await rig.until_at(opened)
+        async with acquire(rig.pool) as connection:
+            await connection.execute(
+                "UPDATE instance SET token = 'former', number = number - 1 WHERE executor = $1", rig.executor
+            )
+        await start.journal.check()
+        await eventually(lambda: place_of(start).restored)
+        await rig.until_at(*await world.send(world.intent()))
+        assert outcomes(await rig.reports(1)) == ["fenced"]
+        assert (await rig.rows("instance"))[0]["token"] == start.journal.token

@@ -1,0 +1,59 @@
+"""A service beside a stack's own: one more of it on the same PostgreSQL, NATS and services."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from qmtl_sdk.local import nats, service
+from qmtl_sdk.local.progress import StackStatus
+from qmtl_sdk.local.service import SERVICES
+from qmtl_sdk.local.state import Endpoint
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
+
+READY_SECONDS = 30.0
+LISTENED = (12_000, 32_000)
+STOP_SECONDS = 15.0
+
+
+@contextmanager
+def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Endpoint]:
+    """Run one more service of a name until the end, and yield where it listens once it is healthy."""
+    kind = next(each for each in SERVICES if each.name == name)
+    parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
+    own = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
+    urls = (parts["postgres"].address, nats.url(parts["nats"].address))
+    values = {**service.settings(kind, {**parts, name: own}, *urls), **settings}
+    command = service.command(kind.arguments, values, ROOT, stack.state_dir / "logs" / f"another-{name}.log")
+    with (
+        command.log.open("wb") as log,
+        subprocess.Popen(command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_until(lambda: service.healthy(own.address), READY_SECONDS)
+            yield own
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
+
+
+def another_gateway(stack: StackStatus) -> AbstractContextManager[Endpoint]:
+    """Run one more gateway, under a name of its own."""
+    return another(stack, "gateway", QMTL_NAME="another")
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody has, and that no connection gets before it is listened on: below those
+    that the system gives to connections by itself."""
+    while True:
+        port = random.randrange(*LISTENED)  # noqa: S311  # a port, not a secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
