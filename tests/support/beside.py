@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 30.0
-LISTENED = (12_000, 32_000)
+LISTENED = range(12_000, 32_000)
 STOP_SECONDS = 15.0
 
 
@@ -53,7 +53,7 @@ def free_port() -> int:
     """Return a port of the loopback that nobody has, and that no connection gets before it is listened on: below those
     that the system gives to connections by itself."""
     while True:
-        port = random.randrange(*LISTENED)  # noqa: S311  # a port, not a secret
+        port = LISTENED.start + secrets.randbelow(len(LISTENED))
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
