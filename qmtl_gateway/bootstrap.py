@@ -192,7 +192,7 @@ def _session_room(
     )
     work = (
         Control(bus, gates, settings.nats_replicas).run,
-        LeaseKeeper(upstream, gates, holders, time.monotonic).run,
+        LeaseKeeper(upstream.renew, gates, holders, time.monotonic).run,
         gates.run,
         acknowledgements.run,
         reports.run,

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_gateway.sessions.gates import Gates
 from qmtl_gateway.sessions.holders import Holders
-from qmtl_gateway.sessions.upstream import WorldUpstream
+from qmtl_gateway.sessions.model import Gate, WorldPlace
 
 RENEW_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.05  # while events do not arrive: once they do, the gateway registers at once
@@ -29,11 +29,18 @@ _log = logging.getLogger(__name__)
 class LeaseKeeper:
     """Register this start of the gateway, and renew its lease; say for which runners it waits.
 
-    ``clock`` is monotonic, in seconds.
+    ``ask`` renews, stating gates and whom each waits for, and returns for how many seconds the lease lasts and where
+    worlds stand. ``clock`` is monotonic, in seconds.
     """
 
-    def __init__(self, upstream: WorldUpstream, gates: Gates, holders: Holders, clock: Callable[[], float]) -> None:
-        self._upstream = upstream
+    def __init__(
+        self,
+        ask: Callable[[Sequence[Gate], Callable[[Gate], Sequence[str]]], Awaitable[tuple[float, list[WorldPlace]]]],
+        gates: Gates,
+        holders: Holders,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ask = ask
         self._gates = gates
         self._holders = holders
         self._clock = clock
@@ -57,7 +64,7 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         sent, stated = self._clock(), self._gates.places()
-        seconds, places = await self._upstream.renew(stated, self._holders.waited_for)
+        seconds, places = await self._ask(stated, self._holders.waited_for)
         self._gates.renewed(sent + seconds, stated, places)
         if self._failing:
             _log.info("the lease is renewed again")

@@ -66,7 +66,7 @@ async def opened(
     running = [asyncio.create_task(gates.run())]
     known = asyncio.create_task(gates.known("equity"))
     await asyncio.sleep(0)  # so that it is asked for
-    running.append(asyncio.create_task(LeaseKeeper(answers, gates, Holders(clock), clock).run()))  # type: ignore[arg-type]
+    running.append(asyncio.create_task(LeaseKeeper(answers.renew, gates, Holders(clock), clock).run()))  # type: ignore[arg-type]
     await eventually(lambda: answers.renewals >= renewals)
     running[1].cancel()
     await known
@@ -105,7 +105,7 @@ async def test_a_gateway_that_cannot_follow_keeps_no_lease(
     await opened(gates, answers, clock, monkeypatch)
     gates.unsubscribed()
     before = answers.renewals
-    running = asyncio.create_task(LeaseKeeper(answers, gates, Holders(clock), clock).run())  # type: ignore[arg-type]
+    running = asyncio.create_task(LeaseKeeper(answers.renew, gates, Holders(clock), clock).run())
     for _ in range(10):
         await asyncio.sleep(0)
     assert answers.renewals == before
