@@ -66,7 +66,7 @@ async def opened(
     running = [asyncio.create_task(gates.run())]
     known = asyncio.create_task(gates.known("equity"))
     await asyncio.sleep(0)  # so that it is asked for
-    running.append(asyncio.create_task(LeaseKeeper(answers.renew, gates, Holders(clock), clock).run()))  # type: ignore[arg-type]
+    running.append(asyncio.create_task(LeaseKeeper(answers.renew, gates, Holders(clock), clock).run()))
     await eventually(lambda: answers.renewals >= renewals)
     running[1].cancel()
     await known
