@@ -32,15 +32,15 @@ from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.presets import register_builtin_presets
-from tests.faults.broker import open_broker
 from tests.faults.checker import Violation, check
-from tests.faults.cluster import SUCCESSOR, Cluster, running_cluster
+from tests.faults.cluster.broker import open_broker
+from tests.faults.cluster.cluster import SUCCESSOR, Cluster, running_cluster
+from tests.faults.cluster.database import Database
+from tests.faults.cluster.runners import running_host
 from tests.faults.conductor import Applies, Conductor, NotLedError, conducting
-from tests.faults.database import Database
-from tests.faults.facts import History
-from tests.faults.history import read_history
-from tests.faults.recorder import install
-from tests.faults.runners import running_host
+from tests.faults.history.facts import History
+from tests.faults.history.reading import read_history
+from tests.faults.history.recorder import install
 from tests.faults.senders import check_senders
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of

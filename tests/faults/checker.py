@@ -22,7 +22,7 @@ from tests.faults.checks.telling import check_atomic_switch, check_linear, check
 from tests.faults.checks.venue import check_at_most_once
 from tests.faults.checks.view import View, view_of
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import History
+from tests.faults.history.facts import History
 
 __all__ = ["INVARIANTS", "Violation", "check"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.faults.campaign import Struck
 from tests.faults.checker import Violation
-from tests.faults.facts import History
+from tests.faults.history.facts import History
 from tests.faults.strikes import FAULTS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"

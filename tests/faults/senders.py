@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import History
+from tests.faults.history.facts import History
 
 SENDER: Final = "sender"  # in place of an invariant's name
 STORED: Final = frozenset({"accepted", "working", "filled", "unchanged", "fenced", "cancelled"})

@@ -21,12 +21,12 @@ from typing import Final
 import grpc
 
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
-from tests.faults.broker import Broker
-from tests.faults.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
+from tests.faults.cluster.broker import Broker
+from tests.faults.cluster.cluster import EXECUTOR, GATEWAYS, SUCCESSOR, WORLDS, Cluster
+from tests.faults.cluster.database import Database
+from tests.faults.cluster.runners import Runners
 from tests.faults.conductor import Applies
-from tests.faults.database import Database
-from tests.faults.recorder import note_outage
-from tests.faults.runners import Runners
+from tests.faults.history.recorder import note_outage
 from tests.support.desk import read_refusal
 from tests.support.link import Link
 from tests.support.waiting import wait_until

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from tests.faults.checker import INVARIANTS, check
-from tests.faults.facts import Change, History, Outage
-from tests.faults.forgeries import FORGERIES, LATE, SECOND_SWITCH, changed_from
-from tests.faults.forgery import Forge, again, all_of, drop, edit, edit_after, having, state
-from tests.faults.story import written
+from tests.faults.forged.forgeries import FORGERIES, LATE, SECOND_SWITCH, changed_from
+from tests.faults.forged.forgery import Forge, again, all_of, drop, edit, edit_after, having, state
+from tests.faults.forged.story import written
+from tests.faults.history.facts import Change, History, Outage
 
 
 @pytest.fixture(scope="module")

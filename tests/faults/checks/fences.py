@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.faults.checks.view import View, courses
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Change, JournalOrder
+from tests.faults.history.facts import Acknowledgement, Change, JournalOrder
 
 UNDER_WAY: Final = frozenset({"sending", "working"})
 

@@ -9,7 +9,7 @@ from tests.faults.checks.fences import check_acknowledged_fences, check_switched
 from tests.faults.checks.places import check_places
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Activation, Intent, JournalOrder
+from tests.faults.history.facts import Activation, Intent, JournalOrder
 
 ORDER_MODES: Final = frozenset({"paper", "live"})
 

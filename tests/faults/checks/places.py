@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import ExecutorPlace
+from tests.faults.history.facts import ExecutorPlace
 
 
 def check_places(view: View) -> Iterator[Violation]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Enrolment, ExecutorPlace, Intent
+from tests.faults.history.facts import Enrolment, ExecutorPlace, Intent
 
 # What is reported of an order in each state.
 _REPORTED: Final = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.faults.checks.view import BEGUN, TERMINAL, Course, View, courses, seconds
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Change, ExecutorPlace, Lease, Run
+from tests.faults.history.facts import Acknowledgement, Change, ExecutorPlace, Lease, Run
 
 # A lease's end is compared with the database's clock in one transaction and moved in another: which of two that are
 # so close came first cannot be told from outside.

@@ -12,7 +12,7 @@ import rfc8785
 
 from tests.faults.checks.view import Course, View, alike, courses
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import Acknowledgement, Activation, Event
+from tests.faults.history.facts import Acknowledgement, Activation, Event
 
 # As the contract has them (``activation.proto``, ``activation_event.proto``), written out once more.
 EVENT_CONTEXT: Final = "qmtl 2026-11 activation-event v1"

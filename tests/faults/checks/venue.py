@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from tests.faults.checks.view import View
 from tests.faults.checks.violation import Violation
-from tests.faults.facts import JournalOrder, PaperOrder
+from tests.faults.history.facts import JournalOrder, PaperOrder
 
 SHARES_GRAIN: Final = 1e-6  # sums are added in different orders
 UNFILLED: Final = frozenset({"sending", "rejected", "unchanged"})

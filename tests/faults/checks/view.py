@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
-from tests.faults.facts import Activation, Change, Enrolment, Event, History, Intent, JournalOrder, Mark, Run
+from tests.faults.history.facts import Activation, Change, Enrolment, Event, History, Intent, JournalOrder, Mark, Run
 
 Told = TypeVar("Told", Mark, Event)
 

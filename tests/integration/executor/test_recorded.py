@@ -17,9 +17,9 @@ from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
 from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_sdk.local.progress import ProcessStatus
 from tests.faults.checker import check
-from tests.faults.facts import History
-from tests.faults.history import read_history
-from tests.faults.recorder import install, note_outage
+from tests.faults.history.facts import History
+from tests.faults.history.reading import read_history
+from tests.faults.history.recorder import install, note_outage
 from tests.support.applies import is_open, over, played_gateway, resume, roll_back, start, stop, told, trading_world
 from tests.support.desk import CALL_SECONDS, Desk
 from tests.support.waiting import becomes, wait_until

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.faults.checks.telling import event_hash, state_hash
-from tests.faults.facts import (
+from tests.faults.history.facts import (
     Acknowledgement,
     Activation,
     Change,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults.facts import Activation, History
-from tests.faults.scribe import Scribe, seat
+from tests.faults.forged.scribe import Scribe, seat
+from tests.faults.history.facts import Activation, History
 
 
 def written() -> History:

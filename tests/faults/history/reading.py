@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import nats
 
-from tests.faults import rows, streams
-from tests.faults.facts import Change, Changes, History, Mark, Outage
+from tests.faults.history import rows, streams
+from tests.faults.history.facts import Change, Changes, History, Mark, Outage
 
 Row = TypeVar("Row")
 

@@ -17,7 +17,7 @@ from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, mark_pb2, report_pb2
 from qmtl_foundation.rpc.timestamps import to_datetime
-from tests.faults.facts import Activation, Event, Intent, Mark, Report
+from tests.faults.history.facts import Activation, Event, Intent, Mark, Report
 
 ATTEMPTS: Final = 3
 BATCH: Final = 2_000

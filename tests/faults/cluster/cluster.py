@@ -20,7 +20,7 @@ from qmtl_sdk.local.process import recall
 from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.stack import up
 from qmtl_sdk.local.state import Endpoint, Layout
-from tests.faults.processes import Process
+from tests.faults.cluster.processes import Process
 from tests.support.beside import free_port
 from tests.support.link import Link, link_to
 from tests.support.stack import ROOT, guarded_directory, migrate

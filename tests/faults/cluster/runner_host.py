@@ -1,8 +1,8 @@
 """Starts runners, each a process of its own that submits a strategy and then trades it over the world's history.
 
-``python -m tests.faults.runner_host``: each line of its input is one runner as JSON (``RunnerSpec``); it answers the
-process id. All are forked from here, where the libraries are imported once, before any of them has begun a thread.
-They end with it.
+``python -m tests.faults.cluster.runner_host``: each line of its input is one runner as JSON (``RunnerSpec``); it
+answers the process id. All are forked from here, where the libraries are imported once, before any of them has begun a
+thread. They end with it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.faults.facts import History
+from tests.faults.history.facts import History
 
 Forge = Callable[[History], History]
 Pick = Callable[[Any], bool]

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tests.faults.checks.telling import state_hash
-from tests.faults.facts import Activation, Change, History, JournalOrder, Lease, Outage
-from tests.faults.forgery import Forge, Pick, again, all_of, drop, edit, edit_after, having, state, swap
-from tests.faults.scribe import EXECUTOR, seat
-from tests.faults.story import written
+from tests.faults.forged.forgery import Forge, Pick, again, all_of, drop, edit, edit_after, having, state, swap
+from tests.faults.forged.scribe import EXECUTOR, seat
+from tests.faults.forged.story import written
+from tests.faults.history.facts import Activation, Change, History, JournalOrder, Lease, Outage
 
 _STORY: Final = written()
 _PHASES: Final = {(each.after.run_id, each.after.phase): each for each in _STORY.changes.runs if each.after is not None}

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.faults.processes import state_of
-from tests.faults.runner_host import RunnerSpec
+from tests.faults.cluster.processes import state_of
+from tests.faults.cluster.runner_host import RunnerSpec
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
@@ -132,7 +132,7 @@ class Runners:
 def running_host(folder: Path, gateways: Sequence[str], bars_per_second: float) -> Iterator[Runners]:
     """Yield the means to start runners; all of them end at the end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1", "QMTL_STATE_DIR": str(folder)}
-    command = (sys.executable, "-m", "tests.faults.runner_host")
+    command = (sys.executable, "-m", "tests.faults.cluster.runner_host")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     ) as host:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tests.faults.facts import (
+from tests.faults.history.facts import (
     Acknowledgement,
     Activation,
     Enrolment,

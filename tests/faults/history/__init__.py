@@ -1,0 +1,1 @@
+"""What happened: facts read from streams, tables, recorded changes and journals."""
