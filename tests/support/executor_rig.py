@@ -244,6 +244,11 @@ class Start:
     is_answered: bool = True  # else the world service does not answer when it is asked for a renewal
     metrics: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
+    @property
+    def place(self) -> Place | None:
+        """Return how far the executor is, None before it has begun."""
+        return None if self.follower is None else self.follower.place
+
     def counted(self, name: str) -> int:
         """Return a counter of this start's, over all worlds."""
         data = self.metrics.get_metrics_data()
@@ -270,8 +275,7 @@ class Start:
     def _in_step(self) -> Told:
         """Return what a renewal says that the executor asked for while the world stood where the executor does, at its
         newest mark, or at the Open that it is passing."""
-        world, follower = self.rig.world, self.follower
-        place = self.stored if follower is None or follower.place is None else follower.place
+        world, place = self.rig.world, self.place or self.stored
         if place is None:
             return world.told()
         if place.is_open:

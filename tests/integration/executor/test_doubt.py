@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from qmtl_executor.model import Answer, OrderState, Statement, VenueOrder
 from qmtl_executor.venue import Settlement
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
-from tests.support.executor_rig import Rig, Seated, open_rig, outcomes
+from tests.support.executor_rig import Rig, Seated, outcomes
 from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
 from tests.support.waiting import eventually
 
@@ -20,12 +20,6 @@ from tests.support.waiting import eventually
 @pytest.fixture(params=list(Settlement), ids=lambda each: each.name.lower())
 def exchange(request: pytest.FixtureRequest) -> Exchange:
     return Exchange(settlement=request.param)
-
-
-@pytest.fixture
-async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
-    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("mood", [Mood.MUTE, Mood.DEAF, Mood.LATE])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -20,24 +18,9 @@ from qmtl_foundation.jetstream.streams import ORDERS, mark_subject
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.pb.qmtl.order.v1.report_pb2 import OrderReport
 from qmtl_foundation.postgres.retention import sweep
-from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, Start, open_rig, outcomes
-from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
+from tests.support.executor_rig import LEASE_SECONDS, Rig, Seated, outcomes
+from tests.support.simulated_venue import Exchange, Mood
 from tests.support.waiting import becomes, eventually
-
-
-@pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
-
-
-@pytest.fixture
-async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
-    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
-        yield opened
-
-
-def place_of(start: Start) -> Any:
-    return None if start.follower is None else start.follower.place
 
 
 def said(rig: Rig) -> list[tuple[int, MarkKind]]:
@@ -229,9 +212,8 @@ async def test_a_missed_mark_closes_until_the_marks_are_written_again(rig: Rig, 
     (position,) = await world.send(world.intent(bar=1))
     async with rig.started() as start:
         await rig.until_at(position)
-        assert start.follower is not None
-        assert start.follower.place is not None
-        assert start.follower.place.unsure
+        assert start.place is not None
+        assert start.place.unsure
         assert said(rig) in ([], [(1, MarkKind.FENCE)], [(1, MarkKind.FENCE), (2, MarkKind.OPEN)])
         await world.tell(mark_pb2.MARK_KIND_FENCE)
         await world.open()
@@ -260,7 +242,7 @@ async def test_what_was_passed_before_a_missed_mark_is_not_acknowledged_any_more
     world.mark += 1
     await world.open()
     async with rig.started() as start:
-        await eventually(lambda: place_of(start) is not None and place_of(start).unsure)
+        await eventually(lambda: start.place is not None and start.place.unsure)
         rig.is_heard = True
         await world.tell(mark_pb2.MARK_KIND_FENCE)
         await world.open()
@@ -290,7 +272,7 @@ async def test_a_start_that_is_enrolled_anew_begins_anew(rig: Rig, exchange: Exc
         world.enrolment = (0, 0)  # it was deregistered, and is enrolled again behind the next Fence
         await world.tell(mark_pb2.MARK_KIND_FENCE)
         await start.renew()
-        await eventually(lambda: place_of(start).enrolment == world.enrolment[0], 10.0)
+        await eventually(lambda: start.place.enrolment == world.enrolment[0], 10.0)
         early, late = world.intent(bar=1), world.intent(bar=2)
         await world.send(early)
         await world.open()
@@ -322,9 +304,8 @@ async def test_a_place_beyond_what_the_stream_still_has_closes(rig: Rig, exchang
     await rig.bus.jetstream.purge_stream(ORDERS, seq=lost + 1)  # everything up to it
     async with rig.started() as start:
         await rig.until_at(behind)
-        assert start.follower is not None
-        assert start.follower.place is not None
-        assert start.follower.place.unsure
+        assert start.place is not None
+        assert start.place.unsure
     assert not exchange.reached
 
 
@@ -500,8 +481,8 @@ async def test_a_restart_goes_on_behind_what_was_settled(rig: Rig, exchange: Exc
     async with rig.started() as start:
         await rig.until_at(more[-1])
         assert start.follower is not None
-        assert start.follower.place is not None
-        assert start.follower.place.is_open
+        assert start.place is not None
+        assert start.place.is_open
     assert set(exchange.sent.values()) == {1}
     assert len(exchange.reached) == 10
 

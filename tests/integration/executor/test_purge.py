@@ -27,11 +27,6 @@ pytestmark = pytest.mark.usefixtures("fresh_stream")
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
-
-
-@pytest.fixture
 async def rigs(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[tuple[Rig, Rig]]:
     async with AsyncExitStack() as stack:
         opened = [
@@ -121,8 +116,8 @@ async def test_what_the_slowest_executor_has_not_settled_stays_and_the_newest_ma
             (position,) = await rig.world.send(rig.world.intent(bar=9))
             await rig.until_at(position)
             assert start.follower is not None
-            assert start.follower.place is not None
-            assert not start.follower.place.unsure
+            assert start.place is not None
+            assert not start.place.unsure
     assert [len(await rig.rows("journal")) for rig in rigs] == [5 + 1, 2 + 1]
     assert [await rig.rows("turned_away") for rig in rigs] == [[], []]
     assert list(exchange.reached.values()) == [1, 1]  # the same target again is left as it is

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
-import pytest
-
 from qmtl_executor.venue import Settlement
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_foundation.postgres.pool import acquire
-from tests.support.executor_rig import Rig, Seated, Start, open_rig, outcomes
-from tests.support.simulated_venue import Exchange, SimulatedVenue
+from tests.support.executor_rig import Rig, Seated, outcomes
+from tests.support.simulated_venue import Exchange
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
-
-
-@pytest.fixture
-async def rig(migrated_dsn: str, nats_url: str, exchange: Exchange) -> AsyncIterator[Rig]:
-    async with open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(exchange)) as opened:
-        yield opened
-
-
-def place_of(start: Start) -> Any:
-    return None if start.follower is None else start.follower.place
 
 
 async def test_an_open_that_the_world_service_does_not_know_opens_nothing(rig: Rig, exchange: Exchange) -> None:
@@ -81,7 +61,7 @@ async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, 
         await restore(rig, opened)
         await rig.until_at(*await world.send(world.intent(0.8, bar=1)))
         assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
-        assert place_of(start).restored
+        assert start.place.restored
         await rig.until_at(await world.tell(mark_pb2.MARK_KIND_FENCE))
         await rig.until_at(await world.open())  # written again, as for whoever missed something
         await rig.until_at(*await world.send(world.intent(0.8, bar=2)))
@@ -101,7 +81,7 @@ async def test_a_restored_journal_is_noticed_where_nothing_is_written(rig: Rig, 
         await start.journal.check()
         await restore(rig, opened)
         await start.journal.check()  # before each renewal
-        await eventually(lambda: place_of(start).restored)
+        await eventually(lambda: start.place.restored)
         assert (await rig.rows("place"))[0]["restored"]
     assert list(exchange.reached.values()) == [1]
 
@@ -117,7 +97,7 @@ async def test_a_start_that_a_restored_database_does_not_know_goes_on_closed(rig
                 "UPDATE instance SET token = 'former', number = number - 1 WHERE executor = $1", rig.executor
             )
         await start.journal.check()
-        await eventually(lambda: place_of(start).restored)
+        await eventually(lambda: start.place.restored)
         await rig.until_at(*await world.send(world.intent()))
         assert outcomes(await rig.reports(1)) == ["fenced"]
         assert (await rig.rows("instance"))[0]["token"] == start.journal.token
