@@ -92,9 +92,10 @@ def on_restored(known: Place) -> Place:
     """Return where an executor goes on whose journal was restored to an older state, from where it was before that.
 
     What the journal has lost must not be executed again, and what it says of positions is not true any more: closed
-    until the world was reseeded.
+    until the world was reseeded, by an operator who has compared them. A Fence that was written without knowledge of it
+    ends nothing.
     """
-    return replace(known, is_open=False, unsure=True, restored=True)
+    return replace(known, is_open=False, unsure=True, restored_mark=known.mark)
 
 
 def on_stream(place: Place, generation: str, first: int, last: int, purged: Purged = NOTHING_PURGED) -> Place:
@@ -173,14 +174,16 @@ def _foreign(place: Place, mark: Mark) -> Step:
     closed = replace(place, is_open=False, unsure=True)
     if mark.kind is not MarkKind.FENCE or mark.epoch <= place.fence:
         return Step(closed, Act.CLOSED)
-    return _fence(replace(closed, timeline=mark.timeline, mark=mark.number), mark)
+    return _fence(replace(closed, timeline=mark.timeline, mark=mark.number, restored_mark=None), mark)
 
 
 def _fence(place: Place, mark: Mark) -> Step:
-    if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):
-        sure = replace(place, is_open=False, unsure=False, restored=False)
+    if place.restored_mark is not None and mark.reseed_mark <= place.restored_mark:
+        return Step(place, Act.IGNORED)
+    if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):
+        sure = replace(place, is_open=False, unsure=False, restored_mark=None)
         return Step(replace(sure, fence=mark.epoch, timeline=mark.timeline, seats={}), Act.FENCED, _passed(mark))
-    if mark.epoch == place.fence and not place.restored:
+    if mark.epoch == place.fence:
         return Step(place, Act.STOOD, _passed(mark))
     return Step(place, Act.IGNORED)
 

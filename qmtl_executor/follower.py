@@ -68,7 +68,8 @@ class Follower:
             _log.warning("world %s waits: %s", self._world, error)
         except JournalRestoredError:
             _log.error("world %s: the database was restored to an older state: closed until a reseed", self._world)
-            self._lost = self.place
+            if self._passage is not None:
+                self._lost = self._passage.reached
             self._ground.journal.accept_restored(self._world)
         except (ReenrolledError, UnsentError) as error:
             _log.info("world %s begins anew: %r", self._world, error)

@@ -38,26 +38,29 @@ _BEGIN = """
 INSERT INTO instance (executor, token, number) VALUES ($1, $2, $3 + 1)
 ON CONFLICT (executor) DO UPDATE
 SET token = excluded.token, number = greatest(instance.number, $3) + 1, start_time = now()
-RETURNING number
+RETURNING number, start_time
 """
 # The lock lets a successor's start wait for the end of what is being written.
 _GUARD = """
-WITH newest AS (SELECT token, number FROM instance WHERE executor = $1 FOR SHARE),
+WITH newest AS (SELECT token, number, start_time FROM instance WHERE executor = $1 FOR SHARE),
 revised AS (UPDATE place SET revision = revision + 1 WHERE executor = $1 AND world = $2 RETURNING revision)
-SELECT token, number, (SELECT revision FROM revised) AS revision FROM newest
+SELECT token, number, start_time, (SELECT revision FROM revised) AS revision FROM newest
 """
-_NEWEST_START = "SELECT token, number FROM instance WHERE executor = $1"
+_NEWEST_START = "SELECT token, number, start_time FROM instance WHERE executor = $1"
 _REVISIONS = "SELECT world, revision FROM place WHERE executor = $1"
+_IS_STANDBY = "SELECT pg_is_in_recovery()"
 
 _PLACE = "SELECT * FROM place WHERE executor = $1 AND world = $2"
 _STAND = """
 INSERT INTO place
-    (executor, world, enrolment, position, mark, fence, is_open, unsure, restored, timeline, generation, seats, passed)
+    (executor, world, enrolment, position, mark, fence, is_open, unsure, restored_mark, timeline, generation,
+     seats, passed)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (executor, world) DO UPDATE SET
     enrolment = excluded.enrolment, position = excluded.position, mark = excluded.mark, fence = excluded.fence,
-    is_open = excluded.is_open, unsure = excluded.unsure, restored = excluded.restored, timeline = excluded.timeline,
-    generation = excluded.generation, seats = excluded.seats, passed = coalesce(excluded.passed, place.passed)
+    is_open = excluded.is_open, unsure = excluded.unsure, restored_mark = excluded.restored_mark,
+    timeline = excluded.timeline, generation = excluded.generation, seats = excluded.seats,
+    passed = coalesce(excluded.passed, place.passed)
 """
 _MOVE = "UPDATE place SET position = $3 WHERE executor = $1 AND world = $2 AND position < $3"
 _STATE = "UPDATE place SET cash = $3, equity = $4, as_of = $5 WHERE executor = $1 AND world = $2"
@@ -121,22 +124,27 @@ class Journal:
         self._pool = pool
         self._clock = clock
         self._number = 0  # of this start
+        self._start_time: datetime | None = None  # by the database
         self._revisions: dict[str, int] = {}  # at least what is written, by world
         self._restored: set[str] = set()
 
     async def begin(self) -> None:
         """Take over from every earlier start."""
         async with transaction(self._pool) as connection:
-            self._number = await connection.fetchval(_BEGIN, self.executor, self.token, self._number)
+            begun = await connection.fetchrow(_BEGIN, self.executor, self.token, self._number)
+        self._number, self._start_time = begun["number"], begun["start_time"]
 
     async def check(self) -> None:
         """Look whether this is still the newest start, and the database the one that was written.
 
-        Raises QmtlError FOREIGN_INCARNATION when a newer start has taken over. A database that was restored to before
-        this start is begun in once more.
+        Raises QmtlError: FOREIGN_INCARNATION when a newer start has taken over, DEPENDENCY_UNAVAILABLE for a standby,
+        which may lag. A database that was restored to before this start is begun in once more.
         """
         written = dict(self._revisions)
         async with acquire(self._pool) as connection:
+            if await connection.fetchval(_IS_STANDBY):
+                message = "PostgreSQL is a standby here, which may be behind; state the primary's address"
+                raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, message, metadata={"dependency": "postgres"})
             newest = await connection.fetchrow(_NEWEST_START, self.executor)
             stored = {row["world"]: row["revision"] for row in await connection.fetch(_REVISIONS, self.executor)}
         self._restored.update(world for world, revision in written.items() if stored.get(world, 0) < revision)
@@ -174,10 +182,20 @@ class Journal:
             self._revisions[world] = revision
 
     async def read_place(self, world: str) -> tuple[Place | None, Passed | None]:
-        """Return where this executor is in a world, and the newest mark that it is to acknowledge."""
+        """Return where this executor is in a world, and the newest mark that it is to acknowledge.
+
+        Raises JournalRestoredError where that is older than what this start has read or written.
+        """
+        self.check_restored(world)
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(_PLACE, self.executor, world)
-        return (None, None) if row is None else (decode_place(row), decode_passed(row["passed"]))
+        revision = 0 if row is None else row["revision"]
+        if revision < self._revisions.get(world, 0):
+            raise JournalRestoredError(world)
+        if row is None:
+            return None, None
+        self._revisions[world] = revision
+        return decode_place(row), decode_passed(row["passed"])
 
     async def read_lines(self, world: str) -> dict[tuple[str, str], Line]:
         """Return what is held in a world, by strategy and symbol."""
@@ -215,8 +233,12 @@ class Journal:
             await connection.execute(_PUBLISHED, ids)
 
     def _is_older(self, newest: Mapping[str, Any] | None) -> bool:
-        """Tell whether the newest start that a database knows was before this one."""
-        return newest is None or newest["number"] < self._number
+        """Tell whether the newest start that a database knows was before this one: the database was restored, and
+        nobody has taken over since."""
+        if newest is None:
+            return True
+        began_before = self._start_time is None or newest["start_time"] < self._start_time
+        return bool(newest["number"] < self._number and began_before)
 
     def _superseded(self) -> QmtlError:
         return QmtlError(
@@ -251,7 +273,7 @@ class Writing:
             place.fence,
             place.is_open,
             place.unsure,
-            place.restored,
+            place.restored_mark,
             place.timeline,
             place.generation,
             encode_seats(place.seats),

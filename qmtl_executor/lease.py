@@ -66,7 +66,7 @@ class Lease:
     async def renew(self, question: Question, ttl_s: float, worlds: Mapping[str, Told]) -> None:
         """Take the answer to a renewal."""
         self._expires, self._worlds, self._answered = question.asked + ttl_s, worlds, question.number
-        self._highest = {world: max(told.epoch, self.highest(world)) for world, told in worlds.items()}
+        self._highest |= {world: max(told.epoch, self.highest(world)) for world, told in worlds.items()}
         async with self._renewed:
             self._renewed.notify_all()
 

@@ -73,6 +73,7 @@ def read_mark(payload: bytes, world: str) -> Content:
         on_freeze=_ON_FREEZE.get(message.on_freeze, OnFreeze.CANCEL),
         on_demote=_ON_DEMOTE.get(message.on_demote, OnDemote.FLATTEN),
         seats={each.strategy_id: _seat(each) for each in message.activation_set.activations if each.active},
+        reseed_mark=message.reseed_mark,
     )
 
 
@@ -139,7 +140,7 @@ def to_held_place(world: str, place: Place, lines: Sequence[Line], told_epoch: i
         epoch=max(place.fence, told_epoch),
         mark=place.mark,
         unsure=place.unsure,
-        restored=place.restored,
+        restored_mark=place.restored_mark,
         positions=positions[:MAX_POSITIONS],
         position=max(place.position, 0),
         generation=place.generation,
@@ -213,7 +214,7 @@ def decode_place(row: Mapping[str, Any]) -> Place:
         fence=row["fence"],
         is_open=row["is_open"],
         unsure=row["unsure"],
-        restored=row["restored"],
+        restored_mark=row["restored_mark"],
         timeline=row["timeline"],
         generation=row["generation"],
         seats=decode_seats(row["seats"]),

@@ -59,7 +59,8 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Hold a mark as read; ``seats`` is the set of its epoch by strategy, empty in a Fence."""
+    """Hold a mark as read; ``seats`` is the set of its epoch by strategy, empty in a Fence; ``reseed_mark`` the number
+    of the newest reseed's Fence, 0 for none."""
 
     number: int
     kind: MarkKind
@@ -69,6 +70,7 @@ class Mark:
     on_freeze: OnFreeze = OnFreeze.CANCEL
     on_demote: OnDemote = OnDemote.FLATTEN
     seats: Mapping[str, Seat] = field(default_factory=dict)
+    reseed_mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,10 @@ class Place:
     """Hold how far an executor is in one world, as stored.
 
     ``position``: in the order stream, everything up to it is settled. ``mark``: number of the newest mark passed.
-    ``fence``: its epoch. ``unsure``: something was missed; closed until a Fence is passed. ``restored``: the journal
-    is behind what was done; closed until a Fence of a newer epoch is passed. ``generation`` names the stream that the
-    position counts in, ``timeline`` the database that wrote the marks. ``seats``: of the newest Open.
+    ``fence``: its epoch. ``unsure``: something was missed; closed until a Fence is passed. ``restored_mark``: the
+    newest mark when the journal was found behind what was done; closed until a reseed from after that. ``generation``
+    names the stream that the position counts in, ``timeline`` the database that wrote the marks. ``seats``: of the
+    newest Open.
     """
 
     enrolment: int
@@ -129,7 +132,7 @@ class Place:
     fence: int = NO_EPOCH
     is_open: bool = False
     unsure: bool = False
-    restored: bool = False
+    restored_mark: int | None = None
     timeline: str = ""
     generation: str = ""
     seats: Mapping[str, Seat] = field(default_factory=dict)

@@ -83,6 +83,7 @@ class Passage:
         """Settle what a former passage left in doubt, and return one that goes on where it stood; ``lost`` is where
         that was in a journal that was restored since, if it was."""
         told = _enrolment(world, ground)
+        await ground.journal.read_place(world)  # raises before anything is done by a journal that was restored
         market = await ground.open_market(world)
         trader = Trader(world, ground.me, ground.journal, market, ground.clock, told.enrolment)
         await trader.load()
@@ -102,6 +103,11 @@ class Passage:
         elif passed is not None:
             acknowledgements.say(passed)
         return passage
+
+    @property
+    def reached(self) -> Place:
+        """Return the place behind all that was settled or given to the venue."""
+        return replace(self.place, position=max(self.place.position, self.trader.sent_position))
 
     async def run(self) -> None:
         """Pass one message after the other.
@@ -155,9 +161,12 @@ class Passage:
         lease = self._ground.lease
         before = lease.asked
         lease.hurry()
-        await lease.held_since(before)
-        if self._is_confirmed(place):
-            await self.trader.demote(mark.seats, mark.on_demote, mark.epoch)
+
+        async def may() -> bool:
+            await lease.held_since(before)
+            return self._is_confirmed(place)
+
+        await self.trader.demote(mark.seats, mark.on_demote, mark.epoch, may)
 
     async def _pass_intent(self, intent: Intent, position: int) -> None:
         """Answer an intent that was taken before, wherever it stands; judge any other."""

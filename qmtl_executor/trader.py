@@ -73,6 +73,7 @@ class Trader:
         self._working: dict[str, JournalOrder] = {}
         self._newest: dict[tuple[str, str], datetime] = {}  # bar of which an intent was taken, by strategy and symbol
         self._statement: Statement | None = None
+        self.sent_position = 0  # of the newest intent that was given to the venue
 
     @property
     def lines(self) -> list[Line]:
@@ -135,13 +136,15 @@ class Trader:
         line = replace(line, quantity=line.quantity + handed.quantity)
         order = VenueOrder(intent.intent_id, line.strategy_id, line.symbol, weight, line.quantity, intent.bar_time)
         entry = JournalOrder(order, OrderState.SENDING, intent.wish, intent.epoch, position, self._enrolment)
-        if not may():
-            raise UnsentError(intent.intent_id)
         async with self._journal.writing(self._world) as writing:
             await writing.add(entry)
             await self._draw(writing, line)
             if handed.quantity:
                 await self._draw(writing, replace(handed, quantity=0.0))
+        if not may():
+            await self._forget(order)
+            raise UnsentError(intent.intent_id)
+        self.sent_position = position
         await self._hand_over(entry)
         return True
 
@@ -175,10 +178,13 @@ class Trader:
         ordered = {(each.order.strategy_id, each.order.symbol) for each in self._working.values()}
         return any(not is_ours(seats.get(strategy_id), self._me) for strategy_id, _ in held | ordered)
 
-    async def demote(self, seats: Mapping[str, Seat], on_demote: OnDemote, epoch: int) -> None:
-        """Do with the lines of strategies that left the set what the mark says; the same again changes nothing."""
+    async def demote(
+        self, seats: Mapping[str, Seat], on_demote: OnDemote, epoch: int, may: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Do with the lines of strategies that left the set what the mark says, as long as it ``may``; the same again
+        changes nothing."""
         for line in self.lines:
-            if is_ours(seats.get(line.strategy_id), self._me):
+            if is_ours(seats.get(line.strategy_id), self._me) or not await may():
                 continue
             await self._cancel_line(line.strategy_id, line.symbol)
             line = self._line(line.strategy_id, line.symbol)
@@ -267,13 +273,17 @@ class Trader:
         order = entry.order
         answer = await self._persist(lambda: self._answer_of(order))
         if answer is None:
-            line = replace(self._line(order.strategy_id, order.symbol), standing=None)
-            async with self._journal.writing(self._world) as writing:
-                await writing.forget(order.order_id)
-                await self._draw(writing, line)
+            await self._forget(order)
             return False
         await self._booked(entry, answer)
         return True
+
+    async def _forget(self, order: VenueOrder) -> None:
+        """Take an order out of the journal that the venue does not have: its line stands for no weight."""
+        line = replace(self._line(order.strategy_id, order.symbol), standing=None)
+        async with self._journal.writing(self._world) as writing:
+            await writing.forget(order.order_id)
+            await self._draw(writing, line)
 
     async def _settle_former(self, entry: JournalOrder) -> None:
         order_id = entry.order.order_id

@@ -19,7 +19,8 @@ STATEMENTS = (
         start_time timestamptz NOT NULL DEFAULT now()
     )
     """,
-    # revision: counts the transactions that wrote in this world, so that a start knows an older state again.
+    # revision: counts the transactions that changed this row, so that a start knows an older state again.
+    # restored_mark: the newest mark when it did, null where it did not.
     """
     CREATE TABLE place (
         executor text NOT NULL,
@@ -30,7 +31,7 @@ STATEMENTS = (
         fence bigint NOT NULL,
         is_open boolean NOT NULL,
         unsure boolean NOT NULL,
-        restored boolean NOT NULL,
+        restored_mark bigint,
         revision bigint NOT NULL DEFAULT 1,
         timeline text NOT NULL,
         generation text NOT NULL,

@@ -249,10 +249,9 @@ class Coordinator:
             if each.is_ahead_of(place):
                 reason = f"{kind.value} {name!r} has seen what the database does not know"
                 await self.hold_astray(each.world, reason, seen=each)
-            elif each.is_restored(place):
-                await self.hold_astray(
-                    each.world, f"{kind.value} {name!r} found its journal restored to an older state"
-                )
+            elif each.is_restored(place.reseed_mark):
+                reason = f"{kind.value} {name!r} found its journal restored to an older state"
+                await self.hold_astray(each.world, reason, seen=each)
             elif each.unsure:
                 await self.take(each.world, ExecutorClosed(name))
             else:
@@ -275,7 +274,7 @@ class Coordinator:
             standing = await store.lock_place(connection, world)
             if seen is not None:
                 place = standing.place
-                if not seen.is_above(place.epoch, place.sequence, place.mark):
+                if not (seen.is_above(place.epoch, place.sequence, place.mark) or seen.is_restored(place.reseed_mark)):
                     return  # it was reseeded meanwhile
                 await participants.note_seen(connection, seen)
             if ASTRAY not in standing.place.holds:

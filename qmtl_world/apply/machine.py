@@ -277,6 +277,7 @@ def _reseed(draft: _Draft, event: Reseed) -> None:
         epoch=max(place.epoch, event.epoch),
         sequence=max(place.sequence, event.sequence),
         mark=max(place.mark, event.mark),
+        reseed_mark=max(place.mark, event.mark) + 1,
         holds=place.holds - {ASTRAY} | {RESEEDED},
     )
     draft.fence()

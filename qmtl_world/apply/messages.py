@@ -150,6 +150,7 @@ def encode_mark(mark: Mark, place: Place, switch_time: datetime | None, terms: R
         timeline_id=envelope.timeline,
         create_time=to_timestamp(envelope.now),
         run_id="" if place.run is None else place.run.run_id,
+        reseed_mark=place.reseed_mark,
     )
     return message.SerializeToString(deterministic=True)
 

@@ -49,7 +49,7 @@ WHERE world = $1
 _SEEN = "SELECT seen_epoch, seen_sequence, seen_mark FROM place WHERE world = $1"
 _TOUCH_ENROLMENTS = "UPDATE enrolment SET incarnation = $2, renew_time = clock_timestamp() WHERE executor = $1"
 _PLACES_OF_EXECUTOR = """
-SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
+SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark, p.reseed_mark,
        coalesce(t.number, 0) AS sequence, e.mark AS enrolment, coalesce(o.position, 0) AS position,
        coalesce(g.position, 0) AS purged, coalesce(g.generation, '') AS purge_generation
 FROM enrolment e JOIN place p ON p.world = e.world
@@ -59,7 +59,7 @@ LEFT JOIN purged g ON g.generation = e.generation
 WHERE e.executor = $1
 """
 _PLACES = """
-SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark,
+SELECT p.world, p.epoch, p.is_open, p.sequence AS told_sequence, p.mark AS told_mark, p.reseed_mark,
        coalesce(t.number, 0) AS sequence, 0 AS enrolment, 0 AS position, 0 AS purged, '' AS purge_generation
 FROM place p
 LEFT JOIN relayed t ON t.world = p.world AND t.kind = 'event'
@@ -91,6 +91,7 @@ class WorldPlace:
     is_open: bool
     told_sequence: int
     told_mark: int
+    reseed_mark: int
     enrolment: int
     enrolment_position: int
     purged: int
@@ -100,8 +101,8 @@ class WorldPlace:
 @dataclass(frozen=True, slots=True)
 class Held:
     """Hold how far a participant says that it is in a world; ``position``, ``generation``, ``holdings`` and
-    ``restored`` (its journal is behind what it had written) are an executor's only, ``waits_for`` (strategies whose
-    runners have not acknowledged a FREEZE) a gateway's."""
+    ``restored_mark`` (newest mark when it found its journal behind what it had written) are an executor's only,
+    ``waits_for`` (strategies whose runners have not acknowledged a FREEZE) a gateway's."""
 
     world: str
     epoch: int
@@ -112,15 +113,15 @@ class Held:
     holdings: tuple[Holding, ...] = ()
     generation: str = ""
     waits_for: tuple[str, ...] = ()
-    restored: bool = False
+    restored_mark: int | None = None
 
     def is_ahead_of(self, place: WorldPlace) -> bool:
         """Tell whether it has seen what this database never wrote: a backup was restored."""
         return self.is_above(place.epoch, place.told_sequence, place.told_mark)
 
-    def is_restored(self, place: WorldPlace) -> bool:
-        """Tell whether its journal was restored, and no mark was written since that it has not passed."""
-        return self.restored and self.mark >= place.told_mark
+    def is_restored(self, reseed_mark: int) -> bool:
+        """Tell whether its journal was restored, and the world was not reseeded since."""
+        return self.restored_mark is not None and self.restored_mark >= reseed_mark
 
     def is_above(self, epoch: int, sequence: int, mark: int) -> bool:
         """Tell whether it is further than what was written."""
@@ -244,6 +245,7 @@ def _to_place(row: Mapping[str, Any]) -> WorldPlace:
         is_open=row["is_open"],
         told_sequence=row["told_sequence"],
         told_mark=row["told_mark"],
+        reseed_mark=row["reseed_mark"],
         enrolment=row["enrolment"],
         enrolment_position=row["position"],
         purged=row["purged"],

@@ -114,6 +114,7 @@ class Place:
     ``epoch``, ``sequence`` and ``mark`` only grow. ``is_open``: the epoch has its Open. ``allow_live``: what the world
     says of it now. ``fenced`` and ``opened``: the enrolled executors that acknowledged Fence and Open of this epoch.
     ``repeat_at``: when marks are written again for those that did not. ``run``: the newest one, also when it is over.
+    ``reseed_mark``: number of the newest reseed's Fence, 0 for none.
     """
 
     world: str
@@ -129,6 +130,7 @@ class Place:
     opened: frozenset[str] = frozenset()
     repeat_at: datetime | None = None
     run: Run | None = None
+    reseed_mark: int = 0
 
     @property
     def state_hash(self) -> str:

@@ -120,7 +120,7 @@ def read_lease(request: apply_service_pb2.RenewLeaseRequest) -> tuple[Kind, str,
 
 
 def _held(stated: lease_pb2.HeldPlace) -> Held:
-    for field in ("epoch", "sequence", "mark", "position"):
+    for field in ("epoch", "sequence", "mark", "position", "restored_mark"):
         number = getattr(stated, field)
         if not 0 <= number <= MAX_NUMBER:
             raise invalid_field(f"worlds.{field}", f"{number} must be within [0, {MAX_NUMBER}]")
@@ -143,7 +143,7 @@ def _held(stated: lease_pb2.HeldPlace) -> Held:
         holdings,
         stated.generation,
         tuple(check_strategy_id(each) for each in stated.waits_for),
-        stated.restored,
+        stated.restored_mark if stated.HasField("restored_mark") else None,
     )
 
 

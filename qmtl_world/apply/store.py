@@ -86,7 +86,7 @@ WITH run AS (
 ), placed AS (
     UPDATE place SET epoch = $28, sequence = $29, mark = $30, is_open = $31, holds = $32, activations = $33,
                      switch_time = $34, fenced = $35, opened = $36, repeat_time = $37, due_time = $38, run_id = $39,
-                     event_hash = $40
+                     event_hash = $40, reseed_mark = $41
     WHERE world = $1
 )
 SELECT pg_notify('{STEPS_CHANNEL}', $1)
@@ -357,6 +357,7 @@ def _place_values(standing: Standing) -> tuple[Any, ...]:
         next_due(place),
         None if place.run is None else place.run.run_id,
         standing.event_hash,
+        place.reseed_mark,
     )
 
 
@@ -397,6 +398,7 @@ def _to_standing(row: Mapping[str, Any]) -> Standing:
         opened=frozenset(row["opened"]),
         repeat_at=row["repeat_time"],
         run=None if record is None else record.run,
+        reseed_mark=row["reseed_mark"],
     )
     terms = decode_terms(row["terms"])
     return Standing(place, record, terms, row["switch_time"], row["event_hash"], row["timeline_id"])

@@ -190,7 +190,8 @@ STATEMENTS = (
         terms jsonb,
         seen_epoch bigint NOT NULL DEFAULT 0,
         seen_sequence bigint NOT NULL DEFAULT 0,
-        seen_mark bigint NOT NULL DEFAULT 0
+        seen_mark bigint NOT NULL DEFAULT 0,
+        reseed_mark bigint NOT NULL DEFAULT 0
     )
     """,
     "CREATE INDEX place_due ON place (due_time)",

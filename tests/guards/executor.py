@@ -34,7 +34,7 @@ EXECUTOR: Final = (
         "S1",
         "fences go up only",
         FOLLOW,
-        "if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):",
+        "if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):",
         "if mark.epoch != place.fence or place.unsure:",
         (f"{RULES}a_fence_of_an_older_epoch_does_nothing",),
     ),
@@ -42,7 +42,7 @@ EXECUTOR: Final = (
         "S1",
         "a Fence of an epoch that was passed acts on none but the unsure",
         FOLLOW,
-        "if mark.epoch > place.fence or (place.unsure and not place.restored and mark.epoch == place.fence):",
+        "if mark.epoch > place.fence or (place.unsure and mark.epoch == place.fence):",
         "if mark.epoch >= place.fence:",
         (f"{RULES}a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged",),
     ),
@@ -58,8 +58,8 @@ EXECUTOR: Final = (
         "S2",
         "a Fence closes",
         FOLLOW,
-        "replace(place, is_open=False, unsure=False, restored=False)",
-        "replace(place, unsure=False, restored=False)",
+        "replace(place, is_open=False, unsure=False, restored_mark=None)",
+        "replace(place, unsure=False, restored_mark=None)",
         (f"{RULES}a_fence_of_a_newer_epoch_closes_what_was_open",),
     ),
     Guard(
@@ -198,21 +198,22 @@ EXECUTOR: Final = (
         "S8",
         "what a restored journal has lost is not executed again",
         FOLLOW,
-        "    return replace(known, is_open=False, unsure=True, restored=True)\n",
+        "    return replace(known, is_open=False, unsure=True, restored_mark=known.mark)\n",
         "    return replace(known, is_open=False, unsure=True)\n",
         (
-            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch",
+            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_reseed",
             f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",
         ),
     ),
     Guard(
         "S8",
-        "a repeated Fence opens nobody whose journal was restored",
+        "a Fence that knows nothing of a restored journal ends nothing",
         FOLLOW,
-        "(place.unsure and not place.restored and mark.epoch == place.fence)",
-        "(place.unsure and mark.epoch == place.fence)",
+        "    if place.restored_mark is not None and mark.reseed_mark <= place.restored_mark:\n"
+        "        return Step(place, Act.IGNORED)\n",
+        "",
         (
-            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch",
+            f"{RULES}a_restored_journal_is_closed_where_it_was_until_a_reseed",
             f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",
         ),
     ),
@@ -224,6 +225,22 @@ EXECUTOR: Final = (
         "                raise JournalRestoredError(world)\n",
         "",
         (f"{RESTORED}what_a_restored_journal_has_lost_is_not_executed_again",),
+    ),
+    Guard(
+        "S8",
+        "a restored journal is noticed before a passage begins from it",
+        JOURNAL,
+        "        if revision < self._revisions.get(world, 0):\n            raise JournalRestoredError(world)\n",
+        "",
+        (f"{RESTORED}a_journal_that_was_restored_during_an_outage_is_not_gone_on_from",),
+    ),
+    Guard(
+        "S8",
+        "what the venue was given counts as passed where the journal has lost it",
+        PASSAGE,
+        "position=max(self.place.position, self.trader.sent_position)",
+        "position=self.place.position",
+        (f"{RESTORED}an_order_that_the_venue_has_is_not_given_to_it_again",),
     ),
     Guard(
         "S8",
@@ -259,6 +276,10 @@ EXECUTOR: Final = (
         "            await self._draw(writing, line)\n"
         "            if handed.quantity:\n"
         "                await self._draw(writing, replace(handed, quantity=0.0))\n"
+        "        if not may():\n"
+        "            await self._forget(order)\n"
+        "            raise UnsentError(intent.intent_id)\n"
+        "        self.sent_position = position\n"
         "        await self._hand_over(entry)\n",
         "        await self._hand_over(entry)\n"
         "        async with self._journal.writing(self._world) as writing:\n"
@@ -408,15 +429,17 @@ EXECUTOR: Final = (
         "S10",
         "an Open that is not confirmed closes no line",
         PASSAGE,
-        "        if self._is_confirmed(place):\n",
-        "        if True:\n",
+        "            return self._is_confirmed(place)\n",
+        "            return True\n",
         (f"{RESTORED}an_open_of_a_life_that_is_gone_closes_no_line",),
     ),
     Guard(
         "S10",
         "what a venue's silence has held up is judged again",
         TRADER,
-        "        if not may():\n            raise UnsentError(intent.intent_id)\n",
+        "        if not may():\n"
+        "            await self._forget(order)\n"
+        "            raise UnsentError(intent.intent_id)\n",
         "",
         (f"{DOUBT}an_intent_is_judged_again_before_it_is_sent",),
     ),
@@ -448,8 +471,7 @@ EXECUTOR: Final = (
         "S12",
         "a repeated Fence is acknowledged",
         FOLLOW,
-        "    if mark.epoch == place.fence and not place.restored:\n"
-        "        return Step(place, Act.STOOD, _passed(mark))\n",
+        "    if mark.epoch == place.fence:\n        return Step(place, Act.STOOD, _passed(mark))\n",
         "",
         (f"{RULES}a_second_fence_of_an_epoch_that_was_passed_closes_nothing_and_is_acknowledged",),
     ),

@@ -359,7 +359,7 @@ WORLD: Final = (
         "S5",
         "a world whose executor found its journal restored is held",
         COORDINATOR,
-        "elif each.is_restored(place):",
+        "elif each.is_restored(place.reseed_mark):",
         "elif False:",
         (f"{STEPS}a_world_whose_executor_found_its_journal_restored_is_held_once_and_told_so_at_once",),
     ),

@@ -80,7 +80,13 @@ class World:
     enrolment: tuple[int, int] = (0, 0)
     is_open: bool = False
     purged: Purged = NOTHING_PURGED
+    reseed_mark: int = 0
     states: dict[int, tuple[int, bool]] = field(default_factory=dict)  # epoch, and whether it is open, by mark
+
+    async def reseed(self) -> int:
+        """Take the next epoch behind all that was seen; return the place of its Fence."""
+        self.reseed_mark = self.mark + 1
+        return await self.fence()
 
     async def fence(self, **changes: Any) -> int:
         """Take the next epoch and write its Fence; return its place."""
@@ -118,6 +124,7 @@ class World:
             "epoch": self.epoch,
             "timeline_id": self.timeline,
             "run_id": f"run-{self.epoch}",
+            "reseed_mark": self.reseed_mark,
         }
         payload = mark_pb2.Mark(**{**stated, **changes}).SerializeToString()
         position = await self.bus.publish(mark_subject(self.name), payload)

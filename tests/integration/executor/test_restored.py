@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from qmtl_executor import journal
+from qmtl_executor.follower import RETRY_SECONDS
+from qmtl_executor.model import Answer
 from qmtl_executor.venue import Settlement
-from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
+from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.postgres.pool import acquire
 from tests.support.executor_rig import Rig, Seated, outcomes
-from tests.support.simulated_venue import Exchange
+from tests.support.simulated_venue import Exchange, Mood, SimulatedVenue
 from tests.support.waiting import eventually
 
 
@@ -61,15 +70,91 @@ async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, 
         await restore(rig, opened)
         await rig.until_at(*await world.send(world.intent(0.8, bar=1)))
         assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
-        assert start.place.restored
-        await rig.until_at(await world.tell(mark_pb2.MARK_KIND_FENCE))
-        await rig.until_at(await world.open())  # written again, as for whoever missed something
+        assert start.place.restored_mark == 2
+        await world.fence()  # of a run that was begun without knowledge of it
+        await rig.until_at(await world.open())
         await rig.until_at(*await world.send(world.intent(0.8, bar=2)))
         assert outcomes(await rig.reports(3)) == ["filled", "fenced", "fenced"]
-        await world.fence()  # of the reseed
+        await world.reseed()
         await world.open()
         await rig.until_at(*await world.send(after := world.intent(0.8, bar=3)))
     assert exchange.reached == {lost.intent_id: 1, after.intent_id: 1}
+
+
+async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(rig: Rig, exchange: Exchange) -> None:
+    exchange.settlement = Settlement.BY_SESSION
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    async with rig.started() as start:
+        lost = world.intent()
+        await rig.until_at(*await world.send(lost))
+        assert outcomes(await rig.reports(1)) == ["filled"]
+        async with acquire(rig.pool) as connection:  # the passage ends, and the next ones cannot begin
+            await connection.execute("ALTER TABLE place RENAME TO away")
+        try:
+            position = (await world.send(world.intent(0.8, bar=1)))[0]
+            await asyncio.sleep(3 * RETRY_SECONDS)
+        finally:
+            async with acquire(rig.pool) as connection:
+                await connection.execute("ALTER TABLE away RENAME TO place")
+            await restore(rig, opened)
+        await rig.until_at(position)
+        assert start.place.restored_mark == 2
+        assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
+    assert exchange.reached == {lost.intent_id: 1}
+
+
+async def test_an_order_that_the_venue_has_is_not_given_to_it_again(rig: Rig, exchange: Exchange) -> None:
+    exchange.settlement, exchange.moods = Settlement.BY_SESSION, [Mood.MUTE]
+    world = rig.world
+    await world.fence()
+    opened = await world.open()
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    class Slow(SimulatedVenue):
+        async def ask(self, order_ids: Sequence[str]) -> Mapping[str, Answer]:
+            asked.set()
+            await answers.wait()
+            return await super().ask(order_ids)
+
+    rig.venue = lambda: _given(Slow(exchange))
+    async with rig.started() as start:
+        (position,) = await world.send(intent := world.intent())
+        await asyncio.wait_for(asked.wait(), 10.0)  # the venue has it, and nothing of that is booked
+        await restore(rig, opened)
+        answers.set()
+        await eventually(lambda: start.place.restored_mark is not None)
+        assert start.place.position == position
+    assert exchange.reached == {intent.intent_id: 1}
+
+
+async def test_a_start_behind_a_standby_waits(rig: Rig) -> None:
+    await rig.world.fence()
+    async with rig.started() as start:
+        await eventually(lambda: start.place is not None)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(journal, "_IS_STANDBY", "SELECT true")
+            with pytest.raises(QmtlError, match="standby"):
+                await start.journal.check()
+        await start.journal.check()
+
+
+async def test_a_start_that_was_followed_after_a_restore_is_superseded(rig: Rig) -> None:
+    await rig.world.fence()
+    async with rig.started() as start:
+        await eventually(lambda: start.place is not None)
+        async with acquire(rig.pool) as connection:
+            await connection.execute(
+                "UPDATE instance SET token = 'successor', number = 0, start_time = now() WHERE executor = $1",
+                rig.executor,
+            )
+        with pytest.raises(QmtlError, match="a newer start"):
+            await start.journal.check()
+
+
+async def _given(value: Any) -> Any:
+    return value
 
 
 async def test_a_restored_journal_is_noticed_where_nothing_is_written(rig: Rig, exchange: Exchange) -> None:
@@ -81,8 +166,8 @@ async def test_a_restored_journal_is_noticed_where_nothing_is_written(rig: Rig, 
         await start.journal.check()
         await restore(rig, opened)
         await start.journal.check()  # before each renewal
-        await eventually(lambda: start.place.restored)
-        assert (await rig.rows("place"))[0]["restored"]
+        await eventually(lambda: start.place.restored_mark is not None)
+        assert (await rig.rows("place"))[0]["restored_mark"] == 2
     assert list(exchange.reached.values()) == [1]
 
 
@@ -94,10 +179,12 @@ async def test_a_start_that_a_restored_database_does_not_know_goes_on_closed(rig
         await rig.until_at(opened)
         async with acquire(rig.pool) as connection:
             await connection.execute(
-                "UPDATE instance SET token = 'former', number = number - 1 WHERE executor = $1", rig.executor
+                "UPDATE instance SET token = 'former', number = number - 1, start_time = start_time - interval '1 hour' "
+                "WHERE executor = $1",
+                rig.executor,
             )
         await start.journal.check()
-        await eventually(lambda: start.place.restored)
+        await eventually(lambda: start.place.restored_mark is not None)
         await rig.until_at(*await world.send(world.intent()))
         assert outcomes(await rig.reports(1)) == ["fenced"]
         assert (await rig.rows("instance"))[0]["token"] == start.journal.token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -123,7 +124,7 @@ async def test_a_world_whose_executor_found_its_journal_restored_is_held_once_an
     await ground.enrol()
     await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [])
     before = await ground.place()
-    held = Held(ground.world, before.epoch, mark=before.mark, unsure=True, restored=True)
+    held = Held(ground.world, before.epoch, mark=before.mark, unsure=True, restored_mark=before.mark)
     for _ in range(2):
         places = await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])
         (told,) = (each for each in places if each.world == ground.world)
@@ -133,7 +134,11 @@ async def test_a_world_whose_executor_found_its_journal_restored_is_held_once_an
     async with transaction(ground.pool) as connection:
         await ground.coordinator.step(connection, ground.world, Reseed(place.epoch, place.sequence, place.mark), CAUSE)
     await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [held])  # it has not passed the reseed's Fence yet
-    assert (await ground.place()).holds == {RESEEDED}
+    place = await ground.place()
+    assert (place.holds, place.reseed_mark) == ({RESEEDED}, place.mark)
+    again = replace(held, mark=place.mark, restored_mark=place.mark)  # and once more
+    await ground.coordinator.renew(Kind.EXECUTOR, EXECUTOR, "one", [again])
+    assert (await ground.place()).holds == {RESEEDED, ASTRAY}
 
 
 async def test_a_mark_of_a_former_enrolment_or_a_replaced_start_is_not_acknowledged(ground: Ground) -> None:

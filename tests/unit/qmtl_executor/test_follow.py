@@ -284,16 +284,22 @@ def test_a_new_enrolment_under_the_same_name_needs_its_own_fence_and_open() -> N
     assert on_enrolment(opened(), TOLD) == opened()
 
 
-def test_a_restored_journal_is_closed_where_it_was_until_a_fence_of_a_newer_epoch() -> None:
+@pytest.mark.parametrize("epoch", [7, 8])
+def test_a_restored_journal_is_closed_where_it_was_until_a_reseed(epoch: int) -> None:
     place = on_restored(opened())
     assert (place.position, place.mark, place.fence) == (101, 11, 7)
-    assert (place.is_open, place.unsure, place.restored) == (False, True, True)
-    step = pass_mark(place, replace(FENCE, number=12), 102)  # a repetition: nobody has looked at what was lost
-    assert (step.act, step.passed, step.place.restored) == (Act.IGNORED, None, True)
-    assert not pass_mark(step.place, replace(OPEN, number=13), 103).place.is_open
-    for timeline in ("t1", "t2"):
-        place = pass_mark(step.place, replace(FENCE, number=30, epoch=8, timeline=timeline), 104).place
-        assert (place.fence, place.unsure, place.restored) == (8, False, False)
+    assert (place.is_open, place.unsure, place.restored_mark) == (False, True, 11)
+    fence = replace(FENCE, number=12, epoch=epoch, reseed_mark=11)  # written without knowledge of what was lost
+    step = pass_mark(place, fence, 102)
+    assert (step.act, step.passed, step.place.restored_mark) == (Act.IGNORED, None, 11)
+    assert not pass_mark(step.place, replace(OPEN, number=13, epoch=epoch), 103).place.is_open
+    reseeded = pass_mark(step.place, replace(FENCE, number=30, epoch=9, reseed_mark=20), 104).place  # the newest is 20
+    assert (reseeded.fence, reseeded.unsure, reseeded.restored_mark) == (9, False, None)
+
+
+def test_a_mark_of_another_database_ends_what_was_lost_in_the_former() -> None:
+    place = pass_mark(on_restored(opened()), replace(FENCE, number=2, epoch=8, timeline="t2"), 102).place
+    assert (place.fence, place.unsure, place.restored_mark) == (8, False, None)
 
 
 def test_a_stream_that_lost_what_comes_next_closes() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from qmtl_foundation.pb.qmtl.apply.v1 import executor_pb2 as qmtl_dot_apply_dot_v1_dot_executor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19qmtl/apply/v1/lease.proto\x12\rqmtl.apply.v1\x1a\x1cqmtl/apply/v1/executor.proto\"\xd8\x01\n\tHeldPlace\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0c\n\x04mark\x18\x04 \x01(\x03\x12\x0e\n\x06unsure\x18\x05 \x01(\x08\x12\x32\n\tpositions\x18\x06 \x03(\x0b\x32\x1f.qmtl.apply.v1.ExecutorPosition\x12\x10\n\x08position\x18\x07 \x01(\x03\x12\x12\n\ngeneration\x18\x08 \x01(\t\x12\x11\n\twaits_for\x18\t \x03(\t\x12\x10\n\x08restored\x18\n \x01(\x08\"\xae\x01\n\nWorldPlace\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07is_open\x18\x04 \x01(\x08\x12\x11\n\tenrolment\x18\x05 \x01(\x03\x12\x1a\n\x12\x65nrolment_position\x18\x06 \x01(\x03\x12\x16\n\x0epurge_position\x18\x07 \x01(\x03\x12\x18\n\x10purge_generation\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19qmtl/apply/v1/lease.proto\x12\rqmtl.apply.v1\x1a\x1cqmtl/apply/v1/executor.proto\"\xf4\x01\n\tHeldPlace\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0c\n\x04mark\x18\x04 \x01(\x03\x12\x0e\n\x06unsure\x18\x05 \x01(\x08\x12\x32\n\tpositions\x18\x06 \x03(\x0b\x32\x1f.qmtl.apply.v1.ExecutorPosition\x12\x10\n\x08position\x18\x07 \x01(\x03\x12\x12\n\ngeneration\x18\x08 \x01(\t\x12\x11\n\twaits_for\x18\t \x03(\t\x12\x1a\n\rrestored_mark\x18\n \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_restored_mark\"\xae\x01\n\nWorldPlace\x12\r\n\x05world\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07is_open\x18\x04 \x01(\x08\x12\x11\n\tenrolment\x18\x05 \x01(\x03\x12\x1a\n\x12\x65nrolment_position\x18\x06 \x01(\x03\x12\x16\n\x0epurge_position\x18\x07 \x01(\x03\x12\x18\n\x10purge_generation\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.apply.v1.lease_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HELDPLACE']._serialized_start=75
-  _globals['_HELDPLACE']._serialized_end=291
-  _globals['_WORLDPLACE']._serialized_start=294
-  _globals['_WORLDPLACE']._serialized_end=468
+  _globals['_HELDPLACE']._serialized_end=319
+  _globals['_WORLDPLACE']._serialized_start=322
+  _globals['_WORLDPLACE']._serialized_end=496
 # @@protoc_insertion_point(module_scope)

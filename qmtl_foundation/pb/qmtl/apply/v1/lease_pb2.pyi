@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HeldPlace(_message.Message):
-    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position", "generation", "waits_for", "restored")
+    __slots__ = ("world", "epoch", "sequence", "mark", "unsure", "positions", "position", "generation", "waits_for", "restored_mark")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -18,7 +18,7 @@ class HeldPlace(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
-    RESTORED_FIELD_NUMBER: _ClassVar[int]
+    RESTORED_MARK_FIELD_NUMBER: _ClassVar[int]
     world: str
     epoch: int
     sequence: int
@@ -28,8 +28,8 @@ class HeldPlace(_message.Message):
     position: int
     generation: str
     waits_for: _containers.RepeatedScalarFieldContainer[str]
-    restored: bool
-    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ..., waits_for: _Optional[_Iterable[str]] = ..., restored: _Optional[bool] = ...) -> None: ...
+    restored_mark: int
+    def __init__(self, world: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., mark: _Optional[int] = ..., unsure: _Optional[bool] = ..., positions: _Optional[_Iterable[_Union[_executor_pb2.ExecutorPosition, _Mapping]]] = ..., position: _Optional[int] = ..., generation: _Optional[str] = ..., waits_for: _Optional[_Iterable[str]] = ..., restored_mark: _Optional[int] = ...) -> None: ...
 
 class WorldPlace(_message.Message):
     __slots__ = ("world", "epoch", "sequence", "is_open", "enrolment", "enrolment_position", "purge_position", "purge_generation")

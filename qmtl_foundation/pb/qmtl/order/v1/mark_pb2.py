@@ -26,19 +26,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as qmtl_dot_apply_dot_v1_dot_activation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/order/v1/mark.proto\x12\rqmtl.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/apply/v1/activation.proto\"\xd1\x02\n\x04Mark\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.qmtl.order.v1.MarkKind\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x34\n\x0e\x61\x63tivation_set\x18\x06 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12*\n\ton_freeze\x18\x07 \x01(\x0e\x32\x17.qmtl.order.v1.OnFreeze\x12*\n\ton_demote\x18\x08 \x01(\x0e\x32\x17.qmtl.order.v1.OnDemote\x12\x13\n\x0btimeline_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\x0b \x01(\t*N\n\x08MarkKind\x12\x19\n\x15MARK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fMARK_KIND_FENCE\x10\x01\x12\x12\n\x0eMARK_KIND_OPEN\x10\x02*P\n\x08OnFreeze\x12\x19\n\x15ON_FREEZE_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_FREEZE_CANCEL\x10\x01\x12\x13\n\x0fON_FREEZE_LEAVE\x10\x02*i\n\x08OnDemote\x12\x19\n\x15ON_DEMOTE_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_DEMOTE_FLATTEN\x10\x01\x12\x12\n\x0eON_DEMOTE_HOLD\x10\x02\x12\x17\n\x13ON_DEMOTE_HAND_OVER\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/order/v1/mark.proto\x12\rqmtl.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eqmtl/apply/v1/activation.proto\"\xe6\x02\n\x04Mark\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.qmtl.order.v1.MarkKind\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x34\n\x0e\x61\x63tivation_set\x18\x06 \x01(\x0b\x32\x1c.qmtl.apply.v1.ActivationSet\x12*\n\ton_freeze\x18\x07 \x01(\x0e\x32\x17.qmtl.order.v1.OnFreeze\x12*\n\ton_demote\x18\x08 \x01(\x0e\x32\x17.qmtl.order.v1.OnDemote\x12\x13\n\x0btimeline_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\x0b \x01(\t\x12\x13\n\x0breseed_mark\x18\x0c \x01(\x03*N\n\x08MarkKind\x12\x19\n\x15MARK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fMARK_KIND_FENCE\x10\x01\x12\x12\n\x0eMARK_KIND_OPEN\x10\x02*P\n\x08OnFreeze\x12\x19\n\x15ON_FREEZE_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_FREEZE_CANCEL\x10\x01\x12\x13\n\x0fON_FREEZE_LEAVE\x10\x02*i\n\x08OnDemote\x12\x19\n\x15ON_DEMOTE_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_DEMOTE_FLATTEN\x10\x01\x12\x12\n\x0eON_DEMOTE_HOLD\x10\x02\x12\x17\n\x13ON_DEMOTE_HAND_OVER\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.order.v1.mark_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MARKKIND']._serialized_start=448
-  _globals['_MARKKIND']._serialized_end=526
-  _globals['_ONFREEZE']._serialized_start=528
-  _globals['_ONFREEZE']._serialized_end=608
-  _globals['_ONDEMOTE']._serialized_start=610
-  _globals['_ONDEMOTE']._serialized_end=715
+  _globals['_MARKKIND']._serialized_start=469
+  _globals['_MARKKIND']._serialized_end=547
+  _globals['_ONFREEZE']._serialized_start=549
+  _globals['_ONFREEZE']._serialized_end=629
+  _globals['_ONDEMOTE']._serialized_start=631
+  _globals['_ONDEMOTE']._serialized_end=736
   _globals['_MARK']._serialized_start=109
-  _globals['_MARK']._serialized_end=446
+  _globals['_MARK']._serialized_end=467
 # @@protoc_insertion_point(module_scope)

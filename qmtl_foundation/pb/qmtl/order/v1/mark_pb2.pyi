@@ -40,7 +40,7 @@ ON_DEMOTE_HOLD: OnDemote
 ON_DEMOTE_HAND_OVER: OnDemote
 
 class Mark(_message.Message):
-    __slots__ = ("event_id", "world", "number", "kind", "epoch", "activation_set", "on_freeze", "on_demote", "timeline_id", "create_time", "run_id")
+    __slots__ = ("event_id", "world", "number", "kind", "epoch", "activation_set", "on_freeze", "on_demote", "timeline_id", "create_time", "run_id", "reseed_mark")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Mark(_message.Message):
     TIMELINE_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    RESEED_MARK_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     world: str
     number: int
@@ -63,4 +64,5 @@ class Mark(_message.Message):
     timeline_id: str
     create_time: _timestamp_pb2.Timestamp
     run_id: str
-    def __init__(self, event_id: _Optional[str] = ..., world: _Optional[str] = ..., number: _Optional[int] = ..., kind: _Optional[_Union[MarkKind, str]] = ..., epoch: _Optional[int] = ..., activation_set: _Optional[_Union[_activation_pb2.ActivationSet, _Mapping]] = ..., on_freeze: _Optional[_Union[OnFreeze, str]] = ..., on_demote: _Optional[_Union[OnDemote, str]] = ..., timeline_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_id: _Optional[str] = ...) -> None: ...
+    reseed_mark: int
+    def __init__(self, event_id: _Optional[str] = ..., world: _Optional[str] = ..., number: _Optional[int] = ..., kind: _Optional[_Union[MarkKind, str]] = ..., epoch: _Optional[int] = ..., activation_set: _Optional[_Union[_activation_pb2.ActivationSet, _Mapping]] = ..., on_freeze: _Optional[_Union[OnFreeze, str]] = ..., on_demote: _Optional[_Union[OnDemote, str]] = ..., timeline_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_id: _Optional[str] = ..., reseed_mark: _Optional[int] = ...) -> None: ...

@@ -969,10 +969,10 @@ class HeldPlace(betterproto2.Message):
     from an executor.
     """
 
-    restored: "bool" = betterproto2.field(10, betterproto2.TYPE_BOOL)
+    restored_mark: "int | None" = betterproto2.field(10, betterproto2.TYPE_INT64, optional=True)
     """
-    Whether an executor found its journal behind what it had written: its database was restored. It is closed until it
-    has passed a Fence of a newer epoch.
+    Number of the newest mark that an executor had passed when it found its journal behind what it had written: its
+    database was restored, and it is closed until the world was reseeded since. Absent from any other.
     """
 
 

@@ -282,6 +282,12 @@ class Mark(betterproto2.Message):
     Apply run that it belongs to; empty for none.
     """
 
+    reseed_mark: "int" = betterproto2.field(12, betterproto2.TYPE_INT64)
+    """
+    Number of the Fence of the world's newest reseed; 0 for none. An executor whose journal was restored stays closed until
+    a mark states a reseed from after it noticed.
+    """
+
 
 default_message_pool.register_message("qmtl.order.v1", "Mark", Mark)
 
