@@ -224,7 +224,10 @@ class Passage:
 
     def _close(self) -> None:
         """Tell the world service at once: what was acknowledged is void, and the marks are to be repeated."""
-        _log.warning("world %s: something was missed in the order stream: closed until a Fence", self._world)
+        why = "something was missed in the order stream: closed until a Fence"
+        if self.place.restored_mark is not None:
+            why = "the journal has lost what was done: closed until the world is reseeded"
+        _log.warning("world %s: %s", self._world, why)
         self._acknowledgements.void()
         self._ground.lease.hurry()
 
