@@ -123,6 +123,20 @@ def test_only_what_stands_behind_a_place_is_judged(history: History) -> None:
     assert broken(late(history), position) == {"S4"}
 
 
+def test_a_late_intent_of_what_is_not_judged_is_no_violation(history: History) -> None:
+    fences = [each for each in history.marks if each.kind == "fence"]
+    fence, late = next(
+        (fence, each)
+        for fence in fences
+        for each in history.intents
+        if fence.position < each.position and each.epoch < fence.epoch
+    )
+    assert check(history, fence.position - 1) == []
+    ahead = replace(late, epoch=history.marks[-1].epoch + 1)
+    forged = replace(history, intents=tuple(ahead if each is late else each for each in history.intents))
+    assert "S11" in broken(forged, fence.position - 1)
+
+
 def test_a_violation_says_where(history: History) -> None:
     forge, _ = FORGERIES["the weight is not that of the set"]
     assert [str(each) for each in check(forge(history))] == [

@@ -57,8 +57,14 @@ def check_default_safe(view: View) -> Iterator[Violation]:
 
 
 def check_open_before_use(view: View) -> Iterator[Violation]:
-    """S11: no intent stands before the first Open of its epoch; gates are told to open when that stands there."""
+    """S11: no intent stands before the first Open of its epoch; gates are told to open when that stands there.
+
+    Where a history is judged behind a place only, the Open of an older epoch stands before that.
+    """
+    first = view.marks[0].epoch if view.history.since_position and view.marks else 0
     for intent in view.intents.values():
+        if intent.epoch < first:
+            continue
         opened = view.first_open.get(intent.epoch)
         if opened is None or opened.position > intent.position:
             where = "nowhere" if opened is None else f"at {opened.position}"
