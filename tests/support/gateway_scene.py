@@ -75,12 +75,12 @@ class Scene:
         )
         return await self.bus.publish(report_subject(world), message.SerializeToString())
 
-    async def acknowledged(self, world: str) -> ack_pb.Acknowledgement:
-        """Return the next acknowledgement of a world that the gateway sent."""
+    async def acknowledged(self, world: str, sequence: int) -> ack_pb.Acknowledgement:
+        """Return the gateway's acknowledgement of one event of a world; it may have sent some of earlier ones."""
         async with asyncio.timeout(SECONDS):
             while True:
                 said = await self.stand_in.acknowledged.get()
-                if said.world == world:
+                if (said.world, said.sequence) == (world, sequence):
                     return said
 
     async def counted(self, name: str) -> float:

@@ -179,8 +179,8 @@ async def test_a_start_that_a_restored_database_does_not_know_goes_on_closed(rig
         await rig.until_at(opened)
         async with acquire(rig.pool) as connection:
             await connection.execute(
-                "UPDATE instance SET token = 'former', number = number - 1, start_time = start_time - interval '1 hour' "
-                "WHERE executor = $1",
+                "UPDATE instance SET token = 'former', number = number - 1, "
+                "start_time = start_time - interval '1 hour' WHERE executor = $1",
                 rig.executor,
             )
         await start.journal.check()

@@ -87,7 +87,7 @@ async def test_a_freeze_is_acknowledged_when_what_passed_before_it_is_stored(sce
     await scene.tell(world, *RUN)
     runner = Runner(scene, world)
     await runner.hello()
-    await scene.acknowledged(world)
+    await scene.acknowledged(world, len(RUN))
     with broker.stopped():
         call = asyncio.create_task(publish(scene, [order_intent(world=world, epoch=1)]))
         assert await runner.epoch(1) == 1  # on the connection of the call, which has come before
@@ -98,4 +98,4 @@ async def test_a_freeze_is_acknowledged_when_what_passed_before_it_is_stored(sce
         assert scene.stand_in.acknowledged.empty()
         assert not call.done()
     assert len(await call) == 1
-    assert (await scene.acknowledged(world)).phase == acknowledgement_pb2.APPLY_PHASE_FREEZE
+    assert (await scene.acknowledged(world, len(RUN) + 1)).phase == acknowledgement_pb2.APPLY_PHASE_FREEZE

@@ -12,7 +12,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream import Bus
-from qmtl_foundation.jetstream.streams import ALL_EVENTS, CONTROL, REPORTS, event_subject
+from qmtl_foundation.jetstream.streams import ALL_EVENTS, CONTROL, EVENT_ID, REPORTS, event_subject
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
@@ -45,8 +45,7 @@ async def stands(bus: Bus, stream: str) -> bool:
 async def test_a_hello_is_answered_with_the_newest_event(scene: Scene) -> None:
     world = scene.world()
     await scene.tell(world, *RUN)
-    while (await scene.acknowledged(world)).sequence < len(RUN):  # until then it may not have come that far
-        pass
+    await scene.acknowledged(world, len(RUN))  # until then it may not have come that far
     welcome = await Runner(scene, world).hello()
     assert (welcome.gateway, welcome.ttl_ms) == ("gateway", 5_000)
     assert welcome.gateway_incarnation == scene.stand_in.renewals[-1].incarnation
@@ -75,7 +74,7 @@ async def test_a_freeze_is_acknowledged_when_every_runner_did(scene: Scene) -> N
     ann, bob = Runner(scene, world), Runner(scene, world, "bob/Carry")
     await ann.hello()
     await bob.hello()
-    assert (await scene.acknowledged(world)).phase == ack_pb.APPLY_PHASE_UNFREEZE
+    assert (await scene.acknowledged(world, len(RUN))).phase == ack_pb.APPLY_PHASE_UNFREEZE
     await scene.tell(world, Phase.FREEZE, run_id="run-2")
     await ann.acknowledge(await ann.event())
     await bob.event()
@@ -83,7 +82,7 @@ async def test_a_freeze_is_acknowledged_when_every_runner_did(scene: Scene) -> N
     assert scene.stand_in.acknowledged.empty()
     freeze = activation_event_pb2.ActivationEvent.FromString(scene.stand_in.newest[world])
     await bob.acknowledge(freeze)
-    said = await scene.acknowledged(world)
+    said = await scene.acknowledged(world, len(RUN) + 1)
     assert (said.phase, said.epoch, said.sequence, said.run_id) == (ack_pb.APPLY_PHASE_FREEZE, 2, 4, "run-2")
     assert (said.participant, said.kind, said.mark) == ("gateway", ack_pb.PARTICIPANT_KIND_GATEWAY, 0)
     assert said.incarnation == scene.stand_in.renewals[-1].incarnation
@@ -95,10 +94,10 @@ async def test_a_runner_that_went_is_waited_for_until_its_lease_is_over(scene: S
     await scene.tell(world, *RUN)
     runner, began = Runner(scene, world), time.monotonic()
     await runner.hello()
-    await scene.acknowledged(world)
+    await scene.acknowledged(world, len(RUN))
     runner.call.cancel()
     await scene.tell(world, Phase.FREEZE)
-    await scene.acknowledged(world)
+    await scene.acknowledged(world, len(RUN) + 1)
     assert time.monotonic() - began >= LEASE_SECONDS
 
 
@@ -117,8 +116,12 @@ async def test_a_gap_is_closed_by_a_snapshot_and_counted(scene: Scene) -> None:
     runner = Runner(scene, world)
     await runner.hello()
     before = await scene.counted("activation_resync_total/gap")
-    scene.unpublished(world, Phase.SWITCH)
-    await scene.tell(world, Phase.UNFREEZE)
+    teller = scene.stand_in.tellers[world]
+    teller.tell(Phase.SWITCH, run_id="run-1")  # and never published
+    payload = teller.tell(Phase.UNFREEZE, run_id="run-1")
+    await scene.bus.publish(event_subject(world), payload, {EVENT_ID: "unfreeze"})
+    await becomes(lambda: scene.counts_more("activation_resync_total/gap", before), True)
+    scene.stand_in.newest[world] = payload  # a renewal that showed it before would have closed the world, too
     assert (await runner.event()).sequence == 3
     assert await scene.counted("activation_resync_total/gap") == before + 1
 
@@ -347,8 +350,7 @@ async def test_what_was_not_told_cannot_be_acknowledged(scene: Scene, field: str
     await scene.tell(world, *RUN)
     runner = Runner(scene, world)
     await runner.hello()
-    while (await scene.acknowledged(world)).sequence < len(RUN):
-        pass
+    await scene.acknowledged(world, len(RUN))
     await scene.tell(world, Phase.FREEZE, run_id="run-2")
     before = await scene.counted(f"acknowledgements_refused_total/{field}")
     await runner.acknowledge(await runner.event(), **{field: value})
