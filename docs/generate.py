@@ -24,7 +24,6 @@ from qmtl_foundation.execution_domain import ALIASES, DOMAIN_RULES, DowngradeRea
 from qmtl_foundation.identity import NodeIdentity, canonical_json, node_crc32, node_id
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
@@ -33,6 +32,7 @@ from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc import interceptor, server
+from qmtl_foundation.rpc.access import access_of
 from qmtl_foundation.settings import PREFIX
 from qmtl_foundation.statistics.catalog import METRICS
 from qmtl_gateway.orders import model as orders
@@ -181,15 +181,13 @@ def rpcs() -> str:
     for service in (each for file in CONTRACTS for each in file.services_by_name.values()):
         said = comments(PROTOS / service.file.name)
         for method in service.methods:
-            options = method.GetOptions()
-            stated: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
-            exposure = exposure_pb2.Exposure.Name(stated)
-            reach = exposure.removeprefix("EXPOSURE_").lower()
+            access = access_of(method)
             kind = "unary"
             if method.server_streaming:
                 kind = "both stream" if method.client_streaming else "stream"
-            rows.append((f"`{service.full_name}/{method.name}`", kind, reach, said[method.name]))
-    return table(("method", "kind", "exposure", "does"), rows)
+            named = ", ".join(f"`{field}`" for field in (access.world, access.strategy) if field)
+            rows.append((f"`{service.full_name}/{method.name}`", kind, access.role, named, said[method.name]))
+    return table(("method", "kind", "role", "of", "does"), rows)
 
 
 def error_reasons() -> str:

@@ -1,6 +1,6 @@
 """Forwards the other services' public methods untouched: bytes in, bytes out, status and metadata as they come.
 
-The allow-list is read from the descriptors: a method is forwarded when its option ``exposure`` says PUBLIC.
+The allow-list is read from the descriptors: a method is forwarded when its option ``access`` lets clients call it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2
+from qmtl_foundation.rpc.access import access_of
 
 # Metadata of the hop itself; everything else belongs to the caller or the answering service.
 HOP_METADATA = frozenset({"user-agent", "te", "content-type", "grpc-accept-encoding", "grpc-timeout", "grpc-encoding"})
@@ -56,13 +56,11 @@ class Method:
 
 
 def public_methods(services: Iterable[ServiceDescriptor]) -> list[Method]:
-    """Return the methods that say PUBLIC; raise TypeError for one whose requests stream: none is forwarded."""
+    """Return the methods that clients may call; raise TypeError for one whose requests stream: none is forwarded."""
     methods = []
     for service in services:
         for method in service.methods:
-            options = method.GetOptions()
-            exposure: int = options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
-            if exposure != exposure_pb2.EXPOSURE_PUBLIC:
+            if not access_of(method).is_public:
                 continue
             if method.client_streaming:
                 raise TypeError(f"{method.full_name} takes a stream; such methods are not forwarded")

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, MethodDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2
+from qmtl_foundation.rpc.access import access_of
 
 
 def public_pool(files: Iterable[FileDescriptor]) -> DescriptorPool:
@@ -18,7 +18,7 @@ def public_pool(files: Iterable[FileDescriptor]) -> DescriptorPool:
         stated = FileDescriptorProto()
         file.CopyToProto(stated)
         for service in stated.service:
-            shown = [method for method in service.method if not _is_internal(method)]
+            shown = [method for method in service.method if _is_shown(method)]
             del service.method[:]
             service.method.extend(shown)
         pool.AddSerializedFile(stated.SerializeToString())
@@ -34,6 +34,5 @@ def _in_order(files: Iterable[FileDescriptor], found: dict[str, FileDescriptor])
     return found.values()
 
 
-def _is_internal(method: MethodDescriptorProto) -> bool:
-    exposure: int = method.options.Extensions[exposure_pb2.exposure]  # type: ignore[index]  # a bare descriptor in its stub
-    return exposure == exposure_pb2.EXPOSURE_INTERNAL
+def _is_shown(method: MethodDescriptorProto) -> bool:
+    return access_of(method).role != "service"  # one that states nothing is not ours, as those of health

@@ -23,10 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2 as qmtl_dot_allocation_dot_v1_dot_allocation__pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/allocation/v1/allocation_service.proto\x12\x12qmtl.allocation.v1\x1a#qmtl/allocation/v1/allocation.proto\x1a\x1dqmtl/common/v1/exposure.proto\"&\n\x15GetAllocationsRequest\x12\r\n\x05world\x18\x01 \x01(\t\"U\n\x16GetAllocationsResponse\x12;\n\x0b\x61llocations\x18\x01 \x01(\x0b\x32&.qmtl.allocation.v1.AllocationSnapshot2\x82\x01\n\x11\x41llocationService\x12m\n\x0eGetAllocations\x12).qmtl.allocation.v1.GetAllocationsRequest\x1a*.qmtl.allocation.v1.GetAllocationsResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/allocation/v1/allocation_service.proto\x12\x12qmtl.allocation.v1\x1a#qmtl/allocation/v1/allocation.proto\x1a\x1bqmtl/common/v1/access.proto\"&\n\x15GetAllocationsRequest\x12\r\n\x05world\x18\x01 \x01(\t\"U\n\x16GetAllocationsResponse\x12;\n\x0b\x61llocations\x18\x01 \x01(\x0b\x32&.qmtl.allocation.v1.AllocationSnapshot2\x8b\x01\n\x11\x41llocationService\x12v\n\x0eGetAllocations\x12).qmtl.allocation.v1.GetAllocationsRequest\x1a*.qmtl.allocation.v1.GetAllocationsResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.allocation.v1.allocati
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ALLOCATIONSERVICE'].methods_by_name['GetAllocations']._loaded_options = None
-  _globals['_ALLOCATIONSERVICE'].methods_by_name['GetAllocations']._serialized_options = b'\210\265\030\001'
-  _globals['_GETALLOCATIONSREQUEST']._serialized_start=135
-  _globals['_GETALLOCATIONSREQUEST']._serialized_end=173
-  _globals['_GETALLOCATIONSRESPONSE']._serialized_start=175
-  _globals['_GETALLOCATIONSRESPONSE']._serialized_end=260
-  _globals['_ALLOCATIONSERVICE']._serialized_start=263
-  _globals['_ALLOCATIONSERVICE']._serialized_end=393
+  _globals['_ALLOCATIONSERVICE'].methods_by_name['GetAllocations']._serialized_options = b'\212\265\030\t\010\002\022\005world'
+  _globals['_GETALLOCATIONSREQUEST']._serialized_start=133
+  _globals['_GETALLOCATIONSREQUEST']._serialized_end=171
+  _globals['_GETALLOCATIONSRESPONSE']._serialized_start=173
+  _globals['_GETALLOCATIONSRESPONSE']._serialized_end=258
+  _globals['_ALLOCATIONSERVICE']._serialized_start=261
+  _globals['_ALLOCATIONSERVICE']._serialized_end=400
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,8 @@ from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as _activation_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import executor_pb2 as _executor_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import lease_pb2 as _lease_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2 as _run_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as _execution_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

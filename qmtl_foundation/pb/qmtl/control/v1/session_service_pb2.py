@@ -23,12 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as qmtl_dot_apply_dot_v1_dot_acknowledgement__pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as qmtl_dot_control_dot_v1_dot_activation__event__pb2
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2 as qmtl_dot_order_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/control/v1/session_service.proto\x12\x0fqmtl.control.v1\x1a#qmtl/apply/v1/acknowledgement.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a&qmtl/control/v1/activation_event.proto\x1a\x1aqmtl/order/v1/report.proto\"\x8c\x01\n\x05Hello\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x1c\n\x0freport_position\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_report_position\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\"\xaf\x01\n\rFollowRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.qmtl.control.v1.HelloH\x00\x12\x39\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1e.qmtl.apply.v1.AcknowledgementH\x00\x12/\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatH\x00\x42\t\n\x07\x63ontent\"\x94\x01\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x1b\n\x13gateway_incarnation\x18\x02 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x03 \x01(\x05\x12\x32\n\x08snapshot\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.ActivationEvent\x12\x17\n\x0freport_position\x18\x05 \x01(\x03\":\n\x07Renewal\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"O\n\x0f\x44\x65liveredReport\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x1a.qmtl.order.v1.OrderReport\"\xdc\x01\n\x0e\x46ollowResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.qmtl.control.v1.WelcomeH\x00\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .qmtl.control.v1.ActivationEventH\x00\x12+\n\x07renewal\x18\x03 \x01(\x0b\x32\x18.qmtl.control.v1.RenewalH\x00\x12\x32\n\x06report\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.DeliveredReportH\x00\x42\t\n\x07\x63ontent2e\n\x0eSessionService\x12S\n\x06\x46ollow\x12\x1e.qmtl.control.v1.FollowRequest\x1a\x1f.qmtl.control.v1.FollowResponse\"\x04\x88\xb5\x18\x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/control/v1/session_service.proto\x12\x0fqmtl.control.v1\x1a#qmtl/apply/v1/acknowledgement.proto\x1a\x1bqmtl/common/v1/access.proto\x1a&qmtl/control/v1/activation_event.proto\x1a\x1aqmtl/order/v1/report.proto\"\x8c\x01\n\x05Hello\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x1c\n\x0freport_position\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_report_position\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\"\xaf\x01\n\rFollowRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.qmtl.control.v1.HelloH\x00\x12\x39\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0b\x32\x1e.qmtl.apply.v1.AcknowledgementH\x00\x12/\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatH\x00\x42\t\n\x07\x63ontent\"\x94\x01\n\x07Welcome\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x1b\n\x13gateway_incarnation\x18\x02 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x03 \x01(\x05\x12\x32\n\x08snapshot\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.ActivationEvent\x12\x17\n\x0freport_position\x18\x05 \x01(\x03\":\n\x07Renewal\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"O\n\x0f\x44\x65liveredReport\x12\x10\n\x08position\x18\x01 \x01(\x03\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x1a.qmtl.order.v1.OrderReport\"\xdc\x01\n\x0e\x46ollowResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.qmtl.control.v1.WelcomeH\x00\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .qmtl.control.v1.ActivationEventH\x00\x12+\n\x07renewal\x18\x03 \x01(\x0b\x32\x18.qmtl.control.v1.RenewalH\x00\x12\x32\n\x06report\x18\x04 \x01(\x0b\x32 .qmtl.control.v1.DeliveredReportH\x00\x42\t\n\x07\x63ontent2\x87\x01\n\x0eSessionService\x12u\n\x06\x46ollow\x12\x1e.qmtl.control.v1.FollowRequest\x1a\x1f.qmtl.control.v1.FollowResponse\"&\x8a\xb5\x18\"\x08\x03\x12\x0bhello.world\x1a\x11hello.strategy_id(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +36,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.control.v1.session_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['Follow']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['Follow']._serialized_options = b'\210\265\030\001'
-  _globals['_HELLO']._serialized_start=195
-  _globals['_HELLO']._serialized_end=335
-  _globals['_HEARTBEAT']._serialized_start=337
-  _globals['_HEARTBEAT']._serialized_end=364
-  _globals['_FOLLOWREQUEST']._serialized_start=367
-  _globals['_FOLLOWREQUEST']._serialized_end=542
-  _globals['_WELCOME']._serialized_start=545
-  _globals['_WELCOME']._serialized_end=693
-  _globals['_RENEWAL']._serialized_start=695
-  _globals['_RENEWAL']._serialized_end=753
-  _globals['_DELIVEREDREPORT']._serialized_start=755
-  _globals['_DELIVEREDREPORT']._serialized_end=834
-  _globals['_FOLLOWRESPONSE']._serialized_start=837
-  _globals['_FOLLOWRESPONSE']._serialized_end=1057
-  _globals['_SESSIONSERVICE']._serialized_start=1059
-  _globals['_SESSIONSERVICE']._serialized_end=1160
+  _globals['_SESSIONSERVICE'].methods_by_name['Follow']._serialized_options = b'\212\265\030\"\010\003\022\013hello.world\032\021hello.strategy_id'
+  _globals['_HELLO']._serialized_start=193
+  _globals['_HELLO']._serialized_end=333
+  _globals['_HEARTBEAT']._serialized_start=335
+  _globals['_HEARTBEAT']._serialized_end=362
+  _globals['_FOLLOWREQUEST']._serialized_start=365
+  _globals['_FOLLOWREQUEST']._serialized_end=540
+  _globals['_WELCOME']._serialized_start=543
+  _globals['_WELCOME']._serialized_end=691
+  _globals['_RENEWAL']._serialized_start=693
+  _globals['_RENEWAL']._serialized_end=751
+  _globals['_DELIVEREDREPORT']._serialized_start=753
+  _globals['_DELIVEREDREPORT']._serialized_end=832
+  _globals['_FOLLOWRESPONSE']._serialized_start=835
+  _globals['_FOLLOWRESPONSE']._serialized_end=1055
+  _globals['_SESSIONSERVICE']._serialized_start=1058
+  _globals['_SESSIONSERVICE']._serialized_end=1193
 # @@protoc_insertion_point(module_scope)

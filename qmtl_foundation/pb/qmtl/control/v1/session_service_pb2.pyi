@@ -1,5 +1,5 @@
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as _acknowledgement_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2 as _activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2 as _report_pb2
 from google.protobuf import descriptor as _descriptor

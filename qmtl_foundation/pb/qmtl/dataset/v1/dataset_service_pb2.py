@@ -22,11 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_pb2 as qmtl_dot_dataset_dot_v1_dot_dataset__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/dataset/v1/dataset_service.proto\x12\x0fqmtl.dataset.v1\x1a\x1dqmtl/common/v1/exposure.proto\x1a\x1dqmtl/dataset/v1/dataset.proto\"7\n\x15RegisterPresetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"A\n\x16RegisterPresetResponse\x12\'\n\x06preset\x18\x01 \x01(\x0b\x32\x17.qmtl.dataset.v1.Preset\" \n\x10GetPresetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x11GetPresetResponse\x12\'\n\x06preset\x18\x01 \x01(\x0b\x32\x17.qmtl.dataset.v1.Preset\";\n\x12ListPresetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x13ListPresetsResponse\x12(\n\x07presets\x18\x01 \x03(\x0b\x32\x17.qmtl.dataset.v1.Preset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x17RegisterSnapshotRequest\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot\"G\n\x18RegisterSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot\"H\n\x12GetSnapshotRequest\x12\x0e\n\x06preset\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\"B\n\x13GetSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot2\x82\x04\n\x0e\x44\x61tasetService\x12g\n\x0eRegisterPreset\x12&.qmtl.dataset.v1.RegisterPresetRequest\x1a\'.qmtl.dataset.v1.RegisterPresetResponse\"\x04\x88\xb5\x18\x01\x12X\n\tGetPreset\x12!.qmtl.dataset.v1.GetPresetRequest\x1a\".qmtl.dataset.v1.GetPresetResponse\"\x04\x88\xb5\x18\x01\x12^\n\x0bListPresets\x12#.qmtl.dataset.v1.ListPresetsRequest\x1a$.qmtl.dataset.v1.ListPresetsResponse\"\x04\x88\xb5\x18\x01\x12m\n\x10RegisterSnapshot\x12(.qmtl.dataset.v1.RegisterSnapshotRequest\x1a).qmtl.dataset.v1.RegisterSnapshotResponse\"\x04\x88\xb5\x18\x01\x12^\n\x0bGetSnapshot\x12#.qmtl.dataset.v1.GetSnapshotRequest\x1a$.qmtl.dataset.v1.GetSnapshotResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/dataset/v1/dataset_service.proto\x12\x0fqmtl.dataset.v1\x1a\x1bqmtl/common/v1/access.proto\x1a\x1dqmtl/dataset/v1/dataset.proto\"7\n\x15RegisterPresetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"A\n\x16RegisterPresetResponse\x12\'\n\x06preset\x18\x01 \x01(\x0b\x32\x17.qmtl.dataset.v1.Preset\" \n\x10GetPresetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x11GetPresetResponse\x12\'\n\x06preset\x18\x01 \x01(\x0b\x32\x17.qmtl.dataset.v1.Preset\";\n\x12ListPresetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x13ListPresetsResponse\x12(\n\x07presets\x18\x01 \x03(\x0b\x32\x17.qmtl.dataset.v1.Preset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x17RegisterSnapshotRequest\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot\"G\n\x18RegisterSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot\"H\n\x12GetSnapshotRequest\x12\x0e\n\x06preset\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\"B\n\x13GetSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.qmtl.dataset.v1.Snapshot2\x8c\x04\n\x0e\x44\x61tasetService\x12i\n\x0eRegisterPreset\x12&.qmtl.dataset.v1.RegisterPresetRequest\x1a\'.qmtl.dataset.v1.RegisterPresetResponse\"\x06\x8a\xb5\x18\x02\x08\x06\x12Z\n\tGetPreset\x12!.qmtl.dataset.v1.GetPresetRequest\x1a\".qmtl.dataset.v1.GetPresetResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\x0bListPresets\x12#.qmtl.dataset.v1.ListPresetsRequest\x1a$.qmtl.dataset.v1.ListPresetsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12o\n\x10RegisterSnapshot\x12(.qmtl.dataset.v1.RegisterSnapshotRequest\x1a).qmtl.dataset.v1.RegisterSnapshotResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\x0bGetSnapshot\x12#.qmtl.dataset.v1.GetSnapshotRequest\x1a$.qmtl.dataset.v1.GetSnapshotResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,35 +34,35 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.dataset.v1.dataset_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['RegisterPreset']._loaded_options = None
-  _globals['_DATASETSERVICE'].methods_by_name['RegisterPreset']._serialized_options = b'\210\265\030\001'
+  _globals['_DATASETSERVICE'].methods_by_name['RegisterPreset']._serialized_options = b'\212\265\030\002\010\006'
   _globals['_DATASETSERVICE'].methods_by_name['GetPreset']._loaded_options = None
-  _globals['_DATASETSERVICE'].methods_by_name['GetPreset']._serialized_options = b'\210\265\030\001'
+  _globals['_DATASETSERVICE'].methods_by_name['GetPreset']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_DATASETSERVICE'].methods_by_name['ListPresets']._loaded_options = None
-  _globals['_DATASETSERVICE'].methods_by_name['ListPresets']._serialized_options = b'\210\265\030\001'
+  _globals['_DATASETSERVICE'].methods_by_name['ListPresets']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_DATASETSERVICE'].methods_by_name['RegisterSnapshot']._loaded_options = None
-  _globals['_DATASETSERVICE'].methods_by_name['RegisterSnapshot']._serialized_options = b'\210\265\030\001'
+  _globals['_DATASETSERVICE'].methods_by_name['RegisterSnapshot']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_DATASETSERVICE'].methods_by_name['GetSnapshot']._loaded_options = None
-  _globals['_DATASETSERVICE'].methods_by_name['GetSnapshot']._serialized_options = b'\210\265\030\001'
-  _globals['_REGISTERPRESETREQUEST']._serialized_start=120
-  _globals['_REGISTERPRESETREQUEST']._serialized_end=175
-  _globals['_REGISTERPRESETRESPONSE']._serialized_start=177
-  _globals['_REGISTERPRESETRESPONSE']._serialized_end=242
-  _globals['_GETPRESETREQUEST']._serialized_start=244
-  _globals['_GETPRESETREQUEST']._serialized_end=276
-  _globals['_GETPRESETRESPONSE']._serialized_start=278
-  _globals['_GETPRESETRESPONSE']._serialized_end=338
-  _globals['_LISTPRESETSREQUEST']._serialized_start=340
-  _globals['_LISTPRESETSREQUEST']._serialized_end=399
-  _globals['_LISTPRESETSRESPONSE']._serialized_start=401
-  _globals['_LISTPRESETSRESPONSE']._serialized_end=489
-  _globals['_REGISTERSNAPSHOTREQUEST']._serialized_start=491
-  _globals['_REGISTERSNAPSHOTREQUEST']._serialized_end=561
-  _globals['_REGISTERSNAPSHOTRESPONSE']._serialized_start=563
-  _globals['_REGISTERSNAPSHOTRESPONSE']._serialized_end=634
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=636
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=708
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=710
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=776
-  _globals['_DATASETSERVICE']._serialized_start=779
-  _globals['_DATASETSERVICE']._serialized_end=1293
+  _globals['_DATASETSERVICE'].methods_by_name['GetSnapshot']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_REGISTERPRESETREQUEST']._serialized_start=118
+  _globals['_REGISTERPRESETREQUEST']._serialized_end=173
+  _globals['_REGISTERPRESETRESPONSE']._serialized_start=175
+  _globals['_REGISTERPRESETRESPONSE']._serialized_end=240
+  _globals['_GETPRESETREQUEST']._serialized_start=242
+  _globals['_GETPRESETREQUEST']._serialized_end=274
+  _globals['_GETPRESETRESPONSE']._serialized_start=276
+  _globals['_GETPRESETRESPONSE']._serialized_end=336
+  _globals['_LISTPRESETSREQUEST']._serialized_start=338
+  _globals['_LISTPRESETSREQUEST']._serialized_end=397
+  _globals['_LISTPRESETSRESPONSE']._serialized_start=399
+  _globals['_LISTPRESETSRESPONSE']._serialized_end=487
+  _globals['_REGISTERSNAPSHOTREQUEST']._serialized_start=489
+  _globals['_REGISTERSNAPSHOTREQUEST']._serialized_end=559
+  _globals['_REGISTERSNAPSHOTRESPONSE']._serialized_start=561
+  _globals['_REGISTERSNAPSHOTRESPONSE']._serialized_end=632
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=634
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=706
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=708
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=774
+  _globals['_DATASETSERVICE']._serialized_start=777
+  _globals['_DATASETSERVICE']._serialized_end=1301
 # @@protoc_insertion_point(module_scope)

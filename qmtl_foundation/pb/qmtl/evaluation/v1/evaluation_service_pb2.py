@@ -24,13 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2 as qmtl_dot_allocation_dot_v1_dot_allocation__pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as qmtl_dot_apply_dot_v1_dot_activation__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as qmtl_dot_common_dot_v1_dot_execution__pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2 as qmtl_dot_evaluation_dot_v1_dot_evaluation__pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as qmtl_dot_world_dot_v1_dot_world__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/evaluation/v1/evaluation_service.proto\x12\x12qmtl.evaluation.v1\x1a#qmtl/allocation/v1/allocation.proto\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1eqmtl/common/v1/execution.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a#qmtl/evaluation/v1/evaluation.proto\x1a\x19qmtl/world/v1/world.proto\"\xeb\x03\n\x0f\x45valuateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12\x15\n\rsubmission_id\x18\x05 \x01(\t\x12\x39\n\x10\x65xecution_domain\x18\x06 \x01(\x0e\x32\x1f.qmtl.common.v1.ExecutionDomain\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x08 \x01(\t\x12\x0f\n\x07returns\x18\t \x01(\x0c\x12\x0f\n\x07targets\x18\n \x01(\x0c\x12\x0e\n\x06trades\x18\x0b \x01(\x0c\x12/\n\x06proofs\x18\x0c \x01(\x0b\x32\x1f.qmtl.evaluation.v1.ProofReport\x12\x36\n\x0f\x65xecution_model\x18\r \x01(\x0b\x32\x1d.qmtl.world.v1.ExecutionModel\x12\x35\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x0e \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveMode\x12\x14\n\x0c\x63ode_version\x18\x0f \x01(\t\x12 \n\x18\x63ross_context_cache_hits\x18\x10 \x01(\x03\"\xdd\x01\n\x10\x45valuateResponse\x12\x32\n\nevaluation\x18\x01 \x01(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12)\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\x12-\n\nactivation\x18\x03 \x01(\x0b\x32\x19.qmtl.apply.v1.Activation\x12;\n\x0b\x61llocations\x18\x04 \x01(\x0b\x32&.qmtl.allocation.v1.AllocationSnapshot\"P\n\x14GetEvaluationRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x10\n\x08\x65val_key\x18\x02 \x01(\t\x12\x17\n\x0finclude_returns\x18\x03 \x01(\x08\"~\n\x15GetEvaluationResponse\x12\x32\n\nevaluation\x18\x01 \x01(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12\x31\n\x07returns\x18\x02 \x01(\x0b\x32 .qmtl.evaluation.v1.ReturnSeries\"c\n\x16ListEvaluationsRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x17ListEvaluationsResponse\x12\x33\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xce\x02\n\x11\x45valuationService\x12[\n\x08\x45valuate\x12#.qmtl.evaluation.v1.EvaluateRequest\x1a$.qmtl.evaluation.v1.EvaluateResponse\"\x04\x88\xb5\x18\x01\x12j\n\rGetEvaluation\x12(.qmtl.evaluation.v1.GetEvaluationRequest\x1a).qmtl.evaluation.v1.GetEvaluationResponse\"\x04\x88\xb5\x18\x01\x12p\n\x0fListEvaluations\x12*.qmtl.evaluation.v1.ListEvaluationsRequest\x1a+.qmtl.evaluation.v1.ListEvaluationsResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/evaluation/v1/evaluation_service.proto\x12\x12qmtl.evaluation.v1\x1a#qmtl/allocation/v1/allocation.proto\x1a\x1eqmtl/apply/v1/activation.proto\x1a\x1bqmtl/common/v1/access.proto\x1a\x1eqmtl/common/v1/execution.proto\x1a#qmtl/evaluation/v1/evaluation.proto\x1a\x19qmtl/world/v1/world.proto\"\xeb\x03\n\x0f\x45valuateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12\x15\n\rsubmission_id\x18\x05 \x01(\t\x12\x39\n\x10\x65xecution_domain\x18\x06 \x01(\x0e\x32\x1f.qmtl.common.v1.ExecutionDomain\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x08 \x01(\t\x12\x0f\n\x07returns\x18\t \x01(\x0c\x12\x0f\n\x07targets\x18\n \x01(\x0c\x12\x0e\n\x06trades\x18\x0b \x01(\x0c\x12/\n\x06proofs\x18\x0c \x01(\x0b\x32\x1f.qmtl.evaluation.v1.ProofReport\x12\x36\n\x0f\x65xecution_model\x18\r \x01(\x0b\x32\x1d.qmtl.world.v1.ExecutionModel\x12\x35\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x0e \x01(\x0e\x32\x1d.qmtl.common.v1.EffectiveMode\x12\x14\n\x0c\x63ode_version\x18\x0f \x01(\t\x12 \n\x18\x63ross_context_cache_hits\x18\x10 \x01(\x03\"\xdd\x01\n\x10\x45valuateResponse\x12\x32\n\nevaluation\x18\x01 \x01(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12)\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\x12-\n\nactivation\x18\x03 \x01(\x0b\x32\x19.qmtl.apply.v1.Activation\x12;\n\x0b\x61llocations\x18\x04 \x01(\x0b\x32&.qmtl.allocation.v1.AllocationSnapshot\"P\n\x14GetEvaluationRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x10\n\x08\x65val_key\x18\x02 \x01(\t\x12\x17\n\x0finclude_returns\x18\x03 \x01(\x08\"~\n\x15GetEvaluationResponse\x12\x32\n\nevaluation\x18\x01 \x01(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12\x31\n\x07returns\x18\x02 \x01(\x0b\x32 .qmtl.evaluation.v1.ReturnSeries\"c\n\x16ListEvaluationsRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x17ListEvaluationsResponse\x12\x33\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x1e.qmtl.evaluation.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf6\x02\n\x11\x45valuationService\x12q\n\x08\x45valuate\x12#.qmtl.evaluation.v1.EvaluateRequest\x1a$.qmtl.evaluation.v1.EvaluateResponse\"\x1a\x8a\xb5\x18\x16\x08\x03\x12\x05world\x1a\x0bstrategy_id\x12s\n\rGetEvaluation\x12(.qmtl.evaluation.v1.GetEvaluationRequest\x1a).qmtl.evaluation.v1.GetEvaluationResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12y\n\x0fListEvaluations\x12*.qmtl.evaluation.v1.ListEvaluationsRequest\x1a+.qmtl.evaluation.v1.ListEvaluationsResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.evaluation.v1.evaluati
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALUATIONSERVICE'].methods_by_name['Evaluate']._loaded_options = None
-  _globals['_EVALUATIONSERVICE'].methods_by_name['Evaluate']._serialized_options = b'\210\265\030\001'
+  _globals['_EVALUATIONSERVICE'].methods_by_name['Evaluate']._serialized_options = b'\212\265\030\026\010\003\022\005world\032\013strategy_id'
   _globals['_EVALUATIONSERVICE'].methods_by_name['GetEvaluation']._loaded_options = None
-  _globals['_EVALUATIONSERVICE'].methods_by_name['GetEvaluation']._serialized_options = b'\210\265\030\001'
+  _globals['_EVALUATIONSERVICE'].methods_by_name['GetEvaluation']._serialized_options = b'\212\265\030\t\010\002\022\005world'
   _globals['_EVALUATIONSERVICE'].methods_by_name['ListEvaluations']._loaded_options = None
-  _globals['_EVALUATIONSERVICE'].methods_by_name['ListEvaluations']._serialized_options = b'\210\265\030\001'
-  _globals['_EVALUATEREQUEST']._serialized_start=264
-  _globals['_EVALUATEREQUEST']._serialized_end=755
-  _globals['_EVALUATERESPONSE']._serialized_start=758
-  _globals['_EVALUATERESPONSE']._serialized_end=979
-  _globals['_GETEVALUATIONREQUEST']._serialized_start=981
-  _globals['_GETEVALUATIONREQUEST']._serialized_end=1061
-  _globals['_GETEVALUATIONRESPONSE']._serialized_start=1063
-  _globals['_GETEVALUATIONRESPONSE']._serialized_end=1189
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=1191
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=1290
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=1292
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=1395
-  _globals['_EVALUATIONSERVICE']._serialized_start=1398
-  _globals['_EVALUATIONSERVICE']._serialized_end=1732
+  _globals['_EVALUATIONSERVICE'].methods_by_name['ListEvaluations']._serialized_options = b'\212\265\030\t\010\002\022\005world'
+  _globals['_EVALUATEREQUEST']._serialized_start=262
+  _globals['_EVALUATEREQUEST']._serialized_end=753
+  _globals['_EVALUATERESPONSE']._serialized_start=756
+  _globals['_EVALUATERESPONSE']._serialized_end=977
+  _globals['_GETEVALUATIONREQUEST']._serialized_start=979
+  _globals['_GETEVALUATIONREQUEST']._serialized_end=1059
+  _globals['_GETEVALUATIONRESPONSE']._serialized_start=1061
+  _globals['_GETEVALUATIONRESPONSE']._serialized_end=1187
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=1189
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=1288
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=1290
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=1393
+  _globals['_EVALUATIONSERVICE']._serialized_start=1396
+  _globals['_EVALUATIONSERVICE']._serialized_end=1770
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,7 @@
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_pb2 as _allocation_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2 as _activation_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as _execution_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2 as _evaluation_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as _world_pb2
 from google.protobuf.internal import containers as _containers

@@ -1,4 +1,4 @@
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_pb2 as _graph_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

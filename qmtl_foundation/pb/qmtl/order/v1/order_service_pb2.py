@@ -22,11 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2 as qmtl_dot_order_dot_v1_dot_intent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/order/v1/order_service.proto\x12\rqmtl.order.v1\x1a\x1dqmtl/common/v1/exposure.proto\x1a\x1aqmtl/order/v1/intent.proto\"Z\n\x15PublishIntentsRequest\x12+\n\x07intents\x18\x01 \x03(\x0b\x32\x1a.qmtl.order.v1.OrderIntent\x12\x14\n\x0clive_consent\x18\x02 \x01(\x08\"+\n\x16PublishIntentsResponse\x12\x11\n\tpositions\x18\x01 \x03(\x03\x32s\n\x0cOrderService\x12\x63\n\x0ePublishIntents\x12$.qmtl.order.v1.PublishIntentsRequest\x1a%.qmtl.order.v1.PublishIntentsResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/order/v1/order_service.proto\x12\rqmtl.order.v1\x1a\x1bqmtl/common/v1/access.proto\x1a\x1aqmtl/order/v1/intent.proto\"Z\n\x15PublishIntentsRequest\x12+\n\x07intents\x18\x01 \x03(\x0b\x32\x1a.qmtl.order.v1.OrderIntent\x12\x14\n\x0clive_consent\x18\x02 \x01(\x08\"+\n\x16PublishIntentsResponse\x12\x11\n\tpositions\x18\x01 \x03(\x03\x32\x9a\x01\n\x0cOrderService\x12\x89\x01\n\x0ePublishIntents\x12$.qmtl.order.v1.PublishIntentsRequest\x1a%.qmtl.order.v1.PublishIntentsResponse\"*\x8a\xb5\x18&\x08\x03\x12\rintents.world\x1a\x13intents.strategy_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.order.v1.order_service
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['PublishIntents']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['PublishIntents']._serialized_options = b'\210\265\030\001'
-  _globals['_PUBLISHINTENTSREQUEST']._serialized_start=111
-  _globals['_PUBLISHINTENTSREQUEST']._serialized_end=201
-  _globals['_PUBLISHINTENTSRESPONSE']._serialized_start=203
-  _globals['_PUBLISHINTENTSRESPONSE']._serialized_end=246
-  _globals['_ORDERSERVICE']._serialized_start=248
-  _globals['_ORDERSERVICE']._serialized_end=363
+  _globals['_ORDERSERVICE'].methods_by_name['PublishIntents']._serialized_options = b'\212\265\030&\010\003\022\rintents.world\032\023intents.strategy_id'
+  _globals['_PUBLISHINTENTSREQUEST']._serialized_start=109
+  _globals['_PUBLISHINTENTSREQUEST']._serialized_end=199
+  _globals['_PUBLISHINTENTSRESPONSE']._serialized_start=201
+  _globals['_PUBLISHINTENTSRESPONSE']._serialized_end=244
+  _globals['_ORDERSERVICE']._serialized_start=247
+  _globals['_ORDERSERVICE']._serialized_end=401
 # @@protoc_insertion_point(module_scope)

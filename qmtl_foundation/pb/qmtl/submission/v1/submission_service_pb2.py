@@ -22,13 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as qmtl_dot_common_dot_v1_dot_execution__pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2 as qmtl_dot_submission_dot_v1_dot_submission__pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as qmtl_dot_world_dot_v1_dot_world__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/submission/v1/submission_service.proto\x12\x12qmtl.submission.v1\x1a\x1eqmtl/common/v1/execution.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a#qmtl/submission/v1/submission.proto\x1a\x19qmtl/world/v1/world.proto\"\xbc\x01\n\rSubmitRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03\x64\x61g\x18\x05 \x01(\x0c\x12\x0e\n\x06params\x18\x06 \x01(\x0c\x12\x0c\n\x04mode\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x61ta_preset\x18\x08 \x01(\t\x12\r\n\x05\x61s_of\x18\t \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\n \x01(\t\"D\n\x0eSubmitResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"-\n\x14GetSubmissionRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"K\n\x15GetSubmissionResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"/\n\x16WatchSubmissionRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"M\n\x17WatchSubmissionResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"\x8f\x01\n\x15ResolveContextRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05\x61s_of\x18\x04 \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x05 \x01(\t\x12\x18\n\x10strategy_version\x18\x06 \x01(\t\"t\n\x16ResolveContextResponse\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.qmtl.common.v1.ComputeContext\x12)\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\xb9\x03\n\x11SubmissionService\x12U\n\x06Submit\x12!.qmtl.submission.v1.SubmitRequest\x1a\".qmtl.submission.v1.SubmitResponse\"\x04\x88\xb5\x18\x01\x12j\n\rGetSubmission\x12(.qmtl.submission.v1.GetSubmissionRequest\x1a).qmtl.submission.v1.GetSubmissionResponse\"\x04\x88\xb5\x18\x01\x12r\n\x0fWatchSubmission\x12*.qmtl.submission.v1.WatchSubmissionRequest\x1a+.qmtl.submission.v1.WatchSubmissionResponse\"\x04\x88\xb5\x18\x01\x30\x01\x12m\n\x0eResolveContext\x12).qmtl.submission.v1.ResolveContextRequest\x1a*.qmtl.submission.v1.ResolveContextResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+qmtl/submission/v1/submission_service.proto\x12\x12qmtl.submission.v1\x1a\x1bqmtl/common/v1/access.proto\x1a\x1eqmtl/common/v1/execution.proto\x1a#qmtl/submission/v1/submission.proto\x1a\x19qmtl/world/v1/world.proto\"\xbc\x01\n\rSubmitRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03\x64\x61g\x18\x05 \x01(\x0c\x12\x0e\n\x06params\x18\x06 \x01(\x0c\x12\x0c\n\x04mode\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x61ta_preset\x18\x08 \x01(\t\x12\r\n\x05\x61s_of\x18\t \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\n \x01(\t\"D\n\x0eSubmitResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"-\n\x14GetSubmissionRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"K\n\x15GetSubmissionResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"/\n\x16WatchSubmissionRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"M\n\x17WatchSubmissionResponse\x12\x32\n\nsubmission\x18\x01 \x01(\x0b\x32\x1e.qmtl.submission.v1.Submission\"\x8f\x01\n\x15ResolveContextRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05\x61s_of\x18\x04 \x01(\t\x12\x1b\n\x13\x64\x61taset_fingerprint\x18\x05 \x01(\t\x12\x18\n\x10strategy_version\x18\x06 \x01(\t\"t\n\x16ResolveContextResponse\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.qmtl.common.v1.ComputeContext\x12)\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\xd7\x03\n\x11SubmissionService\x12\x66\n\x06Submit\x12!.qmtl.submission.v1.SubmitRequest\x1a\".qmtl.submission.v1.SubmitResponse\"\x15\x8a\xb5\x18\x11\x08\x03\x12\x05world\x1a\x06\x61uthor\x12l\n\rGetSubmission\x12(.qmtl.submission.v1.GetSubmissionRequest\x1a).qmtl.submission.v1.GetSubmissionResponse\"\x06\x8a\xb5\x18\x02\x08\x02\x12t\n\x0fWatchSubmission\x12*.qmtl.submission.v1.WatchSubmissionRequest\x1a+.qmtl.submission.v1.WatchSubmissionResponse\"\x06\x8a\xb5\x18\x02\x08\x02\x30\x01\x12v\n\x0eResolveContext\x12).qmtl.submission.v1.ResolveContextRequest\x1a*.qmtl.submission.v1.ResolveContextResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,29 +36,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.submission.v1.submissi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBMISSIONSERVICE'].methods_by_name['Submit']._loaded_options = None
-  _globals['_SUBMISSIONSERVICE'].methods_by_name['Submit']._serialized_options = b'\210\265\030\001'
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['Submit']._serialized_options = b'\212\265\030\021\010\003\022\005world\032\006author'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['GetSubmission']._loaded_options = None
-  _globals['_SUBMISSIONSERVICE'].methods_by_name['GetSubmission']._serialized_options = b'\210\265\030\001'
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['GetSubmission']._serialized_options = b'\212\265\030\002\010\002'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['WatchSubmission']._loaded_options = None
-  _globals['_SUBMISSIONSERVICE'].methods_by_name['WatchSubmission']._serialized_options = b'\210\265\030\001'
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['WatchSubmission']._serialized_options = b'\212\265\030\002\010\002'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['ResolveContext']._loaded_options = None
-  _globals['_SUBMISSIONSERVICE'].methods_by_name['ResolveContext']._serialized_options = b'\210\265\030\001'
-  _globals['_SUBMITREQUEST']._serialized_start=195
-  _globals['_SUBMITREQUEST']._serialized_end=383
-  _globals['_SUBMITRESPONSE']._serialized_start=385
-  _globals['_SUBMITRESPONSE']._serialized_end=453
-  _globals['_GETSUBMISSIONREQUEST']._serialized_start=455
-  _globals['_GETSUBMISSIONREQUEST']._serialized_end=500
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=502
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=577
-  _globals['_WATCHSUBMISSIONREQUEST']._serialized_start=579
-  _globals['_WATCHSUBMISSIONREQUEST']._serialized_end=626
-  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_start=628
-  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_end=705
-  _globals['_RESOLVECONTEXTREQUEST']._serialized_start=708
-  _globals['_RESOLVECONTEXTREQUEST']._serialized_end=851
-  _globals['_RESOLVECONTEXTRESPONSE']._serialized_start=853
-  _globals['_RESOLVECONTEXTRESPONSE']._serialized_end=969
-  _globals['_SUBMISSIONSERVICE']._serialized_start=972
-  _globals['_SUBMISSIONSERVICE']._serialized_end=1413
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['ResolveContext']._serialized_options = b'\212\265\030\t\010\002\022\005world'
+  _globals['_SUBMITREQUEST']._serialized_start=193
+  _globals['_SUBMITREQUEST']._serialized_end=381
+  _globals['_SUBMITRESPONSE']._serialized_start=383
+  _globals['_SUBMITRESPONSE']._serialized_end=451
+  _globals['_GETSUBMISSIONREQUEST']._serialized_start=453
+  _globals['_GETSUBMISSIONREQUEST']._serialized_end=498
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=500
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=575
+  _globals['_WATCHSUBMISSIONREQUEST']._serialized_start=577
+  _globals['_WATCHSUBMISSIONREQUEST']._serialized_end=624
+  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_start=626
+  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_end=703
+  _globals['_RESOLVECONTEXTREQUEST']._serialized_start=706
+  _globals['_RESOLVECONTEXTREQUEST']._serialized_end=849
+  _globals['_RESOLVECONTEXTRESPONSE']._serialized_start=851
+  _globals['_RESOLVECONTEXTRESPONSE']._serialized_end=967
+  _globals['_SUBMISSIONSERVICE']._serialized_start=970
+  _globals['_SUBMISSIONSERVICE']._serialized_end=1441
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,5 @@
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2 as _execution_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2 as _submission_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as _world_pb2
 from google.protobuf import descriptor as _descriptor

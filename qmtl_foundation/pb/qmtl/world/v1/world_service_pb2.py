@@ -23,11 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as qmtl_dot_common_dot_v1_dot_exposure__pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_v1_dot_access__pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as qmtl_dot_world_dot_v1_dot_world__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/world/v1/world_service.proto\x12\rqmtl.world.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dqmtl/common/v1/exposure.proto\x1a\x19qmtl/world/v1/world.proto\"d\n\x12\x43reateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13\x43reateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\" \n\x0fGetWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\"7\n\x10GetWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\":\n\x11ListWorldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListWorldsResponse\x12$\n\x06worlds\x18\x01 \x03(\x0b\x32\x14.qmtl.world.v1.World\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x12UpdateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13UpdateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\"E\n\x12\x44\x65leteWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteWorldResponse\"o\n\x13UploadPolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04yaml\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63tivate\x18\x05 \x01(\x08\"=\n\x14UploadPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"K\n\x13ListPoliciesRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListPoliciesResponse\x12\'\n\x08policies\x18\x01 \x03(\x0b\x32\x15.qmtl.world.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x15\x41\x63tivatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"?\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"&\n\x15GetWorldStatusRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\xbe\x02\n\x16GetWorldStatusResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x31\n\nstrategies\x18\x02 \x03(\x0b\x32\x1d.qmtl.world.v1.StrategyStatus\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06trials\x18\x05 \x01(\x03\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12.\n\nround_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05holds\x18\t \x03(\t\x12\x0c\n\x04open\x18\n \x01(\x08\x12\x0e\n\x06run_id\x18\x0b \x01(\t\x12\x11\n\twaits_for\x18\x0c \x01(\tB\x08\n\x06_score\"\xa6\x01\n\x13\x42indStrategyRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12,\n\x07\x64\x61taset\x18\x05 \x01(\x0b\x32\x1b.qmtl.world.v1.BoundDataset\x12\x0c\n\x04mode\x18\x06 \x01(\t\"A\n\x14\x42indStrategyResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\"R\n\x12GetDecisionRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\"@\n\x13GetDecisionResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\x91\x08\n\x0cWorldService\x12Z\n\x0b\x43reateWorld\x12!.qmtl.world.v1.CreateWorldRequest\x1a\".qmtl.world.v1.CreateWorldResponse\"\x04\x88\xb5\x18\x01\x12Q\n\x08GetWorld\x12\x1e.qmtl.world.v1.GetWorldRequest\x1a\x1f.qmtl.world.v1.GetWorldResponse\"\x04\x88\xb5\x18\x01\x12W\n\nListWorlds\x12 .qmtl.world.v1.ListWorldsRequest\x1a!.qmtl.world.v1.ListWorldsResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0bUpdateWorld\x12!.qmtl.world.v1.UpdateWorldRequest\x1a\".qmtl.world.v1.UpdateWorldResponse\"\x04\x88\xb5\x18\x01\x12Z\n\x0b\x44\x65leteWorld\x12!.qmtl.world.v1.DeleteWorldRequest\x1a\".qmtl.world.v1.DeleteWorldResponse\"\x04\x88\xb5\x18\x01\x12]\n\x0cUploadPolicy\x12\".qmtl.world.v1.UploadPolicyRequest\x1a#.qmtl.world.v1.UploadPolicyResponse\"\x04\x88\xb5\x18\x01\x12]\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\x04\x88\xb5\x18\x01\x12\x63\n\x0e\x41\x63tivatePolicy\x12$.qmtl.world.v1.ActivatePolicyRequest\x1a%.qmtl.world.v1.ActivatePolicyResponse\"\x04\x88\xb5\x18\x01\x12\x63\n\x0eGetWorldStatus\x12$.qmtl.world.v1.GetWorldStatusRequest\x1a%.qmtl.world.v1.GetWorldStatusResponse\"\x04\x88\xb5\x18\x01\x12]\n\x0c\x42indStrategy\x12\".qmtl.world.v1.BindStrategyRequest\x1a#.qmtl.world.v1.BindStrategyResponse\"\x04\x88\xb5\x18\x02\x12Z\n\x0bGetDecision\x12!.qmtl.world.v1.GetDecisionRequest\x1a\".qmtl.world.v1.GetDecisionResponse\"\x04\x88\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/world/v1/world_service.proto\x12\rqmtl.world.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bqmtl/common/v1/access.proto\x1a\x19qmtl/world/v1/world.proto\"d\n\x12\x43reateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13\x43reateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\" \n\x0fGetWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\"7\n\x10GetWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\":\n\x11ListWorldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListWorldsResponse\x12$\n\x06worlds\x18\x01 \x03(\x0b\x32\x14.qmtl.world.v1.World\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x12UpdateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13UpdateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\"E\n\x12\x44\x65leteWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteWorldResponse\"o\n\x13UploadPolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04yaml\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63tivate\x18\x05 \x01(\x08\"=\n\x14UploadPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"K\n\x13ListPoliciesRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListPoliciesResponse\x12\'\n\x08policies\x18\x01 \x03(\x0b\x32\x15.qmtl.world.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x15\x41\x63tivatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"?\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"&\n\x15GetWorldStatusRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\xbe\x02\n\x16GetWorldStatusResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x31\n\nstrategies\x18\x02 \x03(\x0b\x32\x1d.qmtl.world.v1.StrategyStatus\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06trials\x18\x05 \x01(\x03\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12.\n\nround_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05holds\x18\t \x03(\t\x12\x0c\n\x04open\x18\n \x01(\x08\x12\x0e\n\x06run_id\x18\x0b \x01(\t\x12\x11\n\twaits_for\x18\x0c \x01(\tB\x08\n\x06_score\"\xa6\x01\n\x13\x42indStrategyRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12,\n\x07\x64\x61taset\x18\x05 \x01(\x0b\x32\x1b.qmtl.world.v1.BoundDataset\x12\x0c\n\x04mode\x18\x06 \x01(\t\"A\n\x14\x42indStrategyResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\"R\n\x12GetDecisionRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\"@\n\x13GetDecisionResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\xe4\x08\n\x0cWorldService\x12\\\n\x0b\x43reateWorld\x12!.qmtl.world.v1.CreateWorldRequest\x1a\".qmtl.world.v1.CreateWorldResponse\"\x06\x8a\xb5\x18\x02\x08\x06\x12Z\n\x08GetWorld\x12\x1e.qmtl.world.v1.GetWorldRequest\x1a\x1f.qmtl.world.v1.GetWorldResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12Y\n\nListWorlds\x12 .qmtl.world.v1.ListWorldsRequest\x1a!.qmtl.world.v1.ListWorldsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12h\n\x0bUpdateWorld\x12!.qmtl.world.v1.UpdateWorldRequest\x1a\".qmtl.world.v1.UpdateWorldResponse\"\x12\x8a\xb5\x18\x0e\x08\x05\x12\nworld.name\x12\x63\n\x0b\x44\x65leteWorld\x12!.qmtl.world.v1.DeleteWorldRequest\x1a\".qmtl.world.v1.DeleteWorldResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cUploadPolicy\x12\".qmtl.world.v1.UploadPolicyRequest\x1a#.qmtl.world.v1.UploadPolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12l\n\x0e\x41\x63tivatePolicy\x12$.qmtl.world.v1.ActivatePolicyRequest\x1a%.qmtl.world.v1.ActivatePolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12l\n\x0eGetWorldStatus\x12$.qmtl.world.v1.GetWorldStatusRequest\x1a%.qmtl.world.v1.GetWorldStatusResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12_\n\x0c\x42indStrategy\x12\".qmtl.world.v1.BindStrategyRequest\x1a#.qmtl.world.v1.BindStrategyResponse\"\x06\x8a\xb5\x18\x02\x08\x07\x12\x63\n\x0bGetDecision\x12!.qmtl.world.v1.GetDecisionRequest\x1a\".qmtl.world.v1.GetDecisionResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,71 +35,71 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.world.v1.world_service
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORLDSERVICE'].methods_by_name['CreateWorld']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['CreateWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['CreateWorld']._serialized_options = b'\212\265\030\002\010\006'
   _globals['_WORLDSERVICE'].methods_by_name['GetWorld']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['GetWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['GetWorld']._serialized_options = b'\212\265\030\t\010\002\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['ListWorlds']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['ListWorlds']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['ListWorlds']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_WORLDSERVICE'].methods_by_name['UpdateWorld']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['UpdateWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['UpdateWorld']._serialized_options = b'\212\265\030\016\010\005\022\nworld.name'
   _globals['_WORLDSERVICE'].methods_by_name['DeleteWorld']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['DeleteWorld']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['DeleteWorld']._serialized_options = b'\212\265\030\t\010\005\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['UploadPolicy']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['UploadPolicy']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['UploadPolicy']._serialized_options = b'\212\265\030\t\010\005\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['ListPolicies']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\212\265\030\t\010\002\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['ActivatePolicy']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['ActivatePolicy']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['ActivatePolicy']._serialized_options = b'\212\265\030\t\010\005\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['GetWorldStatus']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['GetWorldStatus']._serialized_options = b'\210\265\030\001'
+  _globals['_WORLDSERVICE'].methods_by_name['GetWorldStatus']._serialized_options = b'\212\265\030\t\010\002\022\005world'
   _globals['_WORLDSERVICE'].methods_by_name['BindStrategy']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['BindStrategy']._serialized_options = b'\210\265\030\002'
+  _globals['_WORLDSERVICE'].methods_by_name['BindStrategy']._serialized_options = b'\212\265\030\002\010\007'
   _globals['_WORLDSERVICE'].methods_by_name['GetDecision']._loaded_options = None
-  _globals['_WORLDSERVICE'].methods_by_name['GetDecision']._serialized_options = b'\210\265\030\001'
-  _globals['_CREATEWORLDREQUEST']._serialized_start=143
-  _globals['_CREATEWORLDREQUEST']._serialized_end=243
-  _globals['_CREATEWORLDRESPONSE']._serialized_start=245
-  _globals['_CREATEWORLDRESPONSE']._serialized_end=303
-  _globals['_GETWORLDREQUEST']._serialized_start=305
-  _globals['_GETWORLDREQUEST']._serialized_end=337
-  _globals['_GETWORLDRESPONSE']._serialized_start=339
-  _globals['_GETWORLDRESPONSE']._serialized_end=394
-  _globals['_LISTWORLDSREQUEST']._serialized_start=396
-  _globals['_LISTWORLDSREQUEST']._serialized_end=454
-  _globals['_LISTWORLDSRESPONSE']._serialized_start=456
-  _globals['_LISTWORLDSRESPONSE']._serialized_end=539
-  _globals['_UPDATEWORLDREQUEST']._serialized_start=541
-  _globals['_UPDATEWORLDREQUEST']._serialized_end=641
-  _globals['_UPDATEWORLDRESPONSE']._serialized_start=643
-  _globals['_UPDATEWORLDRESPONSE']._serialized_end=701
-  _globals['_DELETEWORLDREQUEST']._serialized_start=703
-  _globals['_DELETEWORLDREQUEST']._serialized_end=772
-  _globals['_DELETEWORLDRESPONSE']._serialized_start=774
-  _globals['_DELETEWORLDRESPONSE']._serialized_end=795
-  _globals['_UPLOADPOLICYREQUEST']._serialized_start=797
-  _globals['_UPLOADPOLICYREQUEST']._serialized_end=908
-  _globals['_UPLOADPOLICYRESPONSE']._serialized_start=910
-  _globals['_UPLOADPOLICYRESPONSE']._serialized_end=971
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=973
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1048
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1050
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1138
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=1140
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1215
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1217
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1280
-  _globals['_GETWORLDSTATUSREQUEST']._serialized_start=1282
-  _globals['_GETWORLDSTATUSREQUEST']._serialized_end=1320
-  _globals['_GETWORLDSTATUSRESPONSE']._serialized_start=1323
-  _globals['_GETWORLDSTATUSRESPONSE']._serialized_end=1641
-  _globals['_BINDSTRATEGYREQUEST']._serialized_start=1644
-  _globals['_BINDSTRATEGYREQUEST']._serialized_end=1810
-  _globals['_BINDSTRATEGYRESPONSE']._serialized_start=1812
-  _globals['_BINDSTRATEGYRESPONSE']._serialized_end=1877
-  _globals['_GETDECISIONREQUEST']._serialized_start=1879
-  _globals['_GETDECISIONREQUEST']._serialized_end=1961
-  _globals['_GETDECISIONRESPONSE']._serialized_start=1963
-  _globals['_GETDECISIONRESPONSE']._serialized_end=2027
-  _globals['_WORLDSERVICE']._serialized_start=2030
-  _globals['_WORLDSERVICE']._serialized_end=3071
+  _globals['_WORLDSERVICE'].methods_by_name['GetDecision']._serialized_options = b'\212\265\030\t\010\002\022\005world'
+  _globals['_CREATEWORLDREQUEST']._serialized_start=141
+  _globals['_CREATEWORLDREQUEST']._serialized_end=241
+  _globals['_CREATEWORLDRESPONSE']._serialized_start=243
+  _globals['_CREATEWORLDRESPONSE']._serialized_end=301
+  _globals['_GETWORLDREQUEST']._serialized_start=303
+  _globals['_GETWORLDREQUEST']._serialized_end=335
+  _globals['_GETWORLDRESPONSE']._serialized_start=337
+  _globals['_GETWORLDRESPONSE']._serialized_end=392
+  _globals['_LISTWORLDSREQUEST']._serialized_start=394
+  _globals['_LISTWORLDSREQUEST']._serialized_end=452
+  _globals['_LISTWORLDSRESPONSE']._serialized_start=454
+  _globals['_LISTWORLDSRESPONSE']._serialized_end=537
+  _globals['_UPDATEWORLDREQUEST']._serialized_start=539
+  _globals['_UPDATEWORLDREQUEST']._serialized_end=639
+  _globals['_UPDATEWORLDRESPONSE']._serialized_start=641
+  _globals['_UPDATEWORLDRESPONSE']._serialized_end=699
+  _globals['_DELETEWORLDREQUEST']._serialized_start=701
+  _globals['_DELETEWORLDREQUEST']._serialized_end=770
+  _globals['_DELETEWORLDRESPONSE']._serialized_start=772
+  _globals['_DELETEWORLDRESPONSE']._serialized_end=793
+  _globals['_UPLOADPOLICYREQUEST']._serialized_start=795
+  _globals['_UPLOADPOLICYREQUEST']._serialized_end=906
+  _globals['_UPLOADPOLICYRESPONSE']._serialized_start=908
+  _globals['_UPLOADPOLICYRESPONSE']._serialized_end=969
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=971
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1046
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1048
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1136
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=1138
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1213
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1215
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1278
+  _globals['_GETWORLDSTATUSREQUEST']._serialized_start=1280
+  _globals['_GETWORLDSTATUSREQUEST']._serialized_end=1318
+  _globals['_GETWORLDSTATUSRESPONSE']._serialized_start=1321
+  _globals['_GETWORLDSTATUSRESPONSE']._serialized_end=1639
+  _globals['_BINDSTRATEGYREQUEST']._serialized_start=1642
+  _globals['_BINDSTRATEGYREQUEST']._serialized_end=1808
+  _globals['_BINDSTRATEGYRESPONSE']._serialized_start=1810
+  _globals['_BINDSTRATEGYRESPONSE']._serialized_end=1875
+  _globals['_GETDECISIONREQUEST']._serialized_start=1877
+  _globals['_GETDECISIONREQUEST']._serialized_end=1959
+  _globals['_GETDECISIONRESPONSE']._serialized_start=1961
+  _globals['_GETDECISIONRESPONSE']._serialized_end=2025
+  _globals['_WORLDSERVICE']._serialized_start=2028
+  _globals['_WORLDSERVICE']._serialized_end=3152
 # @@protoc_insertion_point(module_scope)

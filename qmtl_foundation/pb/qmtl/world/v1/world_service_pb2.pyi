@@ -1,7 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from qmtl_foundation.pb.qmtl.common.v1 import exposure_pb2 as _exposure_pb2
+from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as _access_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as _world_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
