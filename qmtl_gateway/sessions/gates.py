@@ -193,8 +193,8 @@ class Gates:
     def _put(self, world: str, after: Followed) -> None:
         before = self._held[world]
         self._held[world] = after
-        is_closed_now = before.resync is None or (after.resync is Resync.ASTRAY and before.resync is not Resync.ASTRAY)
-        if after.resync is not None and is_closed_now:
+        is_news = before.resync is None or (after.resync is Resync.ASTRAY and before.resync is not Resync.ASTRAY)
+        if after.resync is not None and is_news:
             _log.warning("world %s is closed until it is read anew: %s", world, after.resync)
             self._resyncs.add(after.resync)
             self._ask(world)
