@@ -22,7 +22,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
-from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
@@ -36,6 +35,7 @@ from tests.support.desk import (
     FINGERPRINT,
     Asked,
     Desk,
+    answers,
     dial,
     ended,
     evaluate,
@@ -83,16 +83,6 @@ def heal(state_dir: Path) -> StackStatus:
     with dial(stack.gateway_address) as client:
         wait_until(lambda: answers(client))
     return stack
-
-
-def answers(client: Desk) -> bool:
-    """Tell whether the services behind the gateway answer through it."""
-    try:
-        client.worlds.ListWorlds(world_service_pb2.ListWorldsRequest(page_size=1), timeout=1.0)
-        client.datasets.ListPresets(dataset_service_pb2.ListPresetsRequest(page_size=1), timeout=1.0)
-    except grpc.RpcError:
-        return False
-    return True
 
 
 def part(stack: StackStatus, name: str) -> ProcessStatus:

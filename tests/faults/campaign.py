@@ -44,7 +44,7 @@ from tests.faults.history.recorder import install
 from tests.faults.senders import check_senders
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of
-from tests.support.desk import Desk, dial, put_policy, request_id, world_message, world_status
+from tests.support.desk import Desk, answers, dial, put_policy, request_id, world_message, world_status
 from tests.support.waiting import wait_until
 
 PHASES: Final = (
@@ -64,6 +64,7 @@ runs: {freeze_timeout_ms: 20000, switch_timeout_ms: 10000, unfreeze_timeout_ms: 
 FLOW_SECONDS: Final = 60.0
 END_SECONDS: Final = 60.0
 REST_SECONDS: Final = 60.0
+START_SECONDS: Final = 30.0  # until a gateway reaches the services behind it
 SUBMIT_SECONDS: Final = 240.0
 OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
@@ -120,6 +121,7 @@ class Campaign:
     def begin(self, runners: int) -> None:
         """Make the worlds, start so many runners in each, and let their strategies trade."""
         with dial(self.cluster.gateways[0]) as desk:
+            wait_until(lambda: answers(desk), START_SECONDS)
             register_builtin_presets(Address.parse(self.cluster.gateways[0]))
             for world in self.scene.worlds:
                 _make_world(desk, world)

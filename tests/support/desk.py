@@ -147,6 +147,16 @@ def dial(address: str) -> Iterator[Desk]:
         yield Desk(grpc.intercept_channel(channel, _Deadline()))
 
 
+def answers(client: Desk) -> bool:
+    """Tell whether the services behind the gateway answer through it."""
+    try:
+        client.worlds.ListWorlds(world_service_pb2.ListWorldsRequest(page_size=1), timeout=1.0)
+        client.datasets.ListPresets(dataset_service_pb2.ListPresetsRequest(page_size=1), timeout=1.0)
+    except grpc.RpcError:
+        return False
+    return True
+
+
 def refusal(call: Callable[[], object]) -> Refusal:
     """Return how a call is refused; fail when it is not."""
     try:
