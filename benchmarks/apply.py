@@ -18,7 +18,7 @@ import nats
 from benchmarks import bare_run
 from benchmarks.crossover import SmaCross
 from benchmarks.gateways import another_gateway, bare, quantile, read_skew
-from benchmarks.local_stack import LocalStack, qmtl, running_stack
+from benchmarks.local_stack import LocalStack, Metadata, qmtl, running_stack
 from benchmarks.measure import MS, OURS, Findings, Line, Target, compare, percentile
 from benchmarks.runners import STRATEGY, WORLD, Held, holding
 from qmtl_foundation.jetstream.streams import CONTROL, event_subject
@@ -105,7 +105,7 @@ async def _measured(stack: LocalStack) -> list[Measured]:
         grpc.aio.insecure_channel(floor) as floor_channel,
         grpc.aio.insecure_channel(stack.address("world")) as channel,
     ):
-        applies = Applies(ApplyServiceStub(channel))
+        applies = Applies(ApplyServiceStub(channel), stack.metadata)
         await applies.once()
         payload = await _newest_event(stack)
         ours = [load(Layout(stack.folder)).endpoints["gateway"]]
@@ -119,18 +119,23 @@ async def _measured(stack: LocalStack) -> list[Measured]:
                 theirs.append(await held.enter_async_context(started))
             request = f"{case.gateways} ".encode() + payload
             bare_once = partial(floor_channel.unary_unary(bare_run.RUN), request)
-            found.append(await _case(case, ours, theirs, applies.once, bare_once))
+            found.append(await _case(case, stack.metadata, ours, theirs, applies.once, bare_once))
     return found
 
 
 async def _case(
-    case: Case, ours: Sequence[Endpoint], theirs: Sequence[str], our_run: Round, bare_once: Round
+    case: Case,
+    metadata: Metadata,
+    ours: Sequence[Endpoint],
+    theirs: Sequence[str],
+    our_run: Round,
+    bare_once: Round,
 ) -> Measured:
     measured = Measured(case)
     addresses = [each.address for each in ours]
     async with (
-        holding("qmtl", case.runners, addresses, case.processes) as our_runners,
-        holding("bare", case.runners, theirs, case.processes) as bare_runners,
+        holding("qmtl", metadata, case.runners, addresses, case.processes) as our_runners,
+        holding("bare", metadata, case.runners, theirs, case.processes) as bare_runners,
     ):
         contenders = {OURS: (our_run, our_runners), FLOOR: (bare_once, bare_runners)}
         skew = [read_skew(each.metrics_address) for each in ours]
@@ -159,8 +164,9 @@ async def _timed(work: Round, runners: Held) -> float:
 class Applies:
     """Take one apply run after the other, each to another weight."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any, metadata: Metadata) -> None:
         self._stub = stub
+        self._metadata = metadata
         self._weight = 0.5
 
     async def once(self) -> None:
@@ -168,10 +174,11 @@ class Applies:
         self._weight = 0.9 - self._weight
         run_id = uuid.uuid4().hex
         plan = run_pb2.Plan(activations=[run_pb2.PlannedActivation(strategy_id=STRATEGY, weight=self._weight)])
-        await self._stub.StartApply(pb.StartApplyRequest(world=WORLD, run_id=run_id, plan=plan, queue=True))
+        request = pb.StartApplyRequest(world=WORLD, run_id=run_id, plan=plan, queue=True)
+        await self._stub.StartApply(request, metadata=self._metadata)
         state = None
         watch = pb.WatchApplyRequest(world=WORLD, run_id=run_id)
-        async for answer in self._stub.WatchApply(watch, timeout=END_SECONDS):
+        async for answer in self._stub.WatchApply(watch, timeout=END_SECONDS, metadata=self._metadata):
             state = answer.run
         assert state is not None, run_id
         assert (state.phase, list(state.unopened)) == (run_pb2.RUN_PHASE_COMPLETED, []), state

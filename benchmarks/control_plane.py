@@ -15,7 +15,7 @@ import grpc
 
 from benchmarks.crossover import SmaCross, program
 from benchmarks.floor import Floor, open_floor
-from benchmarks.local_stack import LocalStack, qmtl, running_stack
+from benchmarks.local_stack import LocalStack, Metadata, qmtl, running_stack
 from benchmarks.measure import MS, OURS, Findings, Line, Target, alone, compare, percentile
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2, submission_service_pb2, submission_service_pb2_grpc
 from qmtl_sdk import Runner
@@ -36,6 +36,7 @@ class Client:
     """Submit one strategy again and again, on the data that it was first submitted on."""
 
     submissions: Any
+    metadata: Metadata
     dag: bytes
     as_of: str
     fingerprint: str
@@ -52,11 +53,16 @@ class Client:
             dataset_fingerprint=self.fingerprint,
         )
 
+    def submit(self, request: submission_service_pb2.SubmitRequest) -> Awaitable[Any]:
+        """Submit."""
+        call: Awaitable[Any] = self.submissions.Submit(request, metadata=self.metadata)
+        return call
+
     async def await_end(self, submission_id: str) -> int:
         """Return the state in which a submission ended."""
         request = submission_service_pb2.WatchSubmissionRequest(submission_id=submission_id)
         state = submission_pb2.SUBMISSION_STATE_UNSPECIFIED
-        async for answer in self.submissions.WatchSubmission(request, timeout=END_SECONDS):
+        async for answer in self.submissions.WatchSubmission(request, timeout=END_SECONDS, metadata=self.metadata):
             state = answer.submission.state
         return int(state)
 
@@ -83,7 +89,9 @@ async def _submissions(stack: LocalStack, result: SubmitResult) -> tuple[list[Li
     assert result.decision is not None
     async with open_floor(stack) as floor, grpc.aio.insecure_channel(stack.address("gateway")) as channel:
         stub = submission_service_pb2_grpc.SubmissionServiceStub(channel)
-        client = Client(stub, program().dag_document(), result.decision.as_of, result.dataset_fingerprint)
+        client = Client(
+            stub, stack.metadata, program().dag_document(), result.decision.as_of, result.dataset_fingerprint
+        )
         one_by_one = await _one_by_one(client, floor)
         burst, note = await _burst(client, floor)
     return [*one_by_one, *burst], (note,)
@@ -95,7 +103,7 @@ async def _one_by_one(client: Client, floor: Floor) -> list[Line]:
     for number in range(WARM_ROUNDS + ROUNDS):
         request = client.request("one")
         document = request.SerializeToString()
-        answer, ours = await _timed(partial(client.submissions.Submit, request))
+        answer, ours = await _timed(partial(client.submit, request))
         await client.await_end(answer.submission.submission_id)
         _, commit = await _timed(partial(floor.commit, document))
         _, publish = await _timed(floor.publish)
@@ -112,7 +120,7 @@ async def _burst(client: Client, floor: Floor) -> tuple[list[Line], str]:
     documents = [request.SerializeToString() for request in requests]
     floors = await asyncio.gather(*(_timed(partial(floor.all, document)) for document in documents))
     began = time.perf_counter()
-    answers = await asyncio.gather(*(_timed(partial(client.submissions.Submit, request)) for request in requests))
+    answers = await asyncio.gather(*(_timed(partial(client.submit, request)) for request in requests))
     answered = time.perf_counter() - began
     ends = await asyncio.gather(*(client.await_end(answer.submission.submission_id) for answer, _ in answers))
     ended = time.perf_counter() - began

@@ -28,7 +28,7 @@ async def another_gateway(stack: LocalStack, name: str) -> AsyncIterator[Endpoin
     each = next(each for each in service.SERVICES if each.name == "gateway")
     own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
-    values = {**service.settings(each, endpoints, stack.postgres_dsn, stack.nats_url), "QMTL_NAME": name}
+    values = {**service.settings(each, endpoints, stack.ground), "QMTL_NAME": name}
     command = service.command(each.arguments, values, stack.folder, stack.folder / f"{name}.log")
     with command.log.open("wb") as log:
         child = await asyncio.create_subprocess_exec(

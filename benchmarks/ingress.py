@@ -1,4 +1,6 @@
-"""A gateway's order ingress with an open gate and nothing else; ``python -m benchmarks.ingress NATS_URL`` says where.
+"""A gateway's order ingress with an open gate and nothing else.
+
+``python -m benchmarks.ingress NATS_URL AUTH_FOLDER`` says where it listens.
 
 Beside the gate, which stands as if the control stream had told of it, all of it is what a gateway runs.
 """
@@ -7,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Final
 
+from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2, order_service_pb2_grpc
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving, until_signalled
 from qmtl_foundation.settings import Address
 from qmtl_foundation.telemetry import exposing_metrics
@@ -19,6 +25,7 @@ from qmtl_gateway.orders.flights import Flights
 from qmtl_gateway.orders.service import OrderService
 from qmtl_gateway.orders.stream import OrderStream
 from qmtl_gateway.sessions.model import Activation, Gate, Phase
+from qmtl_sdk.local.issuer import ISSUER, open_issuer
 
 WORLD: Final = "bench"
 EPOCH: Final = 1
@@ -41,7 +48,7 @@ class OpenGate:
         return self._gate
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str, folder: str) -> None:
     """Serve until told to stop."""
     async with open_bus(nats_url, "bench-ingress") as bus:
         stream = OrderStream(bus)
@@ -50,10 +57,15 @@ async def main(nats_url: str) -> None:
             service = OrderService(OpenGate(), Flights(), stream, meter)
             descriptor = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]
             add = order_service_pb2_grpc.add_OrderServiceServicer_to_server
-            async with serving(ANY_PORT, [ServedService.of(descriptor, add, service)], {"nats": bus.ping}) as port:
+            rooms = [ServedService.of(descriptor, add, service)]
+            auth = AuthSettings(jwks=str(open_issuer(Path(folder)).jwks), issuer=ISSUER)
+            async with (
+                open_admission(auth) as admission,
+                serving(ANY_PORT, rooms, {"nats": bus.ping}, [admission, Permissions()]) as port,
+            ):
                 print(port, flush=True)
                 await until_signalled()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], sys.argv[2]))

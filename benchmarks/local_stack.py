@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from qmtl_sdk.local import nats, postgres, stack
+from qmtl_sdk.local.issuer import ADMIN, Issuer, open_issuer
+from qmtl_sdk.local.service import Ground
 from qmtl_sdk.local.state import Layout, load
 
 QMTL: Final = (sys.executable, "-c", "import sys; from qmtl_sdk.cli.main import run; sys.exit(run())")
+
+
+Metadata = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,23 @@ class LocalStack:
         return load(Layout(self.folder)).endpoints[name].address
 
     @property
+    def ground(self) -> Ground:
+        """Return what its services stand on."""
+        return Ground(
+            self.postgres_dsn, self.address(nats.NAME), nats.read_passwords(Layout(self.folder).auth), self.issuer
+        )
+
+    @property
+    def issuer(self) -> Issuer:
+        """Return who issues its tokens."""
+        return open_issuer(Layout(self.folder).auth)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Return what lets a call carry a token that may do everything in it."""
+        return (("authorization", f"Bearer {self.issuer.token('bench', (ADMIN,))}"),)
+
+    @property
     def postgres_dsn(self) -> str:
         """Return the DSN of its PostgreSQL."""
         return self.address(postgres.NAME)
@@ -36,7 +58,7 @@ class LocalStack:
     @property
     def nats_url(self) -> str:
         """Return the URL of its nats-server."""
-        return nats.url(self.address(nats.NAME))
+        return nats.url(self.address(nats.NAME), nats.OPERATOR, nats.read_passwords(Layout(self.folder).auth))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -91,9 +92,9 @@ async def _measured(local: LocalStack) -> Measured:
     bars, measured = itertools.count(), Measured()
     async with (
         _publishes(local) as publish,
-        _calls("benchmarks.echo", echo.METHOD) as echoed,
-        _calls("benchmarks.bare_ingress", bare_ingress.METHOD, local.nats_url) as stored,
-        _calls("benchmarks.ingress", METHOD, local.nats_url) as call,
+        _calls("benchmarks.echo", echo.METHOD, local) as echoed,
+        _calls("benchmarks.bare_ingress", bare_ingress.METHOD, local, local.nats_url) as stored,
+        _calls("benchmarks.ingress", METHOD, local, local.nats_url, str(local.issuer.folder)) as call,
     ):
         for number in range(ROUNDS + 1):
             warm = number > 0
@@ -161,7 +162,7 @@ async def _publishes(local: LocalStack) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def _calls(module: str, method: str, *arguments: str) -> AsyncIterator[Call]:
+async def _calls(module: str, method: str, local: LocalStack, *arguments: str) -> AsyncIterator[Call]:
     """Yield a method of a server that says its port, in a process of its own."""
     command = (sys.executable, "-m", module, *arguments)
     server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
@@ -169,7 +170,7 @@ async def _calls(module: str, method: str, *arguments: str) -> AsyncIterator[Cal
         assert server.stdout is not None
         port = int(await server.stdout.readline())
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel.unary_unary(method)
+            yield partial(channel.unary_unary(method), metadata=local.metadata)
     finally:
         server.terminate()
         await server.wait()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import subprocess
 import sys
 import uuid
@@ -23,6 +24,7 @@ from typing import Any, Final, Protocol
 import grpc
 
 from benchmarks import bare_gateway
+from benchmarks.local_stack import Metadata
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
@@ -125,14 +127,15 @@ def _common(message: bytes) -> bytes | None:
 class Runners:
     """Hold sessions, and count who has answered what."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, metadata: Metadata, count: int) -> None:
+        self._metadata = metadata
         self._count = count
         self._welcomed = 0
         self._answered: Counter[bytes] = Counter()
 
     async def hold(self, channel: Any, speech: Speech) -> None:
         """Hold one session."""
-        call = channel.stream_stream(speech.method)()
+        call = channel.stream_stream(speech.method)(metadata=self._metadata)
         await call.write(speech.hello())
         await call.read()
         self._welcomed += 1
@@ -167,10 +170,10 @@ async def _beat(call: Any, speech: Speech, writing: asyncio.Lock) -> None:
         await asyncio.sleep(BEAT_SECONDS)
 
 
-async def main(kind: str, count: int, addresses: Sequence[str]) -> None:
+async def main(kind: str, metadata: Metadata, count: int, addresses: Sequence[str]) -> None:
     """Hold sessions until killed."""
     speech = QmtlSpeech if kind == "qmtl" else BareSpeech
-    runners = Runners(count)
+    runners = Runners(metadata, count)
     async with AsyncExitStack() as stack:
         options = (("grpc.use_local_subchannel_pool", 1),)
         channels = [
@@ -197,9 +200,19 @@ class Held:
 
 
 @asynccontextmanager
-async def holding(kind: str, count: int, addresses: Sequence[str], processes: int = 1) -> AsyncIterator[Held]:
+async def holding(
+    kind: str, metadata: Metadata, count: int, addresses: Sequence[str], processes: int = 1
+) -> AsyncIterator[Held]:
     """Yield so many sessions, spread over gateways, once all have their welcome."""
-    command = (sys.executable, "-m", "benchmarks.runners", kind, str(count // processes), *addresses)
+    command = (
+        sys.executable,
+        "-m",
+        "benchmarks.runners",
+        kind,
+        json.dumps(metadata),
+        str(count // processes),
+        *addresses,
+    )
     starting = (
         asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE) for _ in range(processes if count else 0)
     )
@@ -222,4 +235,5 @@ async def _line(process: asyncio.subprocess.Process, expected: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+    given = tuple((name, value) for name, value in json.loads(sys.argv[2]))
+    asyncio.run(main(sys.argv[1], given, int(sys.argv[3]), sys.argv[4:]))

@@ -58,7 +58,7 @@ def _start(stack: LocalStack, each: Service) -> float:
     """Start one more of a service on ports of its own, beside the stack's, and return when it served."""
     own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
-    settings = service.settings(each, endpoints, stack.postgres_dsn, stack.nats_url)
+    settings = service.settings(each, endpoints, stack.ground)
     command = service.command(each.arguments, settings, stack.folder, stack.folder / "bench.log")
     with command.log.open("wb") as log:
         began = time.perf_counter()

@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from qmtl_foundation import dag, requests
 from qmtl_foundation.errors import GRPC_STATUS
 from qmtl_foundation.execution_domain import ALIASES, DOMAIN_RULES, DowngradeReason, domain_of
 from qmtl_foundation.identity import NodeIdentity, canonical_json, node_crc32, node_id
+from qmtl_foundation.jetstream.permissions import HEARD, OWNERS, PUBLISHED
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
@@ -33,7 +34,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc import interceptor, server
 from qmtl_foundation.rpc.access import access_of
-from qmtl_foundation.settings import PREFIX
+from qmtl_foundation.settings import PREFIX, flattened
 from qmtl_foundation.statistics.catalog import METRICS
 from qmtl_gateway.orders import model as orders
 from qmtl_gateway.settings import GatewaySettings
@@ -78,6 +79,23 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "name": "its own among the gateways; of an executor, as it is enrolled. The same after a restart; a newer start of "
     "the same name takes its place",
     "mode": "whose orders it takes; `paper` only, so far",
+    "auth_jwks": "file or https URL of the token issuer's public keys (JWKS); read again every minute",
+    "auth_issuer": "the issuer whose tokens are believed: their claim `iss`",
+    "auth_audience": "for whom tokens must be meant: their claim `aud`",
+    "auth_permissions": "claim that lists a caller's [permissions](security.md#permissions)",
+    "auth_name": "claim that names a caller: the author of its strategies, the actor in timelines",
+    "auth_skew_seconds": "seconds that clocks may differ: how long before and after its time a token counts",
+    "token_file": "file of the token by which it makes calls of its own, a [service's](security.md#services); read "
+    "again when it changes",
+    "tls_certificate": "PEM file of its certificate with its chain; certificate, key and ca, or none of them",
+    "tls_key": "PEM file of the key of that certificate",
+    "tls_ca": "PEM file of the authorities that it trusts: of services it calls, and of those that call it",
+    "limits_calls_per_second": "calls that one caller may begin in a second, in the long run "
+    "([limits](security.md#limits))",
+    "limits_burst": "calls that one caller may begin at once after a pause",
+    "limits_calls_at_once": "calls of one caller under way",
+    "limits_calls_waiting": "calls of one caller that wait for a place; more are refused",
+    "limits_streams": "sessions and watches of one caller",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
     "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",
@@ -186,7 +204,7 @@ def rpcs() -> str:
             if method.server_streaming:
                 kind = "both stream" if method.client_streaming else "stream"
             named = ", ".join(f"`{field}`" for field in (access.world, access.strategy) if field)
-            rows.append((f"`{service.full_name}/{method.name}`", kind, access.role, named, said[method.name]))
+            rows.append((f"`{service.full_name}/{method.name}`", kind, access.role.text, named, said[method.name]))
     return table(("method", "kind", "role", "of", "does"), rows)
 
 
@@ -220,9 +238,23 @@ def limits() -> str:
 
 def settings() -> str:
     """Return the variables that each service reads."""
-    names = dict.fromkeys(each.name for service in SERVICES.values() for each in fields(service))
+    names = dict.fromkeys(name for service in SERVICES.values() for name, _ in flattened(service))
     rows = [(f"`{PREFIX}{name.upper()}`", *_setting(name), SETTING_MEANINGS[name]) for name in names]
     return table(("variable", "default", "read by", "says"), rows)
+
+
+def nats_permissions() -> str:
+    """Return what each service may publish and hear, besides the answers to what it asks."""
+    rows = [
+        (
+            service,
+            ", ".join(f"`{each}`" for each in subjects if not each.startswith("$")) or "nothing",
+            ", ".join(f"`{each}`" for each in HEARD.get(service, ())) or "nothing",
+            ", ".join(f"`{stream}`" for stream, owner in OWNERS.items() if owner == service) or "none",
+        )
+        for service, subjects in PUBLISHED.items()
+    ]
+    return table(("user", "publishes", "hears", "owns the streams"), rows)
 
 
 def presets() -> str:
@@ -257,6 +289,7 @@ GENERATORS: Final[Mapping[str, Callable[[], str]]] = {
     "metrics": metrics,
     "operators": operators,
     "rpcs": rpcs,
+    "nats-permissions": nats_permissions,
     "error-reasons": error_reasons,
     "limits": limits,
     "settings": settings,
@@ -300,9 +333,10 @@ def _method(name: str) -> tuple[str, str]:
 
 def _setting(name: str) -> tuple[str, str]:
     """Return the default of a setting, of each reader in its turn where they differ, and its readers."""
-    stated = {service: each for service, owner in SERVICES.items() for each in fields(owner) if each.name == name}
-    found = dict.fromkeys("required" if each.default is MISSING else f"`{each.default}`" for each in stated.values())
-    return ", ".join(found), "all" if len(stated) == len(SERVICES) else ", ".join(stated)
+    stated = {service: dict(flattened(owner)).get(name) for service, owner in SERVICES.items()}
+    read = {service: each for service, each in stated.items() if each is not None}
+    found = dict.fromkeys("required" if each.default is MISSING else f"`{each.default}`" for each in read.values())
+    return ", ".join(found), "all" if len(read) == len(SERVICES) else ", ".join(read)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ from qmtl_dagmgr.datasets.service import DatasetService
 from qmtl_dagmgr.graph.service import GraphService
 from qmtl_dagmgr.settings import DagManagerSettings
 from qmtl_foundation.clock import utc_now
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2, dataset_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2, graph_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.credentials import server_credentials
 from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics
+from qmtl_foundation.tls import open_certificates
 
 SCHEMA = "dagmgr"
 
@@ -27,8 +31,10 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
     graph = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"]
     datasets = dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"]
     async with (
+        open_certificates(settings.tls) as certificates,
         open_pool(settings.postgres_dsn, SCHEMA) as pool,
-        open_bus(settings.nats_url, "qmtl-dagmgr") as bus,
+        open_bus(settings.nats_url.value, "dagmgr", certificates) as bus,
+        open_admission(settings.auth) as admission,
     ):
         rooms = [
             ServedService.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
@@ -37,6 +43,7 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
             ),
         ]
         probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
-        with exposing_metrics(settings.metrics_listen):
-            async with serving(settings.listen, rooms, probes) as port:
+        credentials = server_credentials(certificates, mutual=True)
+        with exposing_metrics(settings.metrics_listen, certificates):
+            async with serving(settings.listen, rooms, probes, [admission, Permissions()], credentials) as port:
                 yield port

@@ -25,15 +25,19 @@ from qmtl_executor.trader import Market
 from qmtl_executor.world import WorldClient
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.jetstream.streams import order_stream, report_stream
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.postgres.retention import sweeping
-from qmtl_foundation.rpc.channel import open_channel
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.channel import ServiceToken, open_channel
+from qmtl_foundation.rpc.credentials import server_credentials
 from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import serving
 from qmtl_foundation.telemetry import exposing_metrics
+from qmtl_foundation.tls import open_certificates
 from qmtl_sdk.settings import cache_dir
 
 SCHEMA = "executor"
@@ -43,15 +47,18 @@ IDLE_TRANSACTION_SECONDS = 3.0  # a start that was paused within one must not ho
 @asynccontextmanager
 async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
     """Yield the port of a running executor."""
-    incarnation = uuid.uuid4().hex
+    incarnation, token = uuid.uuid4().hex, ServiceToken(settings.token_file)
     async with (
+        open_certificates(settings.tls) as certificates,
         open_pool(settings.postgres_dsn, SCHEMA, IDLE_TRANSACTION_SECONDS) as pool,
-        open_bus(settings.nats_url, f"qmtl-executor-{settings.name}") as bus,
-        open_channel(settings.world_address) as world,
-        open_channel(settings.gateway_address) as gateway,
+        open_bus(settings.nats_url.value, "executor", certificates) as bus,
+        open_admission(settings.auth) as admission,
+        open_channel(settings.world_address, token, certificates) as world,
+        open_channel(settings.gateway_address, token, certificates) as gateway,
     ):
-        for spec in (order_stream, report_stream):
-            await bus.ensure_stream(spec(settings.nats_replicas))
+        credentials = server_credentials(certificates, mutual=True)
+        await bus.ensure_stream(order_stream(settings.nats_replicas))
+        await bus.ensure_stream(report_stream(settings.nats_replicas))
         client = WorldClient(world, gateway, settings.name, incarnation)
         journal = Journal(pool, settings.name, incarnation, utc_now)
         await journal.begin()
@@ -59,7 +66,7 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
         async def acknowledge(of: str, passed: Passed) -> None:
             await client.acknowledge(to_acknowledgement(passed, of, settings.name, incarnation))
 
-        with exposing_metrics(settings.metrics_listen) as meter:
+        with exposing_metrics(settings.metrics_listen, certificates) as meter:
             ground = Ground(
                 me=Me(settings.name, EffectiveMode(settings.mode)),
                 journal=journal,
@@ -77,7 +84,7 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(executor.run())
                 forgetting = group.create_task(sweeping(pool, aged(settings.keep_days), utc_now))
-                async with serving(settings.listen, [], probes) as port:
+                async with serving(settings.listen, [], probes, [admission, Permissions()], credentials) as port:
                     yield port
                 task.cancel()
                 forgetting.cancel()

@@ -34,7 +34,7 @@ from qmtl_executor.trader import Market, Trader
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import ORDERS
 
 GRACE_BEATS: Final = 3  # heartbeats without a message after which all intents of a bar are here, and fills are due

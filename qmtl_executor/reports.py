@@ -9,7 +9,7 @@ from typing import Final
 from qmtl_executor.journal import Journal
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import report_subject
 
 BATCH: Final = 200

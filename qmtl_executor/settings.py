@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import PREFIX, Address, Secret, check_at_least, check_name
+from qmtl_foundation.tls import TlsSettings
 
 PAPER: Final = "paper"
 
@@ -15,12 +17,15 @@ PAPER: Final = "paper"
 class ExecutorSettings:
     """Hold what an executor is called, whose orders it takes, where it listens and what it stands on."""
 
+    auth: AuthSettings
+    tls: TlsSettings
     postgres_dsn: Secret
-    nats_url: str
+    nats_url: Secret
     listen: Address
     metrics_listen: Address
     world_address: Address
     gateway_address: Address
+    token_file: str
     name: str = PAPER
     mode: str = PAPER
     log_level: str = "info"

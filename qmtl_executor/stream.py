@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 from qmtl_executor.messages import read_intent, read_mark
 from qmtl_executor.model import Message
-from qmtl_foundation.jetstream import Bus, ordered
+from qmtl_foundation.jetstream import ordered
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import ORDERS, intent_subject, mark_subject
 
 

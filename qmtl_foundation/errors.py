@@ -26,6 +26,10 @@ class Reason(StrEnum):
     INVALID_STRATEGY = "INVALID_STRATEGY"
     NO_CANONICAL_FORM = "NO_CANONICAL_FORM"
     TOO_LARGE = "TOO_LARGE"
+    # Who makes it.
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    RATE_LIMITED = "RATE_LIMITED"
     # What it names.
     WORLD_NOT_FOUND = "WORLD_NOT_FOUND"
     POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
@@ -89,6 +93,9 @@ GRPC_STATUS: Final[Mapping[Reason, str]] = {
     Reason.INVALID_STRATEGY: "INVALID_ARGUMENT",
     Reason.NO_CANONICAL_FORM: "INVALID_ARGUMENT",
     Reason.TOO_LARGE: "INVALID_ARGUMENT",
+    Reason.UNAUTHENTICATED: "UNAUTHENTICATED",
+    Reason.PERMISSION_DENIED: "PERMISSION_DENIED",
+    Reason.RATE_LIMITED: "RESOURCE_EXHAUSTED",
     Reason.WORLD_NOT_FOUND: "NOT_FOUND",
     Reason.POLICY_NOT_FOUND: "NOT_FOUND",
     Reason.STRATEGY_NOT_FOUND: "NOT_FOUND",
@@ -186,6 +193,17 @@ def invalid_field(field: str, description: str, **metadata: str) -> QmtlError:
 def too_large(field: str, size: int, limit: int) -> QmtlError:
     """Return the error for a field that is larger than its limit, both in bytes."""
     description = f"has {size} bytes; the limit is {limit}"
+    return QmtlError(
+        Reason.TOO_LARGE,
+        f"{field} {description}",
+        metadata={"field": field, "limit": str(limit)},
+        violations=(FieldViolation(field, description),),
+    )
+
+
+def too_many(field: str, limit: int) -> QmtlError:
+    """Return the error for a repeated field with more values than its limit."""
+    description = f"has more than {limit} values"
     return QmtlError(
         Reason.TOO_LARGE,
         f"{field} {description}",

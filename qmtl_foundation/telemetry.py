@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import start_http_server
 
-from qmtl_foundation.settings import Address
+from qmtl_foundation.settings import Address, check_private
+from qmtl_foundation.tls import Certificates
 
+_log = logging.getLogger(__name__)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -23,17 +26,29 @@ def configure_logging(level: str) -> None:
 
 
 @contextmanager
-def exposing_metrics(listen: Address) -> Iterator[metrics.Meter]:
-    """Serve ``/metrics`` on ``listen`` and yield the meter that feeds it."""
+def exposing_metrics(listen: Address, certificates: Certificates | None = None) -> Iterator[metrics.Meter]:
+    """Serve ``/metrics`` on ``listen`` and yield the meter that feeds it; raise as ``serving`` without certificates."""
+    if certificates is None:
+        check_private("QMTL_METRICS_LISTEN", listen)
+    # Not the library's own way to TLS: its certificate would stay the one of the start.
+    tls = None if certificates is None else certificates.context(ssl.PROTOCOL_TLS_SERVER)
     provider = MeterProvider([PrometheusMetricReader(disable_target_info=True)])
     server, thread = start_http_server(listen.port, addr=listen.host)
     try:
+        # Instead of a traceback for each client that speaks something else.
+        server.handle_error = _note_stranger  # type: ignore[method-assign,assignment]
+        if tls is not None:  # handshakes are made by the threads that answer: a slow one holds up nobody
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         yield provider.get_meter("qmtl")
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
         provider.shutdown()
+
+
+def _note_stranger(_request: object, client_address: object) -> None:
+    _log.debug("metrics: a request of %s failed", client_address, exc_info=True)
 
 
 class LabelledCounter:

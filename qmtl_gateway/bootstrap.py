@@ -20,7 +20,7 @@ from opentelemetry.metrics import Meter, Observation
 
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.execution_domain import DOWNGRADE_METRIC, DowngradeReason
-from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_service_pb2_grpc
@@ -33,10 +33,15 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.postgres.signals import Signals
-from qmtl_foundation.rpc.channel import open_channel
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.channel import ServiceToken, open_channel
+from qmtl_foundation.rpc.credentials import server_credentials
 from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.limits import LIMITS, Limits
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
+from qmtl_foundation.tls import open_certificates
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
 from qmtl_gateway.forwarding.reflection import public_pool
 from qmtl_gateway.orders.flights import Flights
@@ -85,18 +90,29 @@ DAGMGR_SERVICES = _services(*DAGMGR_FILES)
 @asynccontextmanager
 async def running(settings: GatewaySettings) -> AsyncIterator[int]:
     """Yield the port of a running gateway."""
+    token = ServiceToken(settings.token_file)
     async with (
+        open_certificates(settings.tls) as certificates,
         open_pool(settings.postgres_dsn, SCHEMA) as pool,
-        open_bus(settings.nats_url, "qmtl-gateway") as bus,
-        open_channel(settings.world_address) as world,
+        open_bus(settings.nats_url.value, "gateway", certificates) as bus,
+        open_admission(settings.auth) as admission,
+        # What is forwarded carries its caller's token, what the gateway asks by itself its own.
+        open_channel(settings.world_address, token=None, certificates=certificates) as forwarded_world,
+        open_channel(settings.dagmgr_address, token=None, certificates=certificates) as forwarded_dagmgr,
+        open_channel(settings.world_address, token, certificates) as world,
+        open_channel(settings.dagmgr_address, token, certificates) as dagmgr,
         # Leases are renewed beside large calls, and while the service is away, without delaying who calls next.
-        open_channel(settings.world_address, apart=True) as applies,
-        open_channel(settings.dagmgr_address) as dagmgr,
+        open_channel(settings.world_address, token, certificates, apart=True) as applies,
     ):
+        credentials = server_credentials(certificates, mutual=False)
         await open_ingest(bus, settings.nats_replicas)
         stream = OrderStream(bus)
         await stream.open(settings.nats_replicas)
-        with exposing_metrics(settings.metrics_listen) as meter:
+        with exposing_metrics(settings.metrics_listen, certificates) as meter:
+            limited = LabelledCounter(
+                meter, "calls_limited_total", "Calls refused for what their caller asked at once.", "limit", LIMITS
+            )
+            limits = Limits(settings.limits, limited.add)
             downgrades = LabelledCounter(
                 meter,
                 DOWNGRADE_METRIC,
@@ -126,8 +142,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
             ]
             forwarder = Forwarder(
                 [
-                    Upstream("world service", world, WORLD_SERVICES),
-                    Upstream("DAG manager", dagmgr, DAGMGR_SERVICES),
+                    Upstream("world service", forwarded_world, WORLD_SERVICES),
+                    Upstream("DAG manager", forwarded_dagmgr, DAGMGR_SERVICES),
                 ]
             )
             shown = public_pool(each.DESCRIPTOR for each in SHOWN_FILES)
@@ -142,7 +158,16 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     sweeping(pool, aged(settings.keep_days), utc_now),
                     *(begin() for begin in sessions.work),
                 ),
-                serving(settings.listen, rooms, probes, forwarded=forwarded, handlers=[forwarder], shown=shown) as port,
+                serving(
+                    settings.listen,
+                    rooms,
+                    probes,
+                    [admission, limits, Permissions()],
+                    credentials,
+                    forwarded=forwarded,
+                    handlers=[forwarder],
+                    shown=shown,
+                ) as port,
             ):
                 with sessions.held():
                     yield port

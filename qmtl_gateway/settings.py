@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qmtl_foundation.auth.settings import AuthSettings
+from qmtl_foundation.rpc.limits import LimitSettings
 from qmtl_foundation.settings import Address, Secret, check_at_least, check_name
+from qmtl_foundation.tls import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Hold where the gateway listens and what stands behind it."""
+    """Hold where the gateway listens, what stands behind it, and the file of the token by which it calls that."""
 
+    auth: AuthSettings
+    tls: TlsSettings
     postgres_dsn: Secret
-    nats_url: str
+    nats_url: Secret
     listen: Address
     metrics_listen: Address
     world_address: Address
     dagmgr_address: Address
+    token_file: str
+    limits: LimitSettings
     name: str = "gateway"
     log_level: str = "info"
     nats_replicas: int = 1

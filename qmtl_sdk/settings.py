@@ -28,7 +28,7 @@ def cache_dir() -> Path:
 
 def default_author() -> str:
     """Return whose strategies these are: ``QMTL_AUTHOR``, else the user's name, made to fit a strategy id."""
-    name = os.environ.get(AUTHOR_VARIABLE, "") or user_name()
+    name = os.environ.get(AUTHOR_VARIABLE, "") or _user_name()
     fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:MAX_AUTHOR]
     return fitting or "author"
 
@@ -42,7 +42,7 @@ def checked_author(given: str | None) -> str:
     return check_authored_name("author", given)
 
 
-def user_name() -> str:
+def _user_name() -> str:
     """Return the name of the user of this process, as the operating system knows it."""
     try:
         return getpass.getuser()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from qmtl_foundation.clock import utc_now
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2, allocation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2, apply_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
@@ -16,9 +16,13 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.postgres.signals import Signals
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.credentials import server_credentials
 from qmtl_foundation.rpc.health import Probe
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
+from qmtl_foundation.tls import open_certificates
 from qmtl_world.allocation.service import AllocationService
 from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.enrolling import Enrolling
@@ -48,11 +52,14 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
     applies = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
     allocations = allocation_service_pb2.DESCRIPTOR.services_by_name["AllocationService"]
     async with (
+        open_certificates(settings.tls) as certificates,
         open_pool(settings.postgres_dsn, SCHEMA, IDLE_TRANSACTION_SECONDS) as pool,
-        open_bus(settings.nats_url, "qmtl-world") as bus,
+        open_bus(settings.nats_url.value, "world", certificates) as bus,
+        open_admission(settings.auth) as admission,
         open_processes() as processes,
     ):
-        with exposing_metrics(settings.metrics_listen) as meter:
+        credentials = server_credentials(certificates, mutual=True)
+        with exposing_metrics(settings.metrics_listen, certificates) as meter:
             signals = Signals(STEPS_CHANNEL)
             coordinator = Coordinator(pool, utc_now, ApplyMetrics(meter), signals.hurry)
             enrolling = Enrolling(coordinator, utc_now, settings.paper_executor)
@@ -97,7 +104,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
             async with (
                 asyncio.TaskGroup() as group,
-                serving(settings.listen, rooms, probes) as port,
+                serving(settings.listen, rooms, probes, [admission, Permissions()], credentials) as port,
             ):
                 forgetting = sweeping(pool, aged(settings.keep_days, settings.keep_series_days), utc_now)
                 work = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.requests import check_resource_name
 from qmtl_foundation.settings import Address, Secret, check_at_least
+from qmtl_foundation.tls import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +17,10 @@ class WorldSettings:
     ``paper_executor`` names the executor that every paper world is given, empty for none.
     """
 
+    auth: AuthSettings
+    tls: TlsSettings
     postgres_dsn: Secret
-    nats_url: str
+    nats_url: Secret
     listen: Address
     metrics_listen: Address
     log_level: str = "info"

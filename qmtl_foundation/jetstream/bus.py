@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -15,6 +17,10 @@ import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.jetstream.permissions import OWNERS
+from qmtl_foundation.jetstream.streams import StreamSpec, inbox_of
+from qmtl_foundation.settings import is_loopback
+from qmtl_foundation.tls import Certificates
 
 CONNECT_TIMEOUT_SECONDS = 5
 START_TIMEOUT_SECONDS = 10.0
@@ -24,22 +30,6 @@ WINDOW = 64  # messages under way of one sequence: enough for the full rate, and
 WRONG_LAST_SEQUENCE = 10071  # JSStreamWrongLastSequenceErrF of nats-server
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSpec:
-    """Describe a stream: its name and subjects. Stored on file; kept until consumed when ``work_queue``.
-
-    ``max_age_s`` 0 keeps messages for ever. ``max_bytes`` -1 is no limit; a full stream refuses what is new.
-    """
-
-    name: str
-    subjects: tuple[str, ...]
-    work_queue: bool = False
-    replicas: int = 1
-    duplicate_window_s: float = 120.0
-    max_age_s: float = 0.0
-    max_bytes: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +53,18 @@ class StreamState:
 class Bus:
     """Speak to JetStream; every failure is QmtlError(DEPENDENCY_UNAVAILABLE) with dependency ``nats``."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, service: str) -> None:
         self.connection = connection
+        self._service = service
         self.jetstream = connection.jetstream(timeout=PUBLISH_TIMEOUT_SECONDS)
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        """Make the stream, or leave it when it stands; safe when several processes do it at once."""
+        """Make the stream where there is none; its owner (``permissions.OWNERS``) also changes it to what is specified.
+
+        One that nobody owns is everyone's.
+
+        Safe when several processes do it at once.
+        """
         retention = RetentionPolicy.WORK_QUEUE if spec.work_queue else RetentionPolicy.LIMITS
         config = StreamConfig(
             name=spec.name,
@@ -84,8 +80,9 @@ class Bus:
         with translated_errors():
             try:
                 await self.jetstream.add_stream(config)
-            except nats.js.errors.BadRequestError:
-                await self.jetstream.update_stream(config)
+            except nats.js.errors.BadRequestError:  # it stands, and is not quite the same
+                if OWNERS.get(spec.name, self._service) == self._service:
+                    await self.jetstream.update_stream(config)
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Store a message and return its stream sequence; it is on disk when this returns."""
@@ -168,14 +165,22 @@ class Bus:
 
 
 @asynccontextmanager
-async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
-    """Yield a connection that comes back by itself; closed at the end."""
+async def open_bus(url: str, service: str, certificates: Certificates | None = None) -> AsyncIterator[Bus]:
+    """Yield a service's connection, which comes back by itself; closed at the end.
+
+    To another machine the URL must be ``tls://``, which encrypts before a word is spoken, so that nobody on the way can
+    talk the client out of it (the server needs ``handshake_first``). Raises QmtlError NOT_CONFIGURED otherwise.
+    """
+    tls = _tls(url, certificates)
     # Reconnecting never gives up; the first connection must, so that a service says why it does not start.
     with translated_errors():
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
             connection = await nats.connect(
                 url,
-                name=name,
+                name=service,
+                inbox_prefix=inbox_of(service).encode(),
+                tls=tls,
+                tls_handshake_first=tls is not None,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
@@ -183,9 +188,22 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
                 error_cb=_note_error,
             )
     try:
-        yield Bus(connection)
+        yield Bus(connection, service)
     finally:
         await connection.close()
+
+
+def _tls(url: str, certificates: Certificates | None) -> ssl.SSLContext | None:
+    addresses = [urlsplit(each.strip()) for each in url.split(",")]
+    if all(each.scheme == "tls" for each in addresses) and certificates is not None:
+        return certificates.context(ssl.PROTOCOL_TLS_CLIENT)
+    if all(each.scheme != "tls" and is_loopback(each.hostname or "") for each in addresses):
+        return None
+    raise QmtlError(
+        Reason.NOT_CONFIGURED,
+        "QMTL_NATS_URL names another machine: it must be tls://…, and QMTL_TLS_CERTIFICATE, _KEY and _CA be set",
+        metadata={"setting": "QMTL_NATS_URL"},
+    )
 
 
 async def _note_error(error: Exception) -> None:

@@ -4,6 +4,8 @@ A package ``qmtl_world`` owns the schema ``world``; its ``migrations/`` folder h
 (``0001_schema.py`` with ``revision = "0001"``). They say SQL only and never read (Alembic's offline mode): Alembic
 renders the statements and this module runs them one by one through asyncpg, each package in one transaction, with the
 search path set to its schema. The table ``alembic_version`` lives in the schema too.
+
+Each schema has a role (``qmtl_world``), made where it is missing: the service connects as that and sees nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ DSN_VARIABLE: Final = "QMTL_POSTGRES_DSN"
 PACKAGE_PREFIX: Final = "qmtl_"
 CONNECT_SECONDS: Final = 30.0  # a database that is just being started
 RETRY_SECONDS: Final = 0.02
+# What a service may do with its own schema; of every other it sees nothing.
+_GRANTS: Final = (
+    "GRANT USAGE ON SCHEMA {schema} TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+    "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+    "REVOKE INSERT, UPDATE, DELETE ON {schema}.alembic_version FROM {role}",
+)
 ADVISORY_LOCK: Final = 0x716D746C  # "qmtl": one migrator of a database at a time
 
 
@@ -44,6 +53,11 @@ class _Revisions:
     schema: str
     folder: Path
     newest: str
+
+
+def role_of(schema: str) -> str:
+    """Return the role of PostgreSQL as which a schema's service connects."""
+    return f"{PACKAGE_PREFIX}{schema}"
 
 
 def upgrade(dsn: str, packages: Sequence[str]) -> tuple[Migration, ...]:
@@ -96,13 +110,35 @@ async def _upgrade_schema(connection: Any, revisions: _Revisions) -> Migration:
             "run the newer version, or restore an older database",
             metadata={"schema": revisions.schema, "found": before, "known": revisions.newest},
         )
-    if before != revisions.newest:
-        async with connection.transaction():
+    role = role_of(revisions.schema)
+    await _ensure_role(connection, role)
+    async with connection.transaction():
+        if before != revisions.newest:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {revisions.schema}")
             await connection.execute(f"SET LOCAL search_path TO {revisions.schema}")
             for statement in _statements(revisions, before):
                 await connection.execute(statement)
+        for grant in _GRANTS:  # a database that was restored into another cluster has no grants
+            await connection.execute(grant.format(schema=revisions.schema, role=role))
     return Migration(revisions.schema, before, revisions.newest)
+
+
+async def _ensure_role(connection: Any, role: str) -> None:
+    """Make a role of the cluster, which has no password and so lets nobody in until one is given to it."""
+    if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute(f"CREATE ROLE {role} LOGIN")
+    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        return  # another database's migrator was first
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"the role {role} does not exist, and the migrator may not make it: CREATE ROLE {role} LOGIN PASSWORD '…', "
+            "or give the migrator CREATEROLE",
+            metadata={"role": role, "setting": DSN_VARIABLE},
+        ) from error
 
 
 async def _current(connection: Any, schema: str) -> str | None:

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.settings import Secret
+from qmtl_foundation.settings import Secret, is_loopback
 
 POOL_MIN_CONNECTIONS = 1
 POOL_MAX_CONNECTIONS = 16
@@ -48,6 +49,7 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
     process that was paused keeps no locks; 0 for never. Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does
     not answer.
     """
+    check_encryption_stated(dsn)
     with translated_errors(OSError):
         pool = await asyncpg.create_pool(
             dsn.value,
@@ -69,6 +71,23 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
         yield pool
     finally:
         await pool.close()
+
+
+def check_encryption_stated(dsn: Secret) -> None:
+    """Raise QmtlError NOT_CONFIGURED for a DSN of another machine that does not say how the connection is encrypted.
+
+    Left to itself the driver encrypts where it can, and believes whoever answers.
+    """
+    parts = urlsplit(dsn.value)
+    stated = parse_qs(parts.query)
+    named = parts.netloc.rpartition("@")[2] or stated.get("host", [""])[0]
+    hosts = [each.partition(":")[0] for each in named.split(",")]
+    if "sslmode" not in stated and not all(not host or host.startswith("/") or is_loopback(host) for host in hosts):
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise",
+            metadata={"setting": "QMTL_POSTGRES_DSN"},
+        )
 
 
 @asynccontextmanager

@@ -2,30 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
 
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import Message
+
+from qmtl_foundation.auth.caller import OF_A_WORLD, Caller, Role
+from qmtl_foundation.errors import invalid_field, too_many
 from qmtl_foundation.pb.qmtl.common.v1 import access_pb2
+
+MAX_NAMED: Final = 10_000  # worlds of one request that are looked at; more than any method takes
+KEPT_METHODS: Final = 256  # strangers ask for methods that nobody serves
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Hold the least ``role`` of a method's callers, by its name in lower case, and the fields of the request that name
-    the ``world`` in which it is needed and the ``strategy`` that is acted on; empty where the request names none."""
+    """Hold the least ``role`` of a method's callers, and the fields of the request that name the ``world`` in which it
+    is needed and the ``strategy`` that is acted on; empty where the request names none. What is ``urgent`` is refused
+    by no limit of rates; what ``is_large`` may be as large as any message. ``service`` is the one that may."""
 
-    role: str
+    role: Role
     world: str
     strategy: str
+    urgent: bool = False
+    is_large: bool = False
+    service: str = ""
 
     @property
     def is_public(self) -> bool:
         """Tell whether clients may call it at all, at the gateway's address."""
-        return self.role not in ("unspecified", "service")
+        return self.role not in (Role.UNSPECIFIED, Role.SERVICE)
+
+    def check_at_all(self, caller: Caller) -> None:
+        """Raise QmtlError PERMISSION_DENIED for a caller that may ask this nowhere, whatever its request says."""
+        if self.role in OF_A_WORLD.values():
+            caller.check_some_world(self.role)
+        else:
+            caller.check_installation(self.role)
+        if self.service:
+            caller.check_service(self.service)
+
+    def check(self, caller: Caller, request: Message, *, in_dialogue: bool = False) -> None:
+        """Raise QmtlError: PERMISSION_DENIED for what the caller may not ask, INVALID_FIELD for a world left out,
+        TOO_LARGE for a request that names more than may be judged.
+
+        Where the request has no field for a world, the role is needed in some world. Of a dialogue, messages that name
+        no world are not judged: its service answers to none before one that does.
+        """
+        if not self.world:
+            self.check_at_all(caller)
+            return
+        worlds = _named(request, self.world)
+        if in_dialogue and not any(worlds):
+            return
+        for world in set(worlds):
+            if not world:
+                raise invalid_field(self.world, "name a world")
+            caller.check_world(self.role, world)
+        if self.strategy:
+            for world, strategy in set(zip(worlds, _named(request, self.strategy), strict=True)):
+                caller.check_strategy(world, strategy)
 
 
 def access_of(method: Any) -> Access:
     """Return who may call a method, from its descriptor; one that states nothing is for nobody."""
     options = method.GetOptions() if hasattr(method, "GetOptions") else method.options
     stated: access_pb2.Access = options.Extensions[access_pb2.access]
-    role = access_pb2.Role.Name(stated.role).removeprefix("ROLE_").lower()
-    return Access(role, stated.world, stated.strategy)
+    return Access(Role(stated.role), stated.world, stated.strategy, stated.urgent, stated.large, stated.service)
+
+
+@lru_cache(maxsize=KEPT_METHODS)
+def stated_access(path: str) -> Access:
+    """Return who may call the method of a path; for nobody where no contract states it."""
+    try:
+        return access_of(Default().FindMethodByName(path.removeprefix("/").replace("/", ".")))
+    except KeyError:
+        return Access(Role.UNSPECIFIED, "", "")
+
+
+def _named(request: Message, path: str) -> list[str]:
+    """Return what a field of the request holds, each time that it occurs; a message left out holds an empty text."""
+    found = list(islice(_values(request, path.split(".")), MAX_NAMED + 1))
+    if len(found) > MAX_NAMED:
+        raise too_many(path.partition(".")[0], MAX_NAMED)
+    return found
+
+
+def _values(message: Message, names: list[str]) -> Iterator[str]:
+    value = getattr(message, names[0])
+    if not names[1:]:
+        yield value
+    elif not isinstance(value, Message):
+        for each in value:
+            yield from _values(each, names[1:])
+    else:
+        yield from _values(value, names[1:])

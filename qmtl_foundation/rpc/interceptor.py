@@ -8,48 +8,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.rpc.reading import Parser, parser
 from qmtl_foundation.rpc.status import abort, internal_error
+from qmtl_foundation.rpc.wrapping import Wrapping
 
 DEFAULT_DEADLINE_SECONDS = 60.0
-KEPT_METHODS = 256  # whose guarded handlers are kept; names that nobody serves must not fill the memory
 
 _log = logging.getLogger(__name__)
 
 
-class DomainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Give each unary call a deadline, and turn what it raises into a status; a stream lives as its client wants.
+class DomainErrors(Wrapping):
+    """Give each unary call a deadline, and turn what it raises into a status; a stream lives as its client wants."""
 
-    No method of ours takes a stream and answers once, so such handlers pass as they are.
-    """
-
-    def __init__(self) -> None:
-        self._guarded: dict[str, tuple[grpc.RpcMethodHandler, grpc.RpcMethodHandler]] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        """Return the method's handler, guarded."""
-        handler = await continuation(handler_call_details)
-        if handler is None or (handler.request_streaming and not handler.response_streaming):
-            return handler
-        method = handler_call_details.method
-        known = self._guarded.get(method)
-        if known is not None and known[0] is handler:  # a method of our own, again
-            return known[1]
-        guarded = _guarded(handler, method)
-        if len(self._guarded) < KEPT_METHODS:
-            self._guarded[method] = handler, guarded
-        return guarded
+    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+        """Return a handler, guarded."""
+        if handler.request_streaming and not handler.response_streaming:
+            return handler  # no method of ours is such
+        return _guarded(handler, method)
 
 
 def _guarded(handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
     # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
-    parse = _parser(handler.request_deserializer)
+    parse = parser(handler.request_deserializer)
     if handler.request_streaming:
         return grpc.stream_stream_rpc_method_handler(
             _guarded_dialogue(handler.stream_stream, parse, method), response_serializer=handler.response_serializer
@@ -61,21 +43,6 @@ def _guarded(handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandl
     return grpc.unary_unary_rpc_method_handler(
         _guarded_unary(handler.unary_unary, parse, method), response_serializer=handler.response_serializer
     )
-
-
-Parser = Callable[[bytes], Any]
-
-
-def _parser(deserializer: Parser | None) -> Parser:
-    def parse(content: bytes) -> Any:
-        if deserializer is None:
-            return content
-        try:
-            return deserializer(content)
-        except DecodeError as error:
-            raise invalid_field("request", "the bytes are not a message of this method's request type") from error
-
-    return parse
 
 
 def _guarded_unary(

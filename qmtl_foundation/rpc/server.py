@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.health import HealthFollower, Probe
 from qmtl_foundation.rpc.interceptor import DomainErrors
-from qmtl_foundation.settings import Address
+from qmtl_foundation.settings import Address, check_private
 
 MAX_METADATA_BYTES = 16 * 1024
 DRAIN_SECONDS = 10.0
@@ -53,6 +53,8 @@ async def serving(
     listen: Address,
     rooms: Sequence[ServedService],
     probes: Mapping[str, Probe],
+    doors: Sequence[grpc.aio.ServerInterceptor],
+    credentials: grpc.ServerCredentials | None = None,
     *,
     forwarded: Sequence[str] = (),
     handlers: Sequence[grpc.GenericRpcHandler] = (),
@@ -60,10 +62,12 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Yield the port of a running server; drain at the end.
 
-    ``probes`` are what readiness follows. ``forwarded`` names services that ``handlers`` answer for, so that reflection
-    lists them; it describes them from ``shown``, or from all that is loaded. Raises OSError when the address is taken.
+    ``probes`` are what readiness follows; calls come in through ``doors``; without ``credentials`` connections are not
+    encrypted, and the address must be of the loopback. ``forwarded`` names services that ``handlers`` answer for, so
+    that reflection lists them; it describes them from ``shown``, or from all that is loaded. Raises OSError when the
+    address is taken, QmtlError NOT_CONFIGURED for one that is not of the loopback.
     """
-    server = grpc.aio.server(interceptors=[DomainErrors()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[DomainErrors(), *doors], options=SERVER_OPTIONS)
     for room in rooms:
         room.add(room.servicer, server)
     names = [room.service for room in rooms] + list(forwarded)
@@ -74,7 +78,11 @@ async def serving(
     if handlers:  # last: they may answer for everything that nobody else does
         server.add_generic_rpc_handlers(handlers)
     try:
-        port = server.add_insecure_port(str(listen))
+        if credentials is None:
+            check_private("QMTL_LISTEN", listen)
+            port = server.add_insecure_port(str(listen))
+        else:
+            port = server.add_secure_port(str(listen), credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {listen}: {error}") from error
     await health.probe()

@@ -14,7 +14,8 @@ from grpc_status import rpc_status
 
 from qmtl_foundation.errors import ERROR_DOMAIN, GRPC_STATUS, FieldViolation, QmtlError, Reason
 
-RETRY_AFTER_SECONDS: Final = 1
+RETRY_AFTER_MS: Final = "retry_after_ms"  # in the metadata of a refusal that says when to come again
+UNAVAILABLE_AGAIN_MS: Final = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ def to_status(error: QmtlError) -> status_pb2.Status:
             for each in error.violations
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if code == code_pb2.UNAVAILABLE:
+    usual = UNAVAILABLE_AGAIN_MS if code == code_pb2.UNAVAILABLE else None
+    again_ms = error.metadata.get(RETRY_AFTER_MS, usual)
+    if again_ms is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromSeconds(RETRY_AFTER_SECONDS)
+        retry.retry_delay.FromMilliseconds(int(again_ms))
         details.append(retry)
     return status_pb2.Status(code=code, message=error.message, details=[_packed(each) for each in details])
 

@@ -14,6 +14,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.access import access_of
+from qmtl_foundation.rpc.channel import ServiceChannel
 
 # Metadata of the hop itself; everything else belongs to the caller or the answering service.
 HOP_METADATA = frozenset({"user-agent", "te", "content-type", "grpc-accept-encoding", "grpc-timeout", "grpc-encoding"})
@@ -27,7 +28,7 @@ class Upstream:
     """Hold a service behind the gateway: what to call it in errors, how to reach it, what it serves."""
 
     name: str
-    channel: grpc.aio.Channel
+    channel: ServiceChannel
     services: Sequence[ServiceDescriptor]
 
 

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, MethodDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.rpc.access import access_of
 
 
@@ -35,4 +36,4 @@ def _in_order(files: Iterable[FileDescriptor], found: dict[str, FileDescriptor])
 
 
 def _is_shown(method: MethodDescriptorProto) -> bool:
-    return access_of(method).role != "service"  # one that states nothing is not ours, as those of health
+    return access_of(method).role is not Role.SERVICE  # one that states nothing is not ours, as those of health

@@ -9,7 +9,7 @@ from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import MARK_HEADROOM_BYTES, ORDERS, intent_subject, order_stream
 from qmtl_gateway.orders.model import Intent
 

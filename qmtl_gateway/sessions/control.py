@@ -11,7 +11,7 @@ from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.ordered import Delivered, reading
 from qmtl_foundation.jetstream.streams import ALL_EVENTS, CONTROL, control_stream
 from qmtl_gateway.sessions.follow import Resync

@@ -11,8 +11,7 @@ from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus
-from qmtl_foundation.jetstream.bus import translated_errors
+from qmtl_foundation.jetstream.bus import Bus, translated_errors
 from qmtl_foundation.jetstream.ordered import Delivered, read_after, reading
 from qmtl_foundation.jetstream.streams import ALL_REPORTS, REPORTS, report_stream, report_subject
 from qmtl_gateway.sessions.messages import from_report

@@ -15,11 +15,9 @@ import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from qmtl_foundation.cancellation import heed_cancellation
-from qmtl_foundation.jetstream import Bus, StreamSpec
-from qmtl_foundation.jetstream.bus import translated_errors
+from qmtl_foundation.jetstream.bus import Bus, translated_errors
+from qmtl_foundation.jetstream.streams import INGEST, SUBMISSIONS, ingest_stream
 
-STREAM: Final = "ingest"
-SUBJECT: Final = "ingest.submission"
 CONSUMER: Final = "gateway-workers"
 ACK_WAIT_SECONDS: Final = 3.0  # after which a killed gateway's messages go to another
 HOLD_SECONDS: Final = 1.0  # a living one says this often that it is still at work
@@ -30,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 async def open_ingest(bus: Bus, replicas: int) -> None:
-    """Make the stream and its consumer, or leave them when they stand."""
-    await bus.ensure_stream(StreamSpec(STREAM, (f"{STREAM}.>",), work_queue=True, replicas=replicas))
+    """Make the stream and its consumer, and change those that stand as they are specified now."""
+    await bus.ensure_stream(ingest_stream(replicas))
     with translated_errors():
         await bus.jetstream.add_consumer(
-            STREAM,
+            INGEST,
             ConsumerConfig(
                 durable_name=CONSUMER,
                 ack_policy=AckPolicy.EXPLICIT,
@@ -46,13 +44,13 @@ async def open_ingest(bus: Bus, replicas: int) -> None:
 
 async def append(bus: Bus, submission_id: str) -> None:
     """Store a submission's message; the same again within the stream's window is stored once."""
-    await bus.publish(SUBJECT, submission_id.encode(), {"Nats-Msg-Id": submission_id})
+    await bus.publish(SUBMISSIONS, submission_id.encode(), {"Nats-Msg-Id": submission_id})
 
 
 async def subscribe(bus: Bus) -> Any:
     """Return a pull subscription to the shared consumer; ``unsubscribe`` ends it."""
     with translated_errors():
-        return await bus.jetstream.pull_subscribe_bind(CONSUMER, STREAM)
+        return await bus.jetstream.pull_subscribe_bind(CONSUMER, INGEST)
 
 
 async def unsubscribe(subscription: Any) -> None:

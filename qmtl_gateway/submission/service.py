@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from opentelemetry.metrics import Counter
 
+from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.dag import MAX_DAG_BYTES, Dag, parse_dag, parse_params
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.identity import REQUEST_CONTEXT, bytes_id
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.submission.v1.submission_service_pb2_grpc import SubmissionServiceServicer
 from qmtl_foundation.postgres.pool import Pool
@@ -27,6 +28,7 @@ from qmtl_foundation.requests import (
     check_strategy_id,
     not_found,
 )
+from qmtl_foundation.rpc.admission import caller
 from qmtl_gateway.submission import ingest, store
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.messages import to_context, to_decision, to_submission
@@ -59,7 +61,7 @@ class SubmissionService(SubmissionServiceServicer):
 
     async def GetSubmission(self, request: pb.GetSubmissionRequest, context: Any) -> pb.GetSubmissionResponse:
         """Read a submission."""
-        submission = await self._existing(request.submission_id)
+        submission = await self._readable(request.submission_id)
         return pb.GetSubmissionResponse(submission=to_submission(submission))
 
     async def WatchSubmission(
@@ -67,7 +69,7 @@ class SubmissionService(SubmissionServiceServicer):
     ) -> AsyncIterator[pb.WatchSubmissionResponse]:
         """Follow a submission to its end."""
         async with self._watchers.watching(request.submission_id) as ended:
-            submission = await self._existing(request.submission_id)
+            submission = await self._readable(request.submission_id)
             yield pb.WatchSubmissionResponse(submission=to_submission(submission))
             while submission.state is State.PENDING:
                 await wait(ended, POLL_SECONDS)
@@ -112,6 +114,12 @@ class SubmissionService(SubmissionServiceServicer):
             if error.reason is Reason.NODE_ID_MISMATCH:
                 self._mismatches.add(1)
             raise
+
+    async def _readable(self, submission_id: str) -> Submission:
+        """Return a submission of a world that the caller may read: its request names no world."""
+        submission = await self._existing(submission_id)
+        caller().check_world(Role.READER, submission.world)
+        return submission
 
     async def _existing(self, submission_id: str) -> Submission:
         known = REQUEST_ID.fullmatch(submission_id) is not None

@@ -13,7 +13,7 @@ import nats.errors
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.rpc.status import internal_error
 from qmtl_foundation.telemetry import LabelledCounter

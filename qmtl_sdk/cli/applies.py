@@ -30,7 +30,6 @@ from qmtl_sdk.cli.documents import Document, mode_of
 from qmtl_sdk.cli.session import CALL_SECONDS, Session
 from qmtl_sdk.client.gateway import Gateway, new_request_id, stated_run
 from qmtl_sdk.client.paging import PAGE, all_pages
-from qmtl_sdk.settings import user_name
 
 PLAN_FORM: Final = "activations: [{strategy_id: ana/Trend, weight: 0.5}]"
 _STATED: Final = frozenset({"strategy_id", "weight", "strategy_version"})
@@ -61,7 +60,7 @@ def read_plan_file(file: Path) -> Plan:
 def start_request(world: str, run_id: str | None, plan: Plan | None, reason: str) -> StartApplyRequest:
     """Return the request of a run, under a new id where none is stated."""
     identity = new_request_id() if run_id is None else run_id
-    return StartApplyRequest(world=world, run_id=identity, plan=plan, actor=user_name(), reason=reason)
+    return StartApplyRequest(world=world, run_id=identity, plan=plan, reason=reason)
 
 
 def start(session: Session, request: StartApplyRequest) -> ApplyRun:
@@ -102,26 +101,26 @@ def follow(session: Session, world: str, run_id: str, take: Callable[[ApplyRun],
 
 def roll_back(session: Session, world: str, run_id: str, reason: str) -> ApplyRun:
     """Undo a run and return it on its way back."""
-    request = RollbackApplyRequest(world=world, run_id=run_id, actor=user_name(), reason=reason)
+    request = RollbackApplyRequest(world=world, run_id=run_id, reason=reason)
     return stated_run(_ask(session, lambda gateway: gateway.applies.rollback_apply(request, timeout=CALL_SECONDS)).run)
 
 
 def freeze(session: Session, world: str, hold: str, reason: str) -> Document:
     """Freeze and hold a world; return the epoch of its Fence and the holds that stand."""
-    request = FreezeWorldRequest(world=world, hold=hold, actor=user_name(), reason=reason, request_id=new_request_id())
+    request = FreezeWorldRequest(world=world, hold=hold, reason=reason, request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.freeze_world(request, timeout=CALL_SECONDS))
     return {"world": world, "epoch": answer.epoch, "holds": list(answer.holds)}
 
 
 def resume(session: Session, world: str, hold: str, reason: str) -> ApplyRun:
     """End a hold and return the run that does it."""
-    request = ResumeWorldRequest(world=world, run_id=new_request_id(), hold=hold, actor=user_name(), reason=reason)
+    request = ResumeWorldRequest(world=world, run_id=new_request_id(), hold=hold, reason=reason)
     return stated_run(_ask(session, lambda gateway: gateway.applies.resume_world(request, timeout=CALL_SECONDS)).run)
 
 
 def reseed(session: Session, world: str, reason: str) -> Document:
     """Take a world above everything seen; return where it stands."""
-    request = ReseedWorldRequest(world=world, actor=user_name(), reason=reason, request_id=new_request_id())
+    request = ReseedWorldRequest(world=world, reason=reason, request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.reseed_world(request, timeout=CALL_SECONDS))
     return {"world": world, "epoch": answer.epoch, "sequence": answer.sequence, "holds": list(answer.holds)}
 
@@ -134,14 +133,14 @@ def list_executors(session: Session, world: str) -> list[Enrolment]:
 
 def enrol(session: Session, world: str, executor: str, mode: str) -> Enrolment:
     """Let an executor take a world's orders in a mode. Raises QmtlError INVALID_FIELD for what is no mode."""
-    request = EnrolExecutorRequest(world=world, executor=executor, mode=mode_of(mode), actor=user_name())
+    request = EnrolExecutorRequest(world=world, executor=executor, mode=mode_of(mode))
     answer = _ask(session, lambda gateway: gateway.applies.enrol_executor(request, timeout=CALL_SECONDS))
     return answer.enrolment or Enrolment()
 
 
 def deregister(session: Session, world: str, executor: str) -> Enrolment:
     """Let an executor leave a world; return its enrolment as it ended."""
-    request = DeregisterExecutorRequest(world=world, executor=executor, actor=user_name(), request_id=new_request_id())
+    request = DeregisterExecutorRequest(world=world, executor=executor, request_id=new_request_id())
     answer = _ask(session, lambda gateway: gateway.applies.deregister_executor(request, timeout=CALL_SECONDS))
     return answer.enrolment or Enrolment()
 

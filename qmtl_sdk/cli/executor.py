@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +12,6 @@ from qmtl_sdk.cli.session import Session, command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-SERVER_MODULES: Final = ("asyncpg", "grpc", "nats", "opentelemetry")  # of the extra `server`, needed at every start
 
 app = typer.Typer(help="Say who takes a world's orders.", rich_markup_mode=None)
 
@@ -75,14 +72,11 @@ def deregister(session: Session, world: World, executor: Executor) -> None:
 @command
 def paper(session: Session) -> None:
     """Run a paper executor in place of this command, by the QMTL_ settings of an executor in the environment."""
-    from qmtl_foundation.errors import QmtlError, Reason
+    from qmtl_sdk.extras import check_server_installed
 
     if session.json:
         raise typer.BadParameter("an executor runs until it is stopped, and so answers no JSON; leave out --output")
-    lacking = [each for each in SERVER_MODULES if find_spec(each) is None]
-    if lacking:
-        message = f"the services are not installed ({', '.join(lacking)}); run pip install 'qmtl[server]'"
-        raise QmtlError(Reason.NOT_CONFIGURED, message, metadata={"extra": "server"})
+    check_server_installed()
     os.execv(sys.executable, (sys.executable, "-m", "qmtl_executor"))  # noqa: S606  # no shell is wanted
 
 

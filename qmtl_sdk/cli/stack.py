@@ -33,13 +33,16 @@ app = typer.Typer(help="Ask the local stack how it is.", rich_markup_mode=None, 
 def up(session: Session, state_dir: StateDir = None) -> None:
     """Start the local stack, or heal it, register the built-in data presets, and say where everything listens."""
     from qmtl_foundation.settings import Address
+    from qmtl_sdk.client.credential import file_source
     from qmtl_sdk.client.presets import register_builtin_presets
     from qmtl_sdk.local import stack
 
     status = stack.up(_directory(state_dir), _steps(session))
-    presets = register_builtin_presets(Address.parse(status.gateway_address))
+    presets = register_builtin_presets(Address.parse(status.gateway_address), file_source(status.token_file))
     document = {**_document(status), "data_presets": list(presets)}
-    shown = f"gateway at {status.gateway_address}; data presets: {', '.join(presets)}"
+    shown = (
+        f"gateway at {status.gateway_address}, your token in {status.token_file}; data presets: {', '.join(presets)}"
+    )
     session.answer(document, _table(status), shown)
 
 
@@ -129,6 +132,7 @@ def _document(status: StackStatus) -> dict[str, Any]:
         "state_dir": str(status.state_dir),
         "healthy": status.healthy,
         "gateway": status.gateway_address,
+        "token_file": str(status.token_file),
         "processes": [
             {
                 "name": each.name,

@@ -52,5 +52,7 @@ def _reason_of(status: Status) -> Reason:
         Status.DEADLINE_EXCEEDED: Reason.DEADLINE_EXCEEDED,
         Status.RESOURCE_EXHAUSTED: Reason.TOO_LARGE,
         Status.INVALID_ARGUMENT: Reason.INVALID_FIELD,
+        Status.UNAUTHENTICATED: Reason.UNAUTHENTICATED,
+        Status.PERMISSION_DENIED: Reason.PERMISSION_DENIED,
         Status.UNIMPLEMENTED: Reason.METHOD_NOT_SERVED,
     }.get(status, Reason.INTERNAL)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -15,11 +16,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from grpclib.client import Channel
 from grpclib.config import Configuration
+from grpclib.events import SendRequest, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from qmtl_foundation.auth.bearer import AUTHORIZATION, bearer
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.codec import BoundedCodec
+from qmtl_sdk.client.credential import TokenSource, token_source
+from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
 from qmtl_sdk.client.errors import StatusDetailsCodec, to_domain_error
 from qmtl_sdk.settings import GATEWAY_VARIABLE
 
@@ -49,7 +54,7 @@ FLOW_WINDOW_BYTES: Final = 4 * 1024 * 1024
 Answer = TypeVar("Answer")
 
 LOST: Final = (OSError, StreamTerminatedError, ProtocolError, TimeoutError)
-_REPEATED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE})
+_REPEATED: Final = frozenset({Reason.DEPENDENCY_UNAVAILABLE, Reason.RATE_LIMITED})
 
 
 def gateway_address(given: str | None = None) -> Address:
@@ -167,13 +172,16 @@ class Gateway:
                     raise error from refused
             except LOST as lost:
                 error = self.unreachable(lost)
+                if error.reason not in _REPEATED:
+                    raise error from lost
             else:
                 self._reached = True
                 return answer
             patience = self._patience_s if self._reached else min(self._patience_s, FIRST_PATIENCE_SECONDS)
-            if loop.time() + delay > began + patience:
+            pause = max(delay, int(error.metadata.get("retry_after_ms", "0")) / 1_000)
+            if loop.time() + pause > began + patience:
                 raise error
-            await asyncio.sleep(delay)
+            await asyncio.sleep(pause)
             delay = min(2 * delay, MAX_RETRY_SECONDS)
 
     async def watch_submission(self, submission_id: str) -> AsyncIterator[Submission]:
@@ -223,8 +231,10 @@ class Gateway:
                 return
             except GRPCError as refused:
                 error = to_domain_error(refused)
-                if error.reason in _REPEATED:
-                    return
+                if (
+                    error.reason in _REPEATED or error.reason is Reason.UNAUTHENTICATED
+                ):  # the token ended: perhaps there
+                    return  # is a newer one by now, and the next read says where not
                 raise error from refused
             yield stated_run(state.run)
 
@@ -246,6 +256,13 @@ class Gateway:
 
     def unreachable(self, lost: BaseException) -> QmtlError:
         """Return the error for a connection that was lost, or never made."""
+        if isinstance(lost, ssl.SSLError):  # the certificate is not trusted, or nothing there speaks TLS
+            return QmtlError(
+                Reason.NOT_CONFIGURED,
+                f"the connection to the gateway at {self._address} cannot be encrypted ({lost.reason or lost}); "
+                f"{CA_VARIABLE} names the file of the authorities to trust",
+                metadata={"setting": CA_VARIABLE, "address": str(self._address)},
+            )
         return QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
             f"the gateway at {self._address} does not answer ({type(lost).__name__}); "
@@ -262,10 +279,29 @@ def stated_run(run: ApplyRun | None) -> ApplyRun:
 
 
 @asynccontextmanager
-async def connect(address: Address, patience_s: float = PATIENCE_SECONDS) -> AsyncIterator[Gateway]:
-    """Yield a gateway client; the connection is made at the first call."""
+async def connect(
+    address: Address, patience_s: float = PATIENCE_SECONDS, token: TokenSource | None = None
+) -> AsyncIterator[Gateway]:
+    """Yield a gateway client whose calls carry a token, by default the one that the environment names.
+
+    The connection is made at the first call. Raises QmtlError NOT_CONFIGURED for a token that cannot be read.
+    """
+    tell = token_source(address) if token is None else token
+
+    async def state_token(event: SendRequest) -> None:
+        if stated := tell():
+            event.metadata[AUTHORIZATION] = bearer(stated)
+
     config = Configuration(http2_connection_window_size=FLOW_WINDOW_BYTES, http2_stream_window_size=FLOW_WINDOW_BYTES)
     codec, details = BoundedCodec(), StatusDetailsCodec()
-    channel = Channel(address.host, address.port, codec=codec, status_details_codec=details, config=config)
+    channel = Channel(
+        address.host.strip("[]"),
+        address.port,
+        codec=codec,
+        status_details_codec=details,
+        config=config,
+        ssl=tls_context(address),
+    )
+    listen(channel, SendRequest, state_token)
     async with channel:
         yield Gateway(channel, address, patience_s)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Address
+from qmtl_sdk.client.credential import TokenSource
 from qmtl_sdk.client.gateway import Gateway, connect
 from qmtl_sdk.client.loop import run
 from qmtl_sdk.client.paging import PAGE, all_pages
@@ -49,18 +50,18 @@ async def list_presets(gateway: Gateway) -> tuple[WorldDataPreset, ...]:
     return tuple(WorldDataPreset.parse(each.document) for page in pages for each in page.presets)
 
 
-def register_builtin_presets(address: Address) -> tuple[str, ...]:
-    """Register the built-in presets at a gateway and return their names.
+def register_builtin_presets(address: Address, token: TokenSource) -> tuple[str, ...]:
+    """Register the built-in presets at a gateway, as an administrator, and return their names.
 
     One that stands there with another document, as after an upgrade, is left as it is: worlds rely on it.
     """
     presets = builtin_presets()
-    run(_register_all(address, presets.values()))
+    run(_register_all(address, token, presets.values()))
     return tuple(sorted(presets))
 
 
-async def _register_all(address: Address, presets: Iterable[WorldDataPreset]) -> None:
-    async with connect(address) as gateway:
+async def _register_all(address: Address, token: TokenSource, presets: Iterable[WorldDataPreset]) -> None:
+    async with connect(address, token=token) as gateway:
         for preset in presets:
             try:
                 await register_preset(gateway, preset)

@@ -66,13 +66,18 @@ class Cluster:
 
     @property
     def dsn(self) -> str:
-        """Return the address that clients connect to: the Unix socket, as the cluster's only role."""
+        """Return the address that clients connect to: the Unix socket, as the cluster's owner."""
         return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(self.socket_directory), safe='')}&port=5432"
 
     @property
     def label(self) -> str:
         """Name the cluster in the title of each of its processes."""
         return f"qmtl-{_short_hash(self.data)}"
+
+
+def dsn_of(dsn: str, role: str) -> str:
+    """Return the DSN of the cluster's owner as that of another role."""
+    return dsn.replace(f"//{DATABASE}@", f"//{role}@", 1)
 
 
 def prepare(directory: Path) -> Cluster:

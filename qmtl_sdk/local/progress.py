@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from qmtl_sdk.local.state import Layout
+
 
 class Phase(StrEnum):
     """Name what just happened to a process of the stack."""
@@ -73,6 +75,11 @@ class StackStatus:
     def gateway_address(self) -> str:
         """Return where clients dial, host:port; empty when no gateway was ever started."""
         return next((process.address for process in self.processes if process.name == "gateway"), "")
+
+    @property
+    def token_file(self) -> Path:
+        """Return the file of the token by which the stack's user calls."""
+        return Layout(self.state_dir).user_token
 
 
 def silent(_progress: Progress) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import qmtl_foundation
+from qmtl_sdk.local import nats, postgres
+from qmtl_sdk.local.issuer import ISSUER, Issuer
 from qmtl_sdk.local.process import Command
 from qmtl_sdk.local.state import Endpoint
 
@@ -28,6 +30,11 @@ class Service:
     package: str = ""
     dials: tuple[str, ...] = ()
 
+    @property
+    def role(self) -> str:
+        """Return its role in PostgreSQL, as the migrator makes it: named as its package."""
+        return self.package
+
 
 SERVICES: Final = (
     Service("dagmgr", ("-m", "qmtl_dagmgr"), "qmtl_dagmgr"),
@@ -37,14 +44,32 @@ SERVICES: Final = (
 )
 
 
-def settings(service: Service, endpoints: Mapping[str, Endpoint], postgres_dsn: str, nats_url: str) -> dict[str, str]:
-    """Return the ``QMTL_…`` settings of a service; the same variables configure it anywhere else."""
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Hold what services stand on: where PostgreSQL is (its owner's DSN) and NATS (host:port, passwords by service),
+    and who issues tokens."""
+
+    postgres_dsn: str
+    nats_address: str
+    nats_passwords: Mapping[str, str]
+    issuer: Issuer
+
+
+def settings(service: Service, endpoints: Mapping[str, Endpoint], ground: Ground) -> dict[str, str]:
+    """Return the ``QMTL_…`` settings of a service; the same variables configure it anywhere else.
+
+    In PostgreSQL and in NATS it is a user of its own, who may do its part only.
+    """
     own = endpoints[service.name]
+    token_file = {"QMTL_TOKEN_FILE": str(ground.issuer.service_token(service.name))} if service.dials else {}
     return {
+        "QMTL_AUTH_JWKS": str(ground.issuer.jwks),
+        "QMTL_AUTH_ISSUER": ISSUER,
+        **token_file,
         "QMTL_LISTEN": own.address,
         "QMTL_METRICS_LISTEN": own.metrics_address,
-        "QMTL_POSTGRES_DSN": postgres_dsn,
-        "QMTL_NATS_URL": nats_url,
+        "QMTL_POSTGRES_DSN": postgres.dsn_of(ground.postgres_dsn, service.role),
+        "QMTL_NATS_URL": nats.url(ground.nats_address, service.name, ground.nats_passwords),
         **{f"QMTL_{name.upper()}_ADDRESS": endpoints[name].address for name in service.dials},
     }
 
@@ -62,7 +87,7 @@ def healthy(address: str) -> bool:
     import grpc  # 90 ms: only who starts or asks a stack needs it
 
     # On bytes: neither the messages nor their generated code are needed. A new channel each time: no backoff.
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             return bool(check(b"", timeout=PROBE_SECONDS) == SERVING)

@@ -13,11 +13,14 @@ from importlib import metadata
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.extras import check_server_installed
 from qmtl_sdk.local import nats, postgres, process, service
+from qmtl_sdk.local.issuer import open_issuer
 from qmtl_sdk.local.process import Child, Command
 from qmtl_sdk.local.progress import OnProgress, Phase, Progress
-from qmtl_sdk.local.service import Service
+from qmtl_sdk.local.service import Ground, Service
 from qmtl_sdk.local.state import Endpoint, Layout, StackState, load, save
+from qmtl_sdk.settings import default_author
 
 MIGRATE: Final = "migrate"
 ADDRESSES: Final = "addresses"
@@ -53,8 +56,11 @@ class _Start:
 
 def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) -> None:
     """Start or heal every process and return when all are ready. The caller holds the directory's lock."""
+    check_server_installed()
     start = _Start(layout, report, _known(layout, report))
     cluster_new = not (layout.postgres / "data").exists()
+    issuer = open_issuer(layout.auth)
+    issuer.renew_user_token(layout.user_token, default_author())
     broker = _nats_part(start)
     _ensure(start, broker)  # it boots while the cluster is made
     if cluster_new:
@@ -64,7 +70,11 @@ def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) ->
     _ensure(start, database)
     _migrate(start, cluster.dsn, [each.package for each in services if each.package])
     _await_ready(start, (broker, database))
-    parts = _service_parts(start, services, cluster.dsn)
+    parts = _service_parts(
+        start,
+        services,
+        Ground(cluster.dsn, start.endpoints[nats.NAME].address, nats.read_passwords(layout.auth), issuer),
+    )
     for part in parts:
         _ensure(start, part)
     _await_ready(start, parts)
@@ -92,9 +102,11 @@ def _known(layout: Layout, report: OnProgress) -> Mapping[str, Endpoint]:
 def _nats_part(start: _Start) -> _Part:
     directory, log = start.layout.nats, start.layout.log(nats.NAME)
     address = _address(start, nats.NAME, "address")
-    port = int(address.rpartition(":")[2])
-    endpoint = Endpoint(address, launch=_fingerprint(str(nats.binary()), address))
-    return _Part(nats.NAME, endpoint, lambda: nats.command(directory, port, log), lambda _child: nats.ready(address))
+    port, known = int(address.rpartition(":")[2]), nats.read_passwords(start.layout.auth)
+    endpoint = Endpoint(address, launch=_fingerprint(str(nats.binary()), address, nats.permissions(known)))
+    return _Part(
+        nats.NAME, endpoint, lambda: nats.command(directory, port, log, known), lambda _child: nats.ready(address)
+    )
 
 
 def _postgres_part(start: _Start, cluster: postgres.Cluster) -> _Part:
@@ -108,15 +120,13 @@ def _postgres_part(start: _Start, cluster: postgres.Cluster) -> _Part:
     )
 
 
-def _service_parts(start: _Start, services: Sequence[Service], postgres_dsn: str) -> list[_Part]:
+def _service_parts(start: _Start, services: Sequence[Service], ground: Ground) -> list[_Part]:
     addresses = {
         each.name: Endpoint(_address(start, each.name, "address"), _address(start, each.name, "metrics_address"))
         for each in services
     }
-    nats_url = nats.url(start.endpoints[nats.NAME].address)
     return [
-        _service_part(start, each, addresses[each.name], service.settings(each, addresses, postgres_dsn, nats_url))
-        for each in services
+        _service_part(start, each, addresses[each.name], service.settings(each, addresses, ground)) for each in services
     ]
 
 

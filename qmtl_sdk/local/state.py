@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local.whole_file import SECRET, replace_file
 
 SCHEMA: Final = "qmtl.stack/1"
 MAX_PORT: Final = 65_535
@@ -39,6 +40,16 @@ class Layout:
     def nats(self) -> Path:
         """Return the folder of the nats-server: configuration and streams."""
         return self.root / "nats"
+
+    @property
+    def auth(self) -> Path:
+        """Return the folder of who is let in: the issuer's keys and the tokens it made."""
+        return self.root / "auth"
+
+    @property
+    def user_token(self) -> Path:
+        """Return the file of the token by which the stack's user calls."""
+        return self.auth / "token"
 
     def record(self, name: str) -> Path:
         """Return where a process writes who it is and its keeper how it ended."""
@@ -115,9 +126,7 @@ def load(layout: Layout) -> StackState:
 def save(layout: Layout, state: StackState) -> None:
     """Write ``stack.json`` whole or not at all."""
     document = {"schema": SCHEMA, **asdict(state)}
-    aside = layout.state_file.with_suffix(".json.new")
-    aside.write_text(json.dumps(document, indent=2) + "\n")
-    aside.replace(layout.state_file)
+    replace_file(layout.state_file, json.dumps(document, indent=2).encode() + b"\n", SECRET)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ KEPT_BACK_SECONDS: Final = 1.0  # before what an executor kept back is sent agai
 MAX_KEPT_BACK_SECONDS: Final = 64.0
 BATCH: Final = 1_000  # intents of one request
 
-# They may or may not be stored, or the gateway is ahead of what this runner was told: sent again once the gate says so.
+# They may or may not be stored, the gateway is ahead of what this runner was told, or it wants another token: they are
+# sent again once the gate says so.
 _AGAIN: Final = frozenset(
     {
         Reason.DEPENDENCY_UNAVAILABLE,
@@ -30,6 +31,9 @@ _AGAIN: Final = frozenset(
         Reason.ACTIVATION_MISMATCH,
         Reason.MODE_WITHOUT_ORDERS,
         Reason.ORDER_STREAM_FULL,
+        Reason.RATE_LIMITED,
+        Reason.UNAUTHENTICATED,
+        Reason.NOT_CONFIGURED,
     }
 )
 

@@ -42,7 +42,13 @@ STOP_SECONDS: Final = 5.0
 
 # Another gateway, or a later moment, would say the same.
 _FINAL: Final = frozenset(
-    {Reason.INVALID_FIELD, Reason.WORLD_NOT_FOUND, Reason.STRATEGY_NOT_FOUND, Reason.METHOD_NOT_SERVED}
+    {
+        Reason.INVALID_FIELD,
+        Reason.PERMISSION_DENIED,
+        Reason.WORLD_NOT_FOUND,
+        Reason.STRATEGY_NOT_FOUND,
+        Reason.METHOD_NOT_SERVED,
+    }  # not UNAUTHENTICATED: a token that expired is renewed in its file
 )
 _IN_DOUBT: Final = (GateState.UNKNOWN, GateState.DOUBTFUL)
 

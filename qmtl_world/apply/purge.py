@@ -14,7 +14,7 @@ from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import ALL_INTENTS, ALL_MARKS, ORDER_STREAM_BYTES, ORDERS
 from qmtl_foundation.postgres import transaction
 from qmtl_foundation.postgres.pool import Pool

@@ -12,7 +12,6 @@ from qmtl_world.apply.model import ActivationSet, RunTerms
 from qmtl_world.apply.place import Gateway, MarkKind, Place, Run
 
 WORLD_SERVICE: Final = "world service"
-ANONYMOUS: Final = "anonymous"
 ROUND_RUN: Final = "round-"  # begins the id of a run that a round began; its number follows
 
 

@@ -21,7 +21,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import (
     CONTROL,
     EVENT_ID,
@@ -118,7 +118,7 @@ class Relay:
         self._oldest: datetime | None = None
 
     async def open(self) -> None:
-        """Make the streams, or leave them when they stand."""
+        """Make the streams, and change those that stand as they are specified now."""
         await self._bus.ensure_stream(control_stream(self._replicas))
         await self._bus.ensure_stream(order_stream(self._replicas))
 

@@ -18,9 +18,8 @@ from qmtl_foundation.rpc.modes import mode_text
 from qmtl_world.apply.participants import Held, Kind
 from qmtl_world.apply.place import ASTRAY, OPERATOR, EventKind, Gateway, GatewayAcknowledged, MarkKind
 from qmtl_world.apply.planning import Planned
-from qmtl_world.apply.records import ANONYMOUS, ROUND_RUN, Cause, Holding, MarkPassed
+from qmtl_world.apply.records import ROUND_RUN, Cause, Holding, MarkPassed
 
-MAX_ACTOR: Final = 80
 MAX_REASON: Final = 200
 MAX_PLANNED: Final = 10_000
 MAX_HELD: Final = 10_000
@@ -43,11 +42,10 @@ _KINDS: Final = {
 
 
 def read_cause(actor: str, reason: str) -> Cause:
-    """Return who asks and why."""
-    for field, text, limit in (("actor", actor, MAX_ACTOR), ("reason", reason, MAX_REASON)):
-        if len(text) > limit or not text.isprintable():
-            raise invalid_field(field, f"must be one line of at most {limit} characters")
-    return Cause(actor or ANONYMOUS, reason)
+    """Return who asks, as its token names it, and why."""
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise invalid_field("reason", f"must be one line of at most {MAX_REASON} characters")
+    return Cause(actor, reason)
 
 
 def read_id(field: str, text: str) -> str:

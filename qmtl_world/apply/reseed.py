@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import CONTROL, EVENT_ID, ORDERS, event_subject, mark_subject
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2

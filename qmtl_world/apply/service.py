@@ -28,12 +28,13 @@ from qmtl_foundation.requests import (
     encode_page_token,
     not_found,
 )
+from qmtl_foundation.rpc.admission import caller
 from qmtl_world.apply import participants, proposals, store
 from qmtl_world.apply.coordinator import Coordinator, new_run, route
 from qmtl_world.apply.enrolling import Enrolling
 from qmtl_world.apply.messages import to_activation_answer, to_enrolment, to_run
 from qmtl_world.apply.model import Activation
-from qmtl_world.apply.participants import LEASE, WorldPlace
+from qmtl_world.apply.participants import LEASE, Kind, WorldPlace
 from qmtl_world.apply.place import OPERATOR, ExecutorAcknowledged, Phase, RollBack, Stop
 from qmtl_world.apply.planning import Planner
 from qmtl_world.apply.records import Cause, MarkPassed, RunRecord
@@ -99,7 +100,7 @@ class ApplyService(ApplyServiceServicer):
         asked = _Asked(
             world=check_resource_name("world", request.world),
             run_id=read_run_id(request.run_id),
-            cause=read_cause(request.actor, request.reason),
+            cause=read_cause(caller().name, request.reason),
             request_hash=_hash(request),
             base=check_content_id("base_state_hash", request.base_state_hash) if request.base_state_hash else "",
         )
@@ -116,7 +117,7 @@ class ApplyService(ApplyServiceServicer):
         asked = _Asked(
             world=check_resource_name("world", request.world),
             run_id=read_run_id(request.run_id),
-            cause=read_cause(request.actor, request.reason),
+            cause=read_cause(caller().name, request.reason),
             request_hash=_hash(request),
             clears=check_resource_name("hold", request.hold) if request.hold else OPERATOR,
         )
@@ -163,7 +164,7 @@ class ApplyService(ApplyServiceServicer):
     async def RollbackApply(self, request: pb.RollbackApplyRequest, context: Any) -> pb.RollbackApplyResponse:
         """Undo a run; one that waits is aborted, one that goes back already is only read."""
         name, run_id = check_resource_name("world", request.world), read_id("run_id", request.run_id)
-        cause = read_cause(request.actor, request.reason)
+        cause = read_cause(caller().name, request.reason)
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
             standing = await store.lock_place(connection, name)
@@ -181,7 +182,7 @@ class ApplyService(ApplyServiceServicer):
         """Freeze and hold, now."""
         name = check_resource_name("world", request.world)
         hold = read_own_hold(request.hold)
-        cause = read_cause(request.actor, request.reason)
+        cause = read_cause(caller().name, request.reason)
         # No key refuses a stop, not even a malformed one, and none is waited for: keys are not locked here.
         named = _named("FreezeWorld", request) if REQUEST_ID.fullmatch(request.request_id) else None
         async with transaction(self._pool) as connection:
@@ -202,7 +203,7 @@ class ApplyService(ApplyServiceServicer):
     async def ReseedWorld(self, request: pb.ReseedWorldRequest, context: Any) -> pb.ReseedWorldResponse:
         """Take a world above everything seen."""
         name = check_resource_name("world", request.world)
-        cause, named = read_cause(request.actor, request.reason), _named("ReseedWorld", request)
+        cause, named = read_cause(caller().name, request.reason), _named("ReseedWorld", request)
         ends = await self._reseeding.look(name)
 
         async def work(connection: Connection) -> bytes:
@@ -215,7 +216,7 @@ class ApplyService(ApplyServiceServicer):
     async def EnrolExecutor(self, request: pb.EnrolExecutorRequest, context: Any) -> pb.EnrolExecutorResponse:
         """Enrol an executor."""
         name, executor = check_resource_name("world", request.world), check_resource_name("executor", request.executor)
-        mode, cause = read_order_mode(request.mode), read_cause(request.actor, request.reason)
+        mode, cause = read_order_mode(request.mode), read_cause(caller().name, request.reason)
         async with transaction(self._pool) as connection:
             await world_store.read_world(connection, name)
             enrolment, place = await self._enrolling.enrol(connection, name, executor, mode, cause)
@@ -226,7 +227,7 @@ class ApplyService(ApplyServiceServicer):
     ) -> pb.DeregisterExecutorResponse:
         """Let an executor leave."""
         name, executor = check_resource_name("world", request.world), check_resource_name("executor", request.executor)
-        cause, named = read_cause(request.actor, request.reason), _named("DeregisterExecutor", request)
+        cause, named = read_cause(caller().name, request.reason), _named("DeregisterExecutor", request)
 
         async def work(connection: Connection) -> bytes:
             await world_store.read_world(connection, name)
@@ -250,13 +251,16 @@ class ApplyService(ApplyServiceServicer):
         """Take a participant's acknowledgement."""
         world = check_resource_name("acknowledgement.world", request.acknowledgement.world)
         said = read_acknowledgement(request.acknowledgement)
+        caller().check_service(Kind.EXECUTOR if isinstance(said, MarkPassed) else Kind.GATEWAY)
         event = ExecutorAcknowledged(said.executor, said.kind, said.epoch) if isinstance(said, MarkPassed) else said
         await self._coordinator.take(world, event, acknowledged=said)
         return pb.AcknowledgeActivationResponse()
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, context: Any) -> pb.RenewLeaseResponse:
         """Keep a participant's lease."""
-        places = await self._coordinator.renew(*read_lease(request))
+        kind, name, incarnation, held = read_lease(request)
+        caller().check_service(kind)
+        places = await self._coordinator.renew(kind, name, incarnation, held)
         ttl_ms = int(LEASE.total_seconds() * 1_000)
         return pb.RenewLeaseResponse(ttl_ms=ttl_ms, worlds=[_to_place(each) for each in places])
 

@@ -26,6 +26,7 @@ from qmtl_foundation.requests import (
     decode_page_token,
     encode_page_token,
 )
+from qmtl_foundation.rpc.admission import caller
 from qmtl_world.idempotency import Request, once
 from qmtl_world.worlds import store
 from qmtl_world.worlds.messages import from_dataset, from_world, to_decision, to_policy, to_world
@@ -67,10 +68,10 @@ class WorldService(WorldServiceServicer):
         return pb.GetWorldResponse(world=to_world(world))
 
     async def ListWorlds(self, request: pb.ListWorldsRequest, context: Any) -> pb.ListWorldsResponse:
-        """List worlds."""
+        """List the worlds that the caller may read."""
         size, after = check_page_size(request.page_size), decode_page_token(request.page_token)
         async with acquire(self._pool) as connection:
-            worlds = await store.list_worlds(connection, after, size + 1)
+            worlds = await store.list_worlds(connection, after, size + 1, caller().readable)
         token = encode_page_token(worlds[size - 1].spec.name) if len(worlds) > size else ""
         return pb.ListWorldsResponse(worlds=[to_world(each) for each in worlds[:size]], next_page_token=token)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from qmtl_foundation.errors import QmtlError, Reason
@@ -30,7 +30,9 @@ RETURNING *
 _GET_WORLD = "SELECT * FROM world WHERE name = $1"
 # Not FOR UPDATE: it would keep submissions from binding, whose rows refer to the world.
 _LOCK_WORLD = "SELECT * FROM world WHERE name = $1 FOR NO KEY UPDATE"
-_LIST_WORLDS = "SELECT * FROM world WHERE name > $1 ORDER BY name LIMIT $2"
+_LIST_WORLDS = """
+SELECT * FROM world WHERE name > $1 AND ($3::text[] IS NULL OR name = ANY ($3)) ORDER BY name LIMIT $2
+"""
 _DELETE_WORLD = "DELETE FROM world WHERE name = $1"
 
 _ADD_POLICY = """
@@ -90,9 +92,12 @@ async def read_world(connection: Connection, name: str, *, lock: bool = False) -
     return _to_world(row)
 
 
-async def list_worlds(connection: Connection, after: str, limit: int) -> list[World]:
-    """Return up to ``limit`` worlds whose names come after ``after``."""
-    return [_to_world(row) for row in await connection.fetch(_LIST_WORLDS, after, limit)]
+async def list_worlds(
+    connection: Connection, after: str, limit: int, among: Collection[str] | None = None
+) -> list[World]:
+    """Return up to ``limit`` worlds whose names come after ``after``; of those ``among`` given names, where given."""
+    names = None if among is None else list(among)
+    return [_to_world(row) for row in await connection.fetch(_LIST_WORLDS, after, limit, names)]
 
 
 async def delete_world(connection: Connection, name: str) -> None:

@@ -29,6 +29,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.stack import status, up
 from tests.support.beside import another_gateway
+from tests.support.credentials import nats_url_of, token_of
 from tests.support.desk import (
     AS_OF,
     CALL_SECONDS,
@@ -70,7 +71,7 @@ def stack(lasting_dir: Path) -> StackStatus:
 @pytest.fixture
 def desk(stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the gateway."""
-    with dial(stack.gateway_address) as client:
+    with dial(stack.gateway_address, token_of(stack.state_dir)) as client:
         yield client
 
 
@@ -80,7 +81,7 @@ def heal(state_dir: Path) -> StackStatus:
         if process.pid is not None:
             os.kill(process.pid, signal.SIGCONT)
     stack = up(state_dir)
-    with dial(stack.gateway_address) as client:
+    with dial(stack.gateway_address, token_of(stack.state_dir)) as client:
         wait_until(lambda: answers(client))
     return stack
 
@@ -147,7 +148,7 @@ async def rows(stack: StackStatus, query: str, *arguments: str) -> int:
 
 async def messages_in(stack: StackStatus, stream: str) -> int:
     async with asyncio.timeout(CALL_SECONDS):
-        client = await nats.connect(f"nats://{part(stack, 'nats').address}")
+        client = await nats.connect(nats_url_of(part(stack, "nats")))
         try:
             return int((await client.jetstream().stream_info(stream)).state.messages)
         finally:
@@ -162,14 +163,14 @@ async def await_empty_ingest(stack: StackStatus) -> None:
 
 
 async def test_a_gateway_killed_after_its_answers_ends_each_submission_once(stack: StackStatus) -> None:
-    with dial(stack.gateway_address) as desk:
+    with dial(stack.gateway_address, token_of(stack.state_dir)) as desk:
         world = make_world(desk)
         orders = [Asked(world, f"S{number}", number + 2).request() for number in range(20)]
         with ThreadPoolExecutor(10) as threads:
             accepted = list(threads.map(lambda order: desk.submissions.Submit(order).submission, orders))
         kill(stack, "gateway")
     healed = heal(stack.state_dir)
-    with dial(healed.gateway_address) as desk:
+    with dial(healed.gateway_address, token_of(healed.state_dir)) as desk:
         found = [ended(desk, each.submission_id, REDELIVERY_SECONDS) for each in accepted]
         assert {each.state for each in found} == {READY}
         again = [desk.submissions.Submit(order).submission for order in orders]
@@ -193,7 +194,7 @@ def test_without_the_world_service_submissions_wait_and_the_last_decision_holds_
     wait_until(lambda: list(resolve(desk, brief).downgrade_reasons) == [execution_pb2.DOWNGRADE_REASON_DECISION_STALE])
     assert resolve(desk, brief).effective_mode == execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY
     assert resolve(desk, lasting).effective_mode == execution_pb2.EFFECTIVE_MODE_PAPER
-    with another_gateway(stack) as other, dial(other.address) as client:
+    with another_gateway(stack) as other, dial(other.address, token_of(stack.state_dir)) as client:
         context = resolve(client, lasting)
         assert list(context.downgrade_reasons) == [execution_pb2.DOWNGRADE_REASON_DECISION_UNAVAILABLE]
         assert context.safe_mode
@@ -240,7 +241,8 @@ def test_workers_that_are_killed_are_replaced_and_the_evaluation_is_one(stack: S
         try:
             for _ in range(3):
                 for worker in service.children():
-                    worker.kill()
+                    with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                        worker.kill()
             assert answer.result(ANSWER_SECONDS).activation.sequence == 3
         finally:
             done.set()
@@ -278,7 +280,7 @@ def test_readiness_follows_nats_and_postgres(stack: StackStatus) -> None:
 
     def all_are(status: int) -> bool:
         for address in addresses:
-            with dial(address) as client:
+            with dial(address, "") as client:
                 if client.health() != status:
                     return False
         return True
@@ -309,12 +311,12 @@ def test_a_service_that_is_told_to_end_goes_unready_first_and_ends_its_calls(sta
     with ThreadPoolExecutor(len(requests)) as threads:
         states = health_pb2_grpc.HealthStub(desk.channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
         assert next(states).status == SERVING
-        running = [desk.evaluations.Evaluate.future(each, timeout=20.0) for each in requests]
+        running = [threads.submit(desk.evaluations.Evaluate, each, timeout=20.0) for each in requests]
         wait_until(lambda: world_status(desk, world).sequence >= 1)
         gateway.terminate()
         assert next(states).status == NOT_SERVING
         states.cancel()
-        answers = list(threads.map(lambda each: each.result(), running))
+        answers = [each.result() for each in running]
     assert {each.evaluation.status for each in answers} == {"valid"}
     gone, _ = psutil.wait_procs([gateway], timeout=15)
     assert gone

@@ -66,7 +66,6 @@ END_SECONDS: Final = 60.0
 REST_SECONDS: Final = 60.0
 START_SECONDS: Final = 30.0  # until a gateway reaches the services behind it
 SUBMIT_SECONDS: Final = 240.0
-OPERATOR: Final = "operator"
 ASTRAY: Final = "stream_astray"
 MOVING: Final = "under way"
 MOVING_SECONDS: Final = 0.3
@@ -120,9 +119,9 @@ class Campaign:
 
     def begin(self, runners: int) -> None:
         """Make the worlds, start so many runners in each, and let their strategies trade."""
-        with dial(self.cluster.gateways[0]) as desk:
+        with dial(self.cluster.gateways[0], self.cluster.token) as desk:
             wait_until(lambda: answers(desk), START_SECONDS)
-            register_builtin_presets(Address.parse(self.cluster.gateways[0]))
+            register_builtin_presets(Address.parse(self.cluster.gateways[0]), lambda: self.cluster.token)
             for world in self.scene.worlds:
                 _make_world(desk, world)
                 for number in range(runners):
@@ -326,12 +325,12 @@ class Campaign:
         while (told := self.applies.told(world)).holds or told.phase != ack_pb.APPLY_PHASE_UNFREEZE:
             assert time.monotonic() < deadline, f"{world} stays {told.phase} with {list(told.holds)}"
             if ASTRAY in told.holds:
-                request = pb.ReseedWorldRequest(world=world, actor=OPERATOR, reason="fault suite")
+                request = pb.ReseedWorldRequest(world=world, reason="fault suite")
                 self._try("ReseedWorld", request)
             elif told.holds:
                 run_id = f"resume-{told.activation_set.sequence}"
                 self._try("ResumeWorld", pb.ResumeWorldRequest(
-                    world=world, run_id=run_id, hold=told.holds[0], actor=OPERATOR
+                    world=world, run_id=run_id, hold=told.holds[0]
                 ))  # fmt: skip
             time.sleep(0.1)
 
@@ -368,7 +367,7 @@ def campaign(seed: int, size: Size, say: Say) -> Iterator[Campaign]:
         asyncio.run(install(cluster.dsn))
         runners = stack.enter_context(running_host(cluster.directory, cluster.gateways, size.bars_per_second))
         broker = stack.enter_context(open_broker(cluster.nats_url))
-        conductor, applies = stack.enter_context(conducting(cluster.worlds))
+        conductor, applies = stack.enter_context(conducting(cluster.worlds, cluster.token))
         names = [f"world-{number}" for number in range(size.worlds)]
         chance = random.Random(seed)  # noqa: S311  # a schedule is no secret
         scene = Scene(cluster, runners, broker, Database(cluster.dsn), applies, names, chance)

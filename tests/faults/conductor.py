@@ -17,6 +17,7 @@ import grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2_grpc, run_pb2
+from tests.support.credentials import Bearing
 from tests.support.waiting import wait_until
 
 NAME: Final = "conductor"
@@ -38,7 +39,7 @@ class NotLedError(Exception):
 class Applies:
     """Call ``ApplyService`` at the first of several addresses that answers."""
 
-    def __init__(self, channels: Sequence[grpc.Channel]) -> None:
+    def __init__(self, channels: Sequence[Any]) -> None:
         self._stubs = [apply_service_pb2_grpc.ApplyServiceStub(each) for each in channels]
 
     def call(self, method: str, request: Any, seconds: float = CALL_SECONDS) -> Any:
@@ -97,7 +98,7 @@ class Conductor:
         """Wait until a run has come to a phase, and ask for its rollback where that leads there."""
         if phase in BACK:
             self._await(world, run_id, BACK[phase])
-            request = pb.RollbackApplyRequest(world=world, run_id=run_id, actor=NAME, reason="fault suite")
+            request = pb.RollbackApplyRequest(world=world, run_id=run_id, reason="fault suite")
             self._applies.call("RollbackApply", request, seconds=10.0)
         self._await(world, run_id, phase)
 
@@ -153,10 +154,10 @@ class Conductor:
 
 
 @contextmanager
-def conducting(addresses: Sequence[str]) -> Iterator[tuple[Conductor, Applies]]:
+def conducting(addresses: Sequence[str], token: str) -> Iterator[tuple[Conductor, Applies]]:
     """Yield the conductor at work, and a client of the world services for the caller's own thread."""
     with ExitStack() as stack:
-        channels = [stack.enter_context(grpc.insecure_channel(each)) for each in addresses]
+        channels = [Bearing(stack.enter_context(grpc.insecure_channel(each)), token) for each in addresses]
         conductor = Conductor(Applies(channels), Applies(channels))
         conductor.begin()
         stack.callback(conductor.end)

@@ -377,7 +377,7 @@ def emergency_stop(scene: Scene) -> Steps:
 
 def _stop_all(scene: Scene) -> None:
     for world in scene.worlds:
-        request = pb.FreezeWorldRequest(world=world, actor="operator", reason="fault suite", hold="emergency")
+        request = pb.FreezeWorldRequest(world=world, reason="fault suite", hold="emergency")
         scene.applies.call("FreezeWorld", request)
 
 
@@ -410,7 +410,7 @@ def rollback_races(scene: Scene) -> Steps:
 
 def _roll_back_soon(scene: Scene, run: pb.StartApplyRequest, seconds: float, answers: list[str]) -> None:
     time.sleep(seconds)
-    request = pb.RollbackApplyRequest(world=run.world, run_id=run.run_id, actor="operator", reason="race")
+    request = pb.RollbackApplyRequest(world=run.world, run_id=run.run_id, reason="race")
     answers.append(_refused(lambda: scene.applies.call("RollbackApply", request)))
 
 

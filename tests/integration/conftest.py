@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
+from tests.support.credentials import token_of
 from tests.support.desk import Desk, dial
 from tests.support.stack import migrated_dsn, migrated_template, nats_url, postgres_dsn, servers, stack
 
@@ -22,5 +23,5 @@ def parts(stack: StackStatus) -> dict[str, ProcessStatus]:
 @pytest.fixture(scope="session")
 def desk(stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the stack's gateway."""
-    with dial(stack.gateway_address) as client:
+    with dial(stack.gateway_address, token_of(stack.state_dir)) as client:
         yield client

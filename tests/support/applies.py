@@ -108,21 +108,21 @@ def is_open(desk: Desk, world: str) -> bool:
 
 def roll_back(desk: Desk, world: str, run_id: str = "run", reason: str = "second thoughts") -> run_pb2.ApplyRun:
     """Ask for a run to be undone."""
-    request = pb.RollbackApplyRequest(world=world, run_id=run_id, actor="ann", reason=reason)
+    request = pb.RollbackApplyRequest(world=world, run_id=run_id, reason=reason)
     run: run_pb2.ApplyRun = desk.applies.RollbackApply(request).run
     return run
 
 
 def stop(desk: Desk, world: str, hold: str = "") -> pb.FreezeWorldResponse:
     """Freeze a world at once."""
-    request = pb.FreezeWorldRequest(world=world, hold=hold, actor="ann", reason="fire")
+    request = pb.FreezeWorldRequest(world=world, hold=hold, reason="fire")
     answer: pb.FreezeWorldResponse = desk.applies.FreezeWorld(request)
     return answer
 
 
 def resume(desk: Desk, world: str, hold: str = "", run_id: str = "resume") -> run_pb2.ApplyRun:
     """End a hold, and return the run that did it when it is over."""
-    desk.applies.ResumeWorld(pb.ResumeWorldRequest(world=world, run_id=run_id, hold=hold, actor="ann"))
+    desk.applies.ResumeWorld(pb.ResumeWorldRequest(world=world, run_id=run_id, hold=hold))
     return over(desk, world, run_id)
 
 
@@ -227,9 +227,9 @@ class PlayedGateway:
 
 
 @contextmanager
-def played_gateway(address: str) -> Iterator[PlayedGateway]:
+def played_gateway(address: str, token: str) -> Iterator[PlayedGateway]:
     """Yield a gateway that lives at the world service at ``address``; its lease is over at the end."""
-    with dial(address) as service:
+    with dial(address, token) as service:
         gateway = PlayedGateway(service)
         gateway.renew()
         renewing = threading.Thread(target=gateway.keep_renewing, daemon=True)

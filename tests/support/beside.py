@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from qmtl_sdk.local import nats, service
+from qmtl_sdk.local import service
 from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.state import Endpoint
+from tests.support.credentials import ground_of
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
@@ -26,8 +27,8 @@ def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Endpoint
     kind = next(each for each in SERVICES if each.name == name)
     parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
     own = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
-    urls = (parts["postgres"].address, nats.url(parts["nats"].address))
-    values = {**service.settings(kind, {**parts, name: own}, *urls), **settings}
+    ground = ground_of(stack.state_dir, parts["postgres"].address, parts["nats"].address)
+    values = {**service.settings(kind, {**parts, name: own}, ground), **settings}
     command = service.command(kind.arguments, values, ROOT, stack.state_dir / "logs" / f"another-{name}.log")
     with (
         command.log.open("wb") as log,

@@ -11,6 +11,7 @@ import psutil
 
 from qmtl_sdk.local import nats
 from qmtl_sdk.local.stack import up
+from tests.support.credentials import nats_url_of
 
 
 class Broker:
@@ -23,7 +24,7 @@ class Broker:
     def start(self) -> None:
         """Start it, or again after it was killed."""
         (found,) = (each for each in up(self._directory, services=()).processes if each.name == nats.NAME)
-        self.url = nats.url(found.address)
+        self.url = nats_url_of(found)
         self._process = psutil.Process(found.pid)
 
     @contextmanager

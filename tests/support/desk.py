@@ -31,6 +31,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2, submission_ser
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2, world_service_pb2_grpc
 from qmtl_sdk.data.preset import builtin_preset
 from tests.support.cohorts import arrow, days
+from tests.support.credentials import Bearing
 from tests.support.waiting import wait_until
 
 CALL_SECONDS: Final = 20.0
@@ -61,7 +62,7 @@ class Refusal:
 class Desk:
     """Reach every service at one address."""
 
-    channel: grpc.Channel
+    channel: Any
 
     @property
     def worlds(self) -> Any:
@@ -126,25 +127,12 @@ class Asked:
         )
 
 
-class _Deadline(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Let no test wait for ever for a process that stands still."""
-
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(_bounded(details), request)
-
-    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(_bounded(details), request)
-
-
-def _bounded(details: Any) -> Any:
-    return details if details.timeout is not None else details._replace(timeout=CALL_SECONDS)
-
-
 @contextmanager
-def dial(address: str) -> Iterator[Desk]:
-    """Yield a client of an address; a call that states no deadline ends after ``CALL_SECONDS``."""
+def dial(address: str, token: str) -> Iterator[Desk]:
+    """Yield a client of an address whose calls carry a token; a call that states no deadline ends after
+    ``CALL_SECONDS``."""
     with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
-        yield Desk(grpc.intercept_channel(channel, _Deadline()))
+        yield Desk(Bearing(channel, token, CALL_SECONDS))
 
 
 def answers(client: Desk) -> bool:

@@ -33,7 +33,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.execution_model import ExecutionModel
 from qmtl_foundation.identity import intent_id
-from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.jetstream.streams import (
     intent_subject,
     mark_subject,

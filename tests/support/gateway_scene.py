@@ -13,20 +13,25 @@ from typing import Any
 import grpc
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.jetstream.streams import EVENT_ID, control_stream, event_subject, report_stream, report_subject
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.control.v1.session_service_pb2_grpc import SessionServiceStub
 from qmtl_foundation.pb.qmtl.order.v1 import report_pb2
+from qmtl_foundation.rpc.limits import LimitSettings
 from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address, Secret
+from qmtl_foundation.tls import TlsSettings
 from qmtl_gateway.bootstrap import running
 from qmtl_gateway.sessions.model import Phase
 from qmtl_gateway.settings import GatewaySettings
+from qmtl_sdk.local.issuer import ADMIN, Issuer
 from tests.support.beside import free_port
+from tests.support.credentials import Bearing
 from tests.support.desk import FINGERPRINT, metrics
+from tests.support.doors import believing, issuing
 from tests.support.told import Teller
 from tests.support.waiting import eventually
 from tests.support.world_stand_in import PHASES, StandIn, serving_stand_in
@@ -41,10 +46,11 @@ TREND = "ann/Trend"
 class Scene:
     """Hold a gateway, the world service behind it, and the NATS that both speak through."""
 
-    channel: grpc.aio.Channel
+    channel: Any
     metrics_address: str
     stand_in: StandIn
     bus: Bus
+    issuer: Issuer
     numbers: Any = field(default_factory=itertools.count)
 
     @property
@@ -92,27 +98,53 @@ class Scene:
         return await self.counted(name) > than
 
 
-def settings(dsn: str, nats_url: str, world: Address, name: str = "gateway") -> GatewaySettings:
+def settings(dsn: str, nats_url: str, world: Address, issuer: Issuer, name: str = "gateway") -> GatewaySettings:
     """Return the settings of a gateway on ports of its own."""
     listen, metrics_listen = Address("127.0.0.1", 0), Address("127.0.0.1", free_port())
-    return GatewaySettings(Secret(dsn), nats_url, listen, metrics_listen, world, NOBODY, name=name)
+    token_file = str(issuer.service_token("gateway"))
+    return GatewaySettings(
+        believing(issuer),
+        TlsSettings(),
+        Secret(dsn),
+        Secret(nats_url),
+        listen,
+        metrics_listen,
+        world,
+        NOBODY,
+        token_file,
+        LimitSettings(),
+        name=name,
+    )
 
 
 @asynccontextmanager
-async def reaching(stated: GatewaySettings, port: int, stand_in: StandIn, bus: Bus) -> AsyncIterator[Scene]:
+async def reaching(
+    stated: GatewaySettings, port: int, stand_in: StandIn, bus: Bus, issuer: Issuer
+) -> AsyncIterator[Scene]:
     """Yield the scene around a gateway."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Scene(channel, str(stated.metrics_listen), stand_in, bus)
+        bearing = Bearing(channel, issuer.token("ann", (ADMIN,)))
+        yield Scene(bearing, str(stated.metrics_listen), stand_in, bus, issuer)
 
 
 @asynccontextmanager
 async def open_scene(dsn: str, nats_url: str) -> AsyncIterator[Scene]:
     """Run a gateway that has its lease, and yield the scene around it."""
-    async with open_bus(nats_url, "test") as bus, serving_stand_in() as (stand_in, address):
+    with issuing() as issuer:
+        async with _scene(dsn, nats_url, issuer) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _scene(dsn: str, nats_url: str, issuer: Issuer) -> AsyncIterator[Scene]:
+    async with (
+        open_bus(nats_url, "test") as bus,
+        serving_stand_in(believing(issuer)) as (stand_in, address),
+    ):
         await bus.ensure_stream(control_stream(1))
         await bus.ensure_stream(report_stream(1))
-        stated = settings(dsn, nats_url, address)
-        async with running(stated) as port, reaching(stated, port, stand_in, bus) as made:
+        stated = settings(dsn, nats_url, address, issuer)
+        async with running(stated) as port, reaching(stated, port, stand_in, bus, issuer) as made:
             await eventually(lambda: stand_in.renewals)
             yield made
 

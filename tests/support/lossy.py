@@ -41,7 +41,8 @@ class _Lossy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
         def passed_on(request: bytes, context: grpc.ServicerContext) -> bytes:
             if method == self._refused:
                 context.abort(grpc.StatusCode.INTERNAL, "refused")
-            answer: bytes = self._channel.unary_unary(path)(request, timeout=STOP_SECONDS)
+            carried = [each for each in context.invocation_metadata() if each.key == "authorization"]
+            answer: bytes = self._channel.unary_unary(path)(request, timeout=STOP_SECONDS, metadata=carried)
             if method == self._lost:
                 context.abort(grpc.StatusCode.INTERNAL, "lost")
             return answer

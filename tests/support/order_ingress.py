@@ -10,10 +10,12 @@ from typing import Any
 import grpc
 import nats.js.errors
 
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import ORDERS, intent_subject
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
+from qmtl_foundation.rpc.admission import Admission, open_admission
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.settings import Address
 from qmtl_foundation.telemetry import exposing_metrics
@@ -21,8 +23,11 @@ from qmtl_gateway.orders.flights import Flights
 from qmtl_gateway.orders.service import OrderService
 from qmtl_gateway.orders.stream import OrderStream
 from qmtl_gateway.sessions.model import Gate
+from qmtl_sdk.local.issuer import ADMIN
 from tests.support.beside import free_port
+from tests.support.credentials import Bearing
 from tests.support.desk import Refusal, metrics, read_refusal
+from tests.support.doors import believing, issuing
 from tests.support.intents import EXECUTOR, WORLD, order_gate
 
 SERVICE = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]
@@ -96,9 +101,17 @@ async def order_ingress(bus: Bus) -> AsyncIterator[Ingress]:
         service = OrderService(gates, flights, stream, meter)
         room = ServedService.of(SERVICE, order_service_pb2_grpc.add_OrderServiceServicer_to_server, service)
         async with (
-            serving(Address("127.0.0.1", 0), [room], {}) as port,
+            _admitting() as (admission, token),
+            serving(Address("127.0.0.1", 0), [room], {}, [admission, Permissions()]) as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            stub = order_service_pb2_grpc.OrderServiceStub(channel)
+            stub = order_service_pb2_grpc.OrderServiceStub(Bearing(channel, token))
             yield Ingress(stub, bus, gates, flights, stream, str(exposed))
     await bus.jetstream.delete_stream(ORDERS)
+
+
+@asynccontextmanager
+async def _admitting() -> AsyncIterator[tuple[Admission, str]]:
+    with issuing() as issuer:
+        async with open_admission(believing(issuer)) as admission:
+            yield admission, issuer.token("ann", (ADMIN,))

@@ -23,6 +23,7 @@ from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.stack import up
 from qmtl_sdk.local.state import Layout
+from tests.support.credentials import nats_url_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = Path(__file__).with_name("guard.py")
@@ -87,6 +88,13 @@ def migrate(dsn: str, *packages: str) -> None:
     subprocess.run(command, check=True, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
+def check_nothing_was_denied(directory: Path) -> None:
+    """Fail where PostgreSQL or NATS denied a service something: its rights are too few, or it asks for too much."""
+    said = {name: Layout(directory).log(name).read_text(errors="replace") for name in (postgres.NAME, nats.NAME)}
+    assert "permission denied" not in said[postgres.NAME]
+    assert "Violation" not in said[nats.NAME]
+
+
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """Give a state directory; a stack in it is taken down at the end."""
@@ -112,8 +120,8 @@ def other_state_dir() -> Iterator[Path]:
 def servers() -> Iterator[Servers]:
     """Give PostgreSQL and nats-server, started once."""
     with guarded_directory() as directory:
-        addresses = {process.name: process.address for process in up(directory, services=()).processes}
-        yield Servers(postgres.prepare(Layout(directory).postgres), nats.url(addresses[nats.NAME]))
+        started = {process.name: process for process in up(directory, services=()).processes}
+        yield Servers(postgres.prepare(Layout(directory).postgres), nats_url_of(started[nats.NAME]))
 
 
 @pytest.fixture(scope="session")
@@ -151,3 +159,4 @@ def stack() -> Iterator[StackStatus]:
     """Give the whole stack with the real services, started once."""
     with guarded_directory() as directory:
         yield up(directory)
+        check_nothing_was_denied(directory)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, apply_service_pb2, lease_pb2
 from qmtl_foundation.pb.qmtl.apply.v1.apply_service_pb2_grpc import (
@@ -15,6 +16,8 @@ from qmtl_foundation.pb.qmtl.apply.v1.apply_service_pb2_grpc import (
     add_ApplyServiceServicer_to_server,
 )
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
+from qmtl_foundation.rpc.admission import open_admission
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.settings import Address
 from tests.support.told import Teller
@@ -86,9 +89,12 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
 
 
 @asynccontextmanager
-async def serving_stand_in() -> AsyncIterator[tuple[StandIn, Address]]:
+async def serving_stand_in(auth: AuthSettings) -> AsyncIterator[tuple[StandIn, Address]]:
     """Serve one until the end, and yield where."""
     stand_in = StandIn()
     room = ServedService.of(APPLY_SERVICE, add_ApplyServiceServicer_to_server, stand_in)
-    async with serving(Address("127.0.0.1", 0), [room], {}) as port:
+    async with (
+        open_admission(auth) as admission,
+        serving(Address("127.0.0.1", 0), [room], {}, [admission, Permissions()]) as port,
+    ):
         yield stand_in, Address("127.0.0.1", port)

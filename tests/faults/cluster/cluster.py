@@ -22,6 +22,7 @@ from qmtl_sdk.local.stack import up
 from qmtl_sdk.local.state import Endpoint, Layout
 from tests.faults.cluster.processes import Process
 from tests.support.beside import free_port
+from tests.support.credentials import ground_of, nats_url_of, token_of
 from tests.support.link import Link, link_to
 from tests.support.stack import ROOT, guarded_directory, migrate
 from tests.support.waiting import wait_until
@@ -44,6 +45,11 @@ class Cluster:
     links: dict[str, Link] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     addresses: dict[str, Endpoint] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """Return a token that may do everything, a service's part too."""
+        return token_of(self.directory, "fault suite")
 
     @property
     def gateways(self) -> tuple[str, ...]:
@@ -83,9 +89,9 @@ class Cluster:
 def running_cluster() -> Iterator[Cluster]:
     """Yield a cluster in a directory of its own; all of it is gone at the end."""
     with guarded_directory() as directory, ExitStack() as stack:
-        addresses = {each.name: each.address for each in up(directory, services=()).processes}
-        nats_url = nats.url(addresses[nats.NAME])
-        cluster = Cluster(directory, addresses[postgres.NAME], nats_url)
+        servers = {each.name: each for each in up(directory, services=()).processes}
+        addresses = {name: each.address for name, each in servers.items()}
+        cluster = Cluster(directory, addresses[postgres.NAME], nats_url_of(servers[nats.NAME]))
         migrate(cluster.dsn, *(each.package for each in SERVICES))
         _lay(cluster, stack, addresses)
         stack.callback(_stop, cluster)
@@ -118,9 +124,9 @@ def _process(cluster: Cluster, name: str) -> Process:
         "gateway": cluster.addresses[GATEWAYS[0]],
     }
     dsn = f"postgresql://{postgres.DATABASE}@{cluster.links[f'{name}/postgres'].address}/{postgres.DATABASE}"
-    url = nats.url(cluster.links[f"{name}/nats"].address)
     own = cluster.addresses[name]
-    values = service.settings(each, {**dials, kind: own}, dsn, url)
+    ground = ground_of(cluster.directory, dsn, cluster.links[f"{name}/nats"].address)
+    values = service.settings(each, {**dials, kind: own}, ground)
     if kind == "gateway":
         values["QMTL_NAME"] = name
     layout = Layout(cluster.directory)

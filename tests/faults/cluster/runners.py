@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from qmtl_sdk.local.state import Layout
 from tests.faults.cluster.processes import state_of
 from tests.faults.cluster.runner_host import RunnerSpec
 from tests.support.stack import ROOT
@@ -132,6 +133,7 @@ class Runners:
 def running_host(folder: Path, gateways: Sequence[str], bars_per_second: float) -> Iterator[Runners]:
     """Yield the means to start runners; all of them end at the end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1", "QMTL_STATE_DIR": str(folder)}
+    environment["QMTL_TOKEN_FILE"] = str(Layout(folder).user_token)
     command = (sys.executable, "-m", "tests.faults.cluster.runner_host")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT

@@ -11,6 +11,7 @@ import pytest
 
 from qmtl_foundation.settings import Address
 from qmtl_sdk.cli.main import run
+from qmtl_sdk.client.credential import file_source
 from qmtl_sdk.client.presets import register_builtin_presets
 from qmtl_sdk.local.progress import StackStatus
 from tests.support.command_line import Ended, Qmtl
@@ -22,7 +23,7 @@ __all__ = ["state_dir"]
 @pytest.fixture(scope="session")
 def gateway(stack: StackStatus) -> str:
     """Give the gateway's address, with the built-in presets registered."""
-    register_builtin_presets(Address.parse(stack.gateway_address))
+    register_builtin_presets(Address.parse(stack.gateway_address), file_source(stack.token_file))
     return stack.gateway_address
 
 
@@ -33,9 +34,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def environment(gateway: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def environment(
+    gateway: str, stack: StackStatus, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """Set what the command line reads."""
     stated = {"QMTL_GATEWAY": gateway, "QMTL_CACHE_DIR": str(cache), "QMTL_AUTHOR": "ana"}
+    stated["QMTL_TOKEN_FILE"] = str(stack.token_file)
     for name, value in stated.items():
         monkeypatch.setenv(name, value)
     return {**os.environ, **stated}

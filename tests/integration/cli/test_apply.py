@@ -13,8 +13,9 @@ from contextlib import suppress
 import pytest
 
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, apply_service_pb2, executor_pb2, lease_pb2
-from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from tests.support.command_line import Qmtl
+from tests.support.credentials import token_of
 from tests.support.desk import POLICY, Asked, Desk, dial, evaluate, make_world
 from tests.support.link import link_to
 from tests.support.waiting import wait_until
@@ -151,13 +152,13 @@ def test_watch_goes_on_where_its_connection_was_cut(
 
 
 def test_watch_tells_of_a_renewed_lease_until_it_ends(
-    world: str, desk: Desk, parts: dict[str, ProcessStatus], qmtl: Qmtl
+    world: str, desk: Desk, stack: StackStatus, parts: dict[str, ProcessStatus], qmtl: Qmtl
 ) -> None:
     renewal = apply_service_pb2.RenewLeaseRequest(
         kind=acknowledgement_pb2.PARTICIPANT_KIND_GATEWAY, participant="silent", incarnation="1"
     )
     watch = apply_service_pb2.WatchApplyRequest(world=world, run_id="waiting")
-    with dial(parts["world"].address) as service:
+    with dial(parts["world"].address, token_of(stack.state_dir)) as service:
         service.applies.RenewLease(renewal)
         assert qmtl("apply", "start", world, "--run-id", "waiting", "--no-wait").code == 0
         states = (each.run for each in desk.applies.WatchApply(watch))
@@ -216,7 +217,7 @@ def test_executors_are_listed_and_one_that_serves_stays(world: str, qmtl: Qmtl, 
 
 
 def test_executor_that_leaves_shows_the_position_it_leaves_behind(
-    world: str, qmtl: Qmtl, parts: dict[str, ProcessStatus]
+    world: str, qmtl: Qmtl, stack: StackStatus, parts: dict[str, ProcessStatus]
 ) -> None:
     qmtl("executor", "enrol", world, "holder", "--mode", "live")
     position = executor_pb2.ExecutorPosition(strategy_id="ann/Trend", symbol="AAPL", quantity=-12.5)
@@ -226,7 +227,7 @@ def test_executor_that_leaves_shows_the_position_it_leaves_behind(
         incarnation="1",
         worlds=[lease_pb2.HeldPlace(world=world, positions=[position])],
     )
-    with dial(parts["world"].address) as service:
+    with dial(parts["world"].address, token_of(stack.state_dir)) as service:
         service.applies.RenewLease(renewal)
     assert "ann/Trend AAPL -12.5" in qmtl("executor", "list", world).out
     left = qmtl("executor", "deregister", world, "holder")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qmtl_foundation.settings import Address
+from qmtl_sdk.client.credential import token_source
 from qmtl_sdk.client.presets import register_builtin_presets
 from qmtl_sdk.data.preset import builtin_preset
 from tests.support.command_line import Qmtl
@@ -35,7 +36,10 @@ def test_builtin_presets_are_listed(qmtl_json: Qmtl, qmtl: Qmtl) -> None:
 
 def test_registering_the_builtin_presets_again_changes_nothing(qmtl_json: Qmtl, gateway: str) -> None:
     before = qmtl_json("data", "presets").document
-    assert register_builtin_presets(Address.parse(gateway)) == ("sample_sp500_1d", "sample_us_equity_1d")
+    assert register_builtin_presets(Address.parse(gateway), token_source(Address.parse(gateway))) == (
+        "sample_sp500_1d",
+        "sample_us_equity_1d",
+    )
     assert qmtl_json("data", "presets").document == before
 
 

@@ -30,6 +30,7 @@ from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.submission.progress import OnProgress, Phase, Progress
 from tests.support.beside import another_gateway
 from tests.support.command_line import STRATEGY, Qmtl
+from tests.support.credentials import Bearing, token_of
 from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -72,10 +73,10 @@ def submitted(qmtl: Qmtl, world_name: str, journals: Path, written: Written) -> 
 
 
 @pytest.fixture
-def applies(gateway: str) -> Iterator[ApplyServiceStub]:
+def applies(gateway: str, stack: StackStatus) -> Iterator[ApplyServiceStub]:
     """Give the service that freezes and resumes worlds."""
     with grpc.insecure_channel(gateway) as channel:
-        yield ApplyServiceStub(channel)
+        yield ApplyServiceStub(Bearing(channel, token_of(stack.state_dir)))
 
 
 def phase(applies: ApplyServiceStub, world: str) -> int:
@@ -148,11 +149,11 @@ def test_nothing_is_sent_of_bars_of_a_frozen_world_and_the_newest_targets_are_on
     strategy = load_strategy(submitted(written("weekly_frozen.py", WEEKLY)))
 
     def freeze() -> None:
-        applies.FreezeWorld(pb.FreezeWorldRequest(world=world_name, actor="ana", reason="a test"))
+        applies.FreezeWorld(pb.FreezeWorldRequest(world=world_name, reason="a test"))
         wait_until(lambda: phase(applies, world_name) == acknowledgement_pb2.APPLY_PHASE_FREEZE, WAIT_SECONDS)
 
     def resume() -> None:
-        applies.ResumeWorld(pb.ResumeWorldRequest(world=world_name, run_id="resume", actor="ana", reason="a test"))
+        applies.ResumeWorld(pb.ResumeWorldRequest(world=world_name, run_id="resume", reason="a test"))
         wait_until(lambda: phase(applies, world_name) == acknowledgement_pb2.APPLY_PHASE_UNFREEZE, WAIT_SECONDS)
 
     result = run_replay(

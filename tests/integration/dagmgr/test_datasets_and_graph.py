@@ -13,7 +13,8 @@ from qmtl_foundation.identity import NodeIdentity, bytes_id, node_id
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
-from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
+from tests.support.credentials import token_of
 from tests.support.desk import (
     AS_OF,
     FINGERPRINT,
@@ -31,9 +32,9 @@ from tests.support.desk import (
 
 
 @pytest.fixture(scope="module")
-def dagmgr(parts: dict[str, ProcessStatus]) -> Iterator[Desk]:
+def dagmgr(parts: dict[str, ProcessStatus], stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the DAG manager itself, as a gateway is one."""
-    with dial(parts["dagmgr"].address) as client:
+    with dial(parts["dagmgr"].address, token_of(stack.state_dir)) as client:
         yield client
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from qmtl_sdk.local import nats, postgres
-from qmtl_sdk.local.progress import StackStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.stack import up
+from tests.support.credentials import nats_url_of
 from tests.support.executor_rig import open_rig
 from tests.support.simulated_venue import Exchange, SimulatedVenue
 from tests.support.stack import guarded_directory, migrate
@@ -28,15 +28,15 @@ def directory() -> Iterator[Path]:
 async def test_an_executor_goes_on_after_a_server_was_killed(directory: Path, victim: str) -> None:
     exchange = Exchange()
     started = await asyncio.to_thread(up, directory, services=())
-    dsn = _of(started, postgres.NAME)[0]
+    dsn = _of(started, postgres.NAME).address
     await asyncio.to_thread(migrate, dsn, "qmtl_executor")
-    async with open_rig(dsn, nats.url(_of(started, nats.NAME)[0]), lambda _: SimulatedVenue(exchange)) as rig:
+    async with open_rig(dsn, nats_url_of(_of(started, nats.NAME)), lambda _: SimulatedVenue(exchange)) as rig:
         world = rig.world
         await world.fence()
         await world.open()
         async with rig.started():
             await rig.until_at((await world.send(world.intent(0.5)))[0])
-            os.kill(_of(started, victim)[1], signal.SIGKILL)
+            psutil.Process(_of(started, victim).pid).kill()
             await asyncio.to_thread(up, directory, services=())
             (position,) = await world.send(world.intent(0.6, bar=1))
             await rig.until_at(position)
@@ -47,8 +47,7 @@ async def test_an_executor_goes_on_after_a_server_was_killed(directory: Path, vi
     assert rig.acknowledged[-1].epoch == 2
 
 
-def _of(status: StackStatus, name: str) -> tuple[str, int]:
-    """Return address and pid of a process."""
+def _of(status: StackStatus, name: str) -> ProcessStatus:
+    """Return a process."""
     (found,) = [each for each in status.processes if each.name == name]
-    assert found.pid is not None
-    return found.address, found.pid
+    return found

@@ -18,6 +18,7 @@ import pytest
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, lease_pb2
 from qmtl_foundation.process import EXIT_UNAVAILABLE
 from qmtl_sdk.local import service
+from qmtl_sdk.local.issuer import ISSUER, open_issuer
 from tests.support.beside import free_port
 from tests.support.executor_rig import Rig, open_rig, outcomes
 from tests.support.simulated_venue import Exchange, SimulatedVenue
@@ -83,7 +84,11 @@ async def desk(migrated_dsn: str, nats_url: str, tmp_path: Path) -> AsyncIterato
     async with AsyncExitStack() as stack:
         rig = await stack.enter_async_context(open_rig(migrated_dsn, nats_url, lambda _: SimulatedVenue(Exchange())))
         address, said = await stack.enter_async_context(answering())
+        issuer = open_issuer(tmp_path / "auth")
         variables = {
+            "QMTL_AUTH_JWKS": str(issuer.jwks),
+            "QMTL_AUTH_ISSUER": ISSUER,
+            "QMTL_TOKEN_FILE": str(issuer.service_token("executor")),
             "QMTL_POSTGRES_DSN": migrated_dsn,
             "QMTL_NATS_URL": nats_url,
             "QMTL_WORLD_ADDRESS": address,

@@ -15,12 +15,13 @@ from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2, run_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.order.v1.intent_pb2 import OrderIntent
 from qmtl_foundation.rpc.timestamps import to_timestamp
-from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from tests.faults.checker import check
 from tests.faults.history.facts import History
 from tests.faults.history.reading import read_history
 from tests.faults.history.recorder import install, note_outage
 from tests.support.applies import is_open, over, played_gateway, resume, roll_back, start, stop, told, trading_world
+from tests.support.credentials import nats_url_of, token_of
 from tests.support.desk import CALL_SECONDS, Desk
 from tests.support.waiting import becomes, wait_until
 
@@ -105,8 +106,10 @@ async def take_out(nats_url: str, position: int) -> None:
         await client.close()
 
 
-async def test_what_the_stack_did_is_read_and_breaks_no_invariant(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
-    dsn, nats_url = parts["postgres"].address, f"nats://{parts['nats'].address}"
+async def test_what_the_stack_did_is_read_and_breaks_no_invariant(
+    desk: Desk, parts: dict[str, ProcessStatus], stack: StackStatus
+) -> None:
+    dsn, nats_url = parts["postgres"].address, nats_url_of(parts["nats"])
     await install(dsn)
     await install(dsn)
     world = trading_world(desk)
@@ -116,7 +119,7 @@ async def test_what_the_stack_did_is_read_and_breaks_no_invariant(desk: Desk, pa
     await send_late(nats_url, traded, 3)
     await trade(desk, dsn, world, range(3, 6))
     await trade(desk, dsn, world, [5])
-    with played_gateway(parts["world"].address) as gateway:
+    with played_gateway(parts["world"].address, token_of(stack.state_dir)) as gateway:
         start(desk, world, {"ann/B": 0.5}, "back")
         gateway.lead(desk, world, FREEZING, "back")
         roll_back(desk, world, "back")

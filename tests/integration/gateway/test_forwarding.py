@@ -22,6 +22,7 @@ from qmtl_foundation.rpc.status import abort
 from qmtl_foundation.settings import Address
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream, public_methods
 from tests.support.desk import read_refusal
+from tests.support.doors import OpenDoor
 
 PATH = "/qmtl.world.v1.WorldService/GetWorld"
 WORLD = world_service_pb2.DESCRIPTOR.services_by_name["WorldService"]
@@ -48,9 +49,11 @@ class Upstreamed(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no
 async def forwarding(behaviour: Behaviour, options: Sequence[tuple[str, int]] = ()) -> AsyncIterator[grpc.aio.Channel]:
     """Serve upstream and forwarder, and yield a channel to the forwarder."""
     async with (
-        serving(ANYWHERE, [], {}, handlers=[Upstreamed(behaviour)]) as upstream_port,
+        serving(ANYWHERE, [], {}, [OpenDoor()], handlers=[Upstreamed(behaviour)]) as upstream_port,
         open_channel(Address("127.0.0.1", upstream_port)) as upstream,
-        serving(ANYWHERE, [], {}, handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]) as port,
+        serving(
+            ANYWHERE, [], {}, [OpenDoor()], handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]
+        ) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel,
     ):
         yield channel
@@ -146,7 +149,9 @@ async def test_a_message_above_the_limit_is_refused_and_one_below_passes() -> No
 async def test_an_upstream_that_is_away_is_unavailable_by_name() -> None:
     async with (
         open_channel(Address("127.0.0.1", 1)) as upstream,
-        serving(ANYWHERE, [], {}, handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]) as port,
+        serving(
+            ANYWHERE, [], {}, [OpenDoor()], handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]
+        ) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         found = read_refusal(await raised(channel.unary_unary(PATH)(b"")))

@@ -9,10 +9,12 @@ import asyncpg
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
+from qmtl_foundation.jetstream.streams import INGEST
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
 from qmtl_gateway.submission import ingest
 from qmtl_sdk.local.progress import ProcessStatus
+from tests.support.credentials import nats_url_of
 from tests.support.desk import CALL_SECONDS, Asked, Desk, ended, make_world
 from tests.support.waiting import becomes, wait_until
 
@@ -25,14 +27,14 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
     async with open_bus(nats_url, "test") as connected:
         await ingest.open_ingest(connected, replicas=1)
         config = ConsumerConfig(ingest.CONSUMER, ack_policy=AckPolicy.EXPLICIT, ack_wait=SHORT_WAIT_SECONDS)
-        await connected.jetstream.add_consumer(ingest.STREAM, config)
+        await connected.jetstream.add_consumer(INGEST, config)
         yield connected
-        await connected.jetstream.delete_stream(ingest.STREAM)
+        await connected.jetstream.delete_stream(INGEST)
 
 
 async def waiting(bus: Bus) -> int:
     """Return how many requests for messages the server keeps."""
-    return int((await bus.jetstream.consumer_info(ingest.STREAM, ingest.CONSUMER)).num_waiting or 0)
+    return int((await bus.jetstream.consumer_info(INGEST, ingest.CONSUMER)).num_waiting or 0)
 
 
 async def test_a_message_that_is_held_goes_to_nobody_else_and_one_that_is_dropped_does(bus: Bus) -> None:
@@ -58,10 +60,10 @@ async def test_a_subscription_that_ends_asks_for_nothing_any_more(bus: Bus) -> N
 async def test_a_fault_while_taking_submissions_ends_no_gateway(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
     world, log = make_world(desk), parts["gateway"].log
     database = await asyncpg.connect(parts["postgres"].address)
-    async with open_bus(f"nats://{parts['nats'].address}", "test") as stacks:
+    async with open_bus(nats_url_of(parts["nats"]), "test") as stacks:
         await database.execute("ALTER TABLE gateway.submission RENAME TO submission_away")
         try:
-            await stacks.jetstream.delete_stream(ingest.STREAM)  # the worker makes it again, and reads what is pending
+            await stacks.jetstream.delete_stream(INGEST)  # the worker makes it again, and reads what is pending
             await asyncio.to_thread(wait_until, lambda: "UndefinedTableError" in log.read_text(), 15.0)
         finally:
             await database.execute("ALTER TABLE gateway.submission_away RENAME TO submission")

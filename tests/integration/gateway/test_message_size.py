@@ -9,13 +9,14 @@ from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.settings import Address
 from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluateRequest
 from qmtl_sdk._pb.qmtl.world.v1 import ListWorldsRequest
+from qmtl_sdk.client.credential import file_source
 from qmtl_sdk.client.gateway import connect
 from qmtl_sdk.local.progress import StackStatus
 
 
 async def test_a_message_that_is_too_large_is_refused_with_its_size_and_the_limit(stack: StackStatus) -> None:
     request = EvaluateRequest(returns=bytes(MAX_MESSAGE_BYTES))
-    async with connect(Address.parse(stack.gateway_address)) as client:
+    async with connect(Address.parse(stack.gateway_address), token=file_source(stack.token_file)) as client:
         with pytest.raises(QmtlError) as caught:
             await client.call(lambda: client.evaluations.evaluate(request))
         size = len(bytes(request))

@@ -61,7 +61,8 @@ def curl(stack: StackStatus, *arguments: str) -> subprocess.CompletedProcess[str
     """Run ``buf curl`` against the gateway; the last argument is a method, or ``/list-services`` and its like."""
     *options, target = arguments
     url = f"http://{stack.gateway_address}{target}"
-    command = (BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *options, url)
+    bearer = ("--header", f"Authorization: Bearer {stack.token_file.read_text()}")
+    command = (BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *bearer, *options, url)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from qmtl_foundation.errors import Reason
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.jetstream.streams import MARK_HEADROOM_BYTES, ORDERS, mark_subject, order_stream
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_gateway.orders.service import REFUSALS

@@ -11,7 +11,7 @@ import nats.js.errors
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus
+from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.jetstream.streams import ALL_EVENTS, CONTROL, EVENT_ID, REPORTS, event_subject
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
@@ -408,10 +408,10 @@ async def test_sessions_are_counted_while_they_last(scene: Scene) -> None:
 
 
 async def test_a_gateway_that_stops_ends_its_sessions_at_once(scene: Scene, migrated_dsn: str, nats_url: str) -> None:
-    stated = settings(migrated_dsn, nats_url, NOBODY, "other")
+    stated = settings(migrated_dsn, nats_url, NOBODY, scene.issuer, "other")
     other = running(stated)
     port = await other.__aenter__()
-    async with reaching(stated, port, scene.stand_in, scene.bus) as away:
+    async with reaching(stated, port, scene.stand_in, scene.bus, scene.issuer) as away:
         runner = Runner(away, scene.world())
         await runner.hello()
         stopping = asyncio.create_task(other.__aexit__(None, None, None))
@@ -424,8 +424,8 @@ async def test_a_gateway_that_stops_ends_its_sessions_at_once(scene: Scene, migr
 async def test_without_a_world_service_a_gateway_starts_and_holds_sessions_closed(
     scene: Scene, migrated_dsn: str, nats_url: str
 ) -> None:
-    stated = settings(migrated_dsn, nats_url, NOBODY, "alone")
-    async with running(stated) as port, reaching(stated, port, scene.stand_in, scene.bus) as alone:
+    stated = settings(migrated_dsn, nats_url, NOBODY, scene.issuer, "alone")
+    async with running(stated) as port, reaching(stated, port, scene.stand_in, scene.bus, scene.issuer) as alone:
         runner = Runner(alone, scene.world())
         assert not (await runner.hello()).HasField("snapshot")
         renewal = await runner.beat(1)

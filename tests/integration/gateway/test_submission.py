@@ -20,6 +20,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from qmtl_sdk.local.state import Endpoint
 from tests.support.beside import another_gateway
+from tests.support.credentials import nats_url_of, token_of
 from tests.support.desk import (
     AS_OF,
     CALL_SECONDS,
@@ -56,9 +57,9 @@ def other(stack: StackStatus) -> Iterator[Endpoint]:
 
 
 @pytest.fixture(scope="module")
-def other_desk(other: Endpoint) -> Iterator[Desk]:
+def other_desk(other: Endpoint, stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the second gateway."""
-    with dial(other.address) as client:
+    with dial(other.address, token_of(stack.state_dir)) as client:
         yield client
 
 
@@ -74,7 +75,7 @@ def resolve(desk: Desk, world: str, name: str = "Trend", **fields: str) -> pb.Re
 
 
 async def await_empty_ingest(parts: dict[str, ProcessStatus]) -> None:
-    client = await nats.connect(f"nats://{parts['nats'].address}")
+    client = await nats.connect(nats_url_of(parts["nats"]))
     try:
         async with asyncio.timeout(10):
             while (await client.jetstream().stream_info("ingest")).state.messages:
@@ -143,7 +144,7 @@ async def test_of_a_burst_none_is_lost_and_the_stream_is_empty_at_the_end(
 
 
 async def test_a_message_that_names_no_submission_is_dropped(desk: Desk, parts: dict[str, ProcessStatus]) -> None:
-    client = await nats.connect(f"nats://{parts['nats'].address}")
+    client = await nats.connect(nats_url_of(parts["nats"]))
     for content in (b"\xff\xfe", b"", b"unknown"):
         await client.jetstream().publish("ingest.submission", content)
     await client.close()

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.jetstream import Bus, StreamSpec, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.jetstream.ordered import Delivered, read_after, reading
+from qmtl_foundation.jetstream.streams import StreamSpec
 from qmtl_sdk.local import nats
 from qmtl_sdk.local.stack import down, up
+from tests.support.credentials import nats_url_of
 
 LOST_SECONDS = 10.0
 LARGE_BYTES = 100_000
@@ -117,7 +119,7 @@ async def test_a_delivery_that_did_not_arrive_ends_the_reading(bus: Bus, stream:
 async def test_a_restarted_server_ends_the_reading_and_the_next_one_misses_nothing(state_dir: Path) -> None:
     def start() -> str:
         (process,) = [each for each in up(state_dir, services=()).processes if each.name == nats.NAME]
-        return nats.url(process.address)
+        return nats_url_of(process)
 
     async with open_bus(await asyncio.to_thread(start), "test") as bus:
         await bus.ensure_stream(StreamSpec("kept", ("kept.>",)))

@@ -24,6 +24,7 @@ from qmtl_sdk.local.progress import Health, Phase, ProcessStatus, Progress, Stac
 from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.stack import down, logs, status, up
 from qmtl_sdk.local.state import Layout, gateway_address
+from tests.support.credentials import nats_url_of
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
@@ -70,7 +71,7 @@ async def write_data(stack: StackStatus, value: str) -> None:
     connection = await asyncpg.connect(addresses(stack)["postgres"])
     await connection.execute(f"CREATE TABLE kept AS SELECT '{value}' AS value")
     await connection.close()
-    client = await nats.connect(f"nats://{addresses(stack)['nats']}")
+    client = await nats.connect(nats_url_of(by_name(stack)["nats"]))
     await client.jetstream().add_stream(name="kept", subjects=["kept.>"])
     await client.jetstream().publish("kept.one", value.encode())
     await client.close()
@@ -80,7 +81,7 @@ async def read_data(stack: StackStatus) -> tuple[str, str]:
     connection = await asyncpg.connect(addresses(stack)["postgres"])
     row = await connection.fetchval("SELECT value FROM kept")
     await connection.close()
-    client = await nats.connect(f"nats://{addresses(stack)['nats']}")
+    client = await nats.connect(nats_url_of(by_name(stack)["nats"]))
     message = await client.jetstream().get_msg("kept", seq=1)
     await client.close()
     return row, (message.data or b"").decode()
@@ -97,9 +98,8 @@ def test_up_on_a_fresh_directory_is_healthy_on_the_loopback_only(state_dir: Path
         listening = [each for each in psutil.Process(pid).net_connections("inet") if each.status == "LISTEN"]
         assert {each.laddr.ip.removeprefix("::ffff:") for each in listening} <= {"127.0.0.1"}
     told = " ".join(logs(state_dir, "gateway"))
-    assert (
-        "QMTL_DAGMGR_ADDRESS QMTL_LISTEN QMTL_METRICS_LISTEN QMTL_NATS_URL QMTL_POSTGRES_DSN QMTL_WORLD_ADDRESS" in told
-    )
+    given = ["DAGMGR_ADDRESS", "LISTEN", "METRICS_LISTEN", "NATS_URL", "POSTGRES_DSN", "TOKEN_FILE", "WORLD_ADDRESS"]
+    assert " ".join(f"QMTL_{name}" for name in ("AUTH_ISSUER", "AUTH_JWKS", *given)) in told
 
 
 def test_up_again_leaves_alone_what_lives_and_down_up_keeps_data_and_addresses(lasting_dir: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres.migrate import Migration, main, upgrade
+from qmtl_sdk.local.postgres import dsn_of
 from tests.support.stack import ROOT, Servers
 
 REVISION = """
@@ -133,3 +134,37 @@ def test_command_without_a_dsn_says_how_it_is_used(
     monkeypatch.delenv("QMTL_POSTGRES_DSN", raising=False)
     assert main(["qmtl_world"]) == 2
     assert "QMTL_POSTGRES_DSN" in capsys.readouterr().err
+
+
+@pytest.fixture
+def weak(servers: Servers, dsn: str) -> Iterator[str]:
+    """Give the DSN of an empty database as one who may make schemas there, and no roles."""
+    database = dsn.partition("?")[0].rpartition("/")[2]
+    servers.execute("CREATE ROLE weak LOGIN")
+    servers.execute(f"GRANT ALL ON DATABASE {database} TO weak")
+    yield dsn_of(dsn, "weak")
+    servers.execute(f"REVOKE ALL ON DATABASE {database} FROM weak")
+    servers.execute("DROP ROLE weak")
+
+
+def forget_role(dsn: str) -> None:
+    """Drop the sample's role, with all that it was granted in a database."""
+    dropping = "DROP OWNED BY qmtl_sample; DROP ROLE qmtl_sample; EXCEPTION WHEN undefined_object THEN"
+    read(dsn, f"DO $$ BEGIN {dropping} END $$")
+
+
+def test_a_role_that_was_lost_is_made_again_with_what_it_may(dsn: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    for _ in range(2):
+        forget_role(dsn)
+        upgrade(dsn, ["qmtl_sample"])
+        assert read(dsn_of(dsn, "qmtl_sample"), "SELECT id FROM sample.kept") == [(1,)]
+    forget_role(dsn)
+
+
+def test_a_migrator_that_may_not_make_the_role_says_which_is_missing(dsn: str, weak: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    forget_role(dsn)
+    with pytest.raises(QmtlError, match="CREATE ROLE qmtl_sample") as caught:
+        upgrade(weak, ["qmtl_sample"])
+    assert caught.value.reason is Reason.NOT_CONFIGURED

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from tests.support.applies import PlayedGateway, execute, played_gateway
+from tests.support.credentials import token_of
 
 
 @pytest.fixture
-def played(parts: dict[str, ProcessStatus]) -> Iterator[PlayedGateway]:
+def played(parts: dict[str, ProcessStatus], stack: StackStatus) -> Iterator[PlayedGateway]:
     """Give it; other tests do not wait until its lease has ended."""
-    with played_gateway(parts["world"].address) as gateway:
+    with played_gateway(parts["world"].address, token_of(stack.state_dir)) as gateway:
         yield gateway
     ended = f"DELETE FROM world.participant WHERE name = '{gateway.name}'"  # noqa: S608  # a name of ours
     asyncio.run(execute(parts["postgres"].address, ended))

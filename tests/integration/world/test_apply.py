@@ -34,6 +34,7 @@ from tests.support.applies import (
     trading_world,
     weights,
 )
+from tests.support.credentials import nats_url_of
 from tests.support.desk import (
     POLICY,
     Asked,
@@ -52,7 +53,7 @@ WHOLE_RUN = ["requested", "freeze", "switch", "unfreeze", "completed"]
 
 async def stored(parts: dict[str, ProcessStatus], stream: str, subject: str) -> list[Any]:
     """Return the messages of a subject, oldest first."""
-    client = await nats.connect(f"nats://{parts['nats'].address}")
+    client = await nats.connect(nats_url_of(parts["nats"]))
     messages: list[Any] = []
     sequence = 1
     try:
@@ -70,7 +71,7 @@ async def stored(parts: dict[str, ProcessStatus], stream: str, subject: str) -> 
 def test_a_run_goes_through_all_phases_with_gateway_and_executor(desk: Desk) -> None:
     world = trading_world(desk)
     before = told(desk, world).activation_set
-    start(desk, world, {"ann/A": 0.75}, actor="ann", reason="less of B")
+    start(desk, world, {"ann/A": 0.75}, reason="less of B")
     run = over(desk, world)
     assert (run.phase, timeline(run)) == (run_pb2.RUN_PHASE_COMPLETED, WHOLE_RUN)
     assert (run.prior_state_hash, run.epoch) == (before.state_hash, before.epoch + 1)

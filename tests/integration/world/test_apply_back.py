@@ -206,7 +206,7 @@ def test_holds_of_several_names_each_need_their_own_resume(desk: Desk) -> None:
 
 def test_a_stop_that_is_repeated_under_its_id_stops_once_while_its_hold_stands(desk: Desk) -> None:
     world, mine = trading_world(desk), request_id()
-    asked = pb.FreezeWorldRequest(world=world, actor="ann", reason="fire", request_id=mine)
+    asked = pb.FreezeWorldRequest(world=world, reason="fire", request_id=mine)
     first = desk.applies.FreezeWorld(asked)
     assert desk.applies.FreezeWorld(asked) == first
     assert stop(desk, world, "risk").epoch == first.epoch + 1
@@ -221,9 +221,9 @@ def test_a_stop_that_is_repeated_under_its_id_stops_the_resume_of_its_hold(
     desk: Desk, world: str, played: PlayedGateway
 ) -> None:
     mine = request_id()
-    asked = pb.FreezeWorldRequest(world=world, actor="ann", reason="fire", request_id=mine)
+    asked = pb.FreezeWorldRequest(world=world, reason="fire", request_id=mine)
     first = desk.applies.FreezeWorld(asked)
-    desk.applies.ResumeWorld(pb.ResumeWorldRequest(world=world, run_id="early", actor="bob"))
+    desk.applies.ResumeWorld(pb.ResumeWorldRequest(world=world, run_id="early"))
     assert desk.applies.FreezeWorld(asked).epoch == first.epoch + 2
     run = read(desk, world, "early")
     assert (run.phase, list(run.holds)) == (run_pb2.RUN_PHASE_ROLLED_BACK, ["operator"])

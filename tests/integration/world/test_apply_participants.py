@@ -15,7 +15,7 @@ from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.apply.v1 import lease_pb2, run_pb2
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
-from qmtl_sdk.local.progress import ProcessStatus
+from qmtl_sdk.local.progress import ProcessStatus, StackStatus
 from tests.support.applies import (
     PlayedGateway,
     is_open,
@@ -28,6 +28,7 @@ from tests.support.applies import (
     trading_world,
     weights,
 )
+from tests.support.credentials import nats_url_of, token_of
 from tests.support.desk import Asked, Desk, Refusal, dial, evaluate, make_world, refusal, returns
 from tests.support.waiting import wait_until
 
@@ -36,9 +37,9 @@ EXECUTOR = ack_pb.PARTICIPANT_KIND_EXECUTOR
 
 
 @pytest.fixture(scope="module")
-def service(parts: dict[str, ProcessStatus]) -> Iterator[Desk]:
+def service(parts: dict[str, ProcessStatus], stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the world service itself, as gateways and executors have one."""
-    with dial(parts["world"].address) as client:
+    with dial(parts["world"].address, token_of(stack.state_dir)) as client:
         yield client
 
 
@@ -54,7 +55,7 @@ def renew(service: Desk, executor: str, incarnation: str, **held: Any) -> pb.Ren
 
 def enrol(desk: Desk, world: str, executor: str, mode: execution_pb2.EffectiveMode = LIVE) -> Any:
     """Enrol an executor, and return the enrolment."""
-    request = pb.EnrolExecutorRequest(world=world, executor=executor, mode=mode, actor="ann")
+    request = pb.EnrolExecutorRequest(world=world, executor=executor, mode=mode)
     return desk.applies.EnrolExecutor(request).enrolment
 
 
@@ -226,7 +227,7 @@ def test_a_world_of_which_a_participant_has_seen_more_is_held_until_reseeded_abo
     claim()
     assert list(told(desk, world).holds) == ["stream_astray"]
     assert refusal(lambda: resume(desk, world, "stream_astray")).reason == "WORLD_HELD"
-    answer = desk.applies.ReseedWorld(pb.ReseedWorldRequest(world=world, actor="ann"))
+    answer = desk.applies.ReseedWorld(pb.ReseedWorldRequest(world=world))
     assert (answer.epoch, list(answer.holds)) == (ahead["epoch"] + 1, ["reseeded"])
     if kind == "gateway":
         assert answer.sequence == ahead["sequence"] + 1
@@ -247,7 +248,7 @@ async def test_a_world_whose_control_stream_was_purged_is_held_until_reseeded(
     world = trading_world(desk)
     wait_until(lambda: is_open(desk, world))
     before = told(desk, world).activation_set
-    client = await nats.connect(f"nats://{parts['nats'].address}")
+    client = await nats.connect(nats_url_of(parts["nats"]))
     await client.jetstream().purge_stream(CONTROL, subject=event_subject(world))
     await client.close()
     start(desk, world, {"ann/A": 0.75})

@@ -23,6 +23,7 @@ from tests.support.applies import (
     told,
 )
 from tests.support.beside import another
+from tests.support.credentials import token_of
 from tests.support.desk import dial
 from tests.support.stack import guarded_directory
 from tests.support.waiting import wait_until
@@ -44,14 +45,14 @@ def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Pat
     stack = up(own_stack)
     killed = next(each for each in stack.processes if each.name == "world")
     assert killed.pid is not None
-    with dial(stack.gateway_address) as desk:
+    with dial(stack.gateway_address, token_of(own_stack)) as desk:
         world = ready_world(desk, TERMS)
         start(desk, world, BOTH, "first")
         over(desk, world, "first")
         wait_until(lambda: is_open(desk, world))
         before = told(desk, world).activation_set
-    with another(stack, "world") as replica, dial(replica.address) as other:
-        with played_gateway(replica.address) as played:
+    with another(stack, "world") as replica, dial(replica.address, token_of(own_stack)) as other:
+        with played_gateway(replica.address, token_of(own_stack)) as played:
             start(other, world, {"ann/A": 0.75})
             played.lead(other, world, phase)
             os.kill(killed.pid, signal.SIGKILL)
@@ -61,7 +62,7 @@ def test_a_run_ends_at_a_replica_when_the_world_service_is_killed(own_stack: Pat
         stands = run.planned_state_hash if run.phase == run_pb2.RUN_PHASE_COMPLETED else before.state_hash
         wait_until(lambda: told(other, world).activation_set.state_hash == stands)
     stack = up(own_stack)
-    with dial(stack.gateway_address) as desk:
+    with dial(stack.gateway_address, token_of(own_stack)) as desk:
         for number, hold in enumerate(list(told(desk, world).holds)):
             assert resume(desk, world, hold, f"resume-{number}").phase == run_pb2.RUN_PHASE_COMPLETED
         start(desk, world, {"ann/B": 0.5}, "last")

@@ -18,6 +18,7 @@ from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2
 from qmtl_sdk.local.progress import ProcessStatus
 from qmtl_world.apply.place import ASTRAY, RESEEDED
 from qmtl_world.apply.relay import Turn, turn
+from tests.support.credentials import nats_url_of
 from tests.support.desk import (
     Asked,
     Desk,
@@ -38,7 +39,7 @@ NAMES = ("A", "B", "C")
 @asynccontextmanager
 async def truths(parts: dict[str, ProcessStatus]) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the JetStream and the database of the stack."""
-    client = await nats.connect(f"nats://{parts['nats'].address}")
+    client = await nats.connect(nats_url_of(parts["nats"]))
     connection = await asyncpg.connect(parts["postgres"].address)
     try:
         yield client.jetstream(), connection
@@ -137,7 +138,7 @@ async def test_a_world_whose_stream_was_wiped_is_held_until_it_is_reseeded(
         assert await stored(jetstream, CONTROL, event_subject(world)) == []
         wait_until(lambda: metrics(parts["world"].metrics_address).get(f"world_held/{ASTRAY}") == 1.0)
         asked = apply_service_pb2.ReseedWorldRequest(
-            world=world, actor="ann", reason="the stream was wiped", request_id=request_id()
+            world=world, reason="the stream was wiped", request_id=request_id()
         )
         reseeded = desk.applies.ReseedWorld(asked)
         assert list(reseeded.holds) == [RESEEDED]

@@ -9,7 +9,7 @@ import nats.js.errors
 import pytest
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.jetstream import Bus, open_bus
+from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.jetstream.streams import CONTROL, ORDERS, event_subject, mark_subject
 from qmtl_foundation.pb.qmtl.control.v1 import activation_event_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import mark_pb2

@@ -175,6 +175,7 @@ async def test_an_ended_submission_ages_out_and_a_pending_one_never_does(
 @pytest.mark.parametrize("variable", ["QMTL_KEEP_DAYS", "QMTL_KEEP_SERIES_DAYS"])
 def test_nothing_is_forgotten_within_a_day(variable: str) -> None:
     required = {"POSTGRES_DSN": "postgresql://", "NATS_URL": "nats://", "LISTEN": "a:1", "METRICS_LISTEN": "a:2"}
+    required |= {"AUTH_JWKS": "keys.json", "AUTH_ISSUER": "somebody"}
     environ = {f"QMTL_{name}": value for name, value in required.items()} | {variable: "0"}
     with pytest.raises(QmtlError, match=f"{variable} is 0, must be at least 1") as caught:
         read_settings(WorldSettings, environ)

@@ -14,7 +14,7 @@ from opentelemetry.metrics import NoOpMeter
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.jetstream import open_bus
+from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.jetstream.streams import EVENT_ID, control_stream, event_subject
 from qmtl_foundation.postgres import acquire, open_pool, transaction
 from qmtl_foundation.postgres.pool import Pool

@@ -9,11 +9,12 @@ from typing import Any, Final
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
+from qmtl_foundation.auth.caller import OF_A_WORLD, Role
 from qmtl_foundation.pb.qmtl.common.v1 import access_pb2
 from qmtl_foundation.rpc.access import access_of
 
 ROOT: Final = Path(__file__).parents[3]
-OF_A_WORLD: Final = {"reader", "author", "operator", "owner"}
+OF_NO_WORLD: Final = {"RegisterSnapshot"}  # data is everyone's
 LOOKED_UP: Final = {"GetSubmission", "WatchSubmission"}  # their request names a submission, which has a world
 METHODS: Final = [
     method
@@ -28,13 +29,13 @@ each_method: Final = pytest.mark.parametrize("method", METHODS, ids=lambda metho
 
 @each_method
 def test_a_method_states_a_role(method: Any) -> None:
-    assert access_of(method).role != "unspecified"
+    assert access_of(method).role is not Role.UNSPECIFIED
 
 
 @each_method
 def test_a_role_of_a_world_is_needed_in_one_that_the_request_names(method: Any) -> None:
     access = access_of(method)
-    named = access.role in OF_A_WORLD and method.name not in LOOKED_UP
+    named = access.role in OF_A_WORLD.values() and method.name not in LOOKED_UP | OF_NO_WORLD
     assert bool(access.world) == named
 
 
@@ -52,12 +53,12 @@ def test_fields_that_are_named_are_texts_of_the_request(method: Any) -> None:
 @each_method
 def test_only_what_authors_do_names_a_strategy_of_theirs(method: Any) -> None:
     access = access_of(method)
-    assert bool(access.strategy) == (access.role == "author")
+    assert bool(access.strategy) == (access.role is Role.AUTHOR and method.name not in OF_NO_WORLD)
 
 
 def test_a_method_that_states_nothing_is_for_nobody() -> None:
     access = access_of(_method(descriptor_pb2.MethodOptions()))
-    assert (access.role, access.is_public) == ("unspecified", False)
+    assert (access.role, access.is_public) == (Role.UNSPECIFIED, False)
 
 
 @pytest.mark.parametrize(("role", "is_public"), [("ROLE_SERVICE", False), ("ROLE_CALLER", True), ("ROLE_ADMIN", True)])

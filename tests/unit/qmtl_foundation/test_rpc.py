@@ -19,6 +19,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc.server import serving
 from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address
+from tests.support.doors import OpenDoor
 
 PATH = "/test.Service/Call"
 DIALOGUE_PATH = "/test.Service/Talk"
@@ -45,7 +46,7 @@ async def calling(behaviour: Behaviour) -> AsyncIterator[Any]:
     """Serve and yield the method's callable."""
     listen = Address("127.0.0.1", 0)
     async with (
-        serving(listen, [], {}, handlers=[Answering(behaviour)]) as port,
+        serving(listen, [], {}, [OpenDoor()], handlers=[Answering(behaviour)]) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield channel.unary_unary(PATH)
@@ -69,7 +70,7 @@ class Talking(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
 async def talking(behaviour: DialogueBehaviour) -> AsyncIterator[Any]:
     """Serve and yield one call of the method."""
     async with (
-        serving(Address("127.0.0.1", 0), [], {}, handlers=[Talking(behaviour)]) as port,
+        serving(Address("127.0.0.1", 0), [], {}, [OpenDoor()], handlers=[Talking(behaviour)]) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield channel.stream_stream(DIALOGUE_PATH)(timeout=10)
@@ -258,7 +259,7 @@ async def test_health_follows_a_probe_that_fails_in_any_way() -> None:
             raise failing[0]
 
     async with (
-        serving(Address("127.0.0.1", 0), [], {"thing": probe}) as port,
+        serving(Address("127.0.0.1", 0), [], {"thing": probe}, [OpenDoor()]) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         states = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
@@ -278,7 +279,7 @@ async def test_draining_lets_a_running_call_end_and_takes_no_new_one() -> None:
         await may_end.wait()
         return b"done"
 
-    server = serving(Address("127.0.0.1", 0), [], {}, handlers=[Answering(slow)])
+    server = serving(Address("127.0.0.1", 0), [], {}, [OpenDoor()], handlers=[Answering(slow)])
     port = await server.__aenter__()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         running = asyncio.ensure_future(channel.unary_unary(PATH)(b""))
@@ -295,7 +296,7 @@ async def test_draining_lets_a_running_call_end_and_takes_no_new_one() -> None:
 
 
 async def test_an_address_that_is_taken_is_said_so() -> None:
-    async with serving(Address("127.0.0.1", 0), [], {}) as port:
+    async with serving(Address("127.0.0.1", 0), [], {}, [OpenDoor()]) as port:
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
-            async with serving(Address("127.0.0.1", port), [], {}):
+            async with serving(Address("127.0.0.1", port), [], {}, [OpenDoor()]):
                 pass

@@ -36,14 +36,13 @@ class GetActivationResponse(_message.Message):
     def __init__(self, activation_set: _Optional[_Union[_activation_pb2.ActivationSet, _Mapping]] = ..., holds: _Optional[_Iterable[str]] = ..., phase: _Optional[_Union[_acknowledgement_pb2.ApplyPhase, str]] = ..., run_id: _Optional[str] = ..., event_hash: _Optional[str] = ..., timeline_id: _Optional[str] = ...) -> None: ...
 
 class StartApplyRequest(_message.Message):
-    __slots__ = ("world", "run_id", "plan", "base_state_hash", "queue", "validate_only", "actor", "reason")
+    __slots__ = ("world", "run_id", "plan", "base_state_hash", "queue", "validate_only", "reason")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     BASE_STATE_HASH_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     world: str
     run_id: str
@@ -51,9 +50,8 @@ class StartApplyRequest(_message.Message):
     base_state_hash: str
     queue: bool
     validate_only: bool
-    actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., plan: _Optional[_Union[_run_pb2.Plan, _Mapping]] = ..., base_state_hash: _Optional[str] = ..., queue: _Optional[bool] = ..., validate_only: _Optional[bool] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., plan: _Optional[_Union[_run_pb2.Plan, _Mapping]] = ..., base_state_hash: _Optional[str] = ..., queue: _Optional[bool] = ..., validate_only: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class StartApplyResponse(_message.Message):
     __slots__ = ("run",)
@@ -110,16 +108,14 @@ class WatchApplyResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.ApplyRun, _Mapping]] = ...) -> None: ...
 
 class RollbackApplyRequest(_message.Message):
-    __slots__ = ("world", "run_id", "actor", "reason")
+    __slots__ = ("world", "run_id", "reason")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     world: str
     run_id: str
-    actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RollbackApplyResponse(_message.Message):
     __slots__ = ("run",)
@@ -128,18 +124,16 @@ class RollbackApplyResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.ApplyRun, _Mapping]] = ...) -> None: ...
 
 class FreezeWorldRequest(_message.Message):
-    __slots__ = ("world", "hold", "actor", "reason", "request_id")
+    __slots__ = ("world", "hold", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
     hold: str
-    actor: str
     reason: str
     request_id: str
-    def __init__(self, world: _Optional[str] = ..., hold: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., hold: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class FreezeWorldResponse(_message.Message):
     __slots__ = ("epoch", "holds")
@@ -150,18 +144,16 @@ class FreezeWorldResponse(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., holds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResumeWorldRequest(_message.Message):
-    __slots__ = ("world", "run_id", "hold", "actor", "reason")
+    __slots__ = ("world", "run_id", "hold", "reason")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     world: str
     run_id: str
     hold: str
-    actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., hold: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., run_id: _Optional[str] = ..., hold: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ResumeWorldResponse(_message.Message):
     __slots__ = ("run",)
@@ -170,16 +162,14 @@ class ResumeWorldResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.ApplyRun, _Mapping]] = ...) -> None: ...
 
 class ReseedWorldRequest(_message.Message):
-    __slots__ = ("world", "actor", "reason", "request_id")
+    __slots__ = ("world", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
-    actor: str
     reason: str
     request_id: str
-    def __init__(self, world: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReseedWorldResponse(_message.Message):
     __slots__ = ("epoch", "sequence", "holds")
@@ -192,18 +182,16 @@ class ReseedWorldResponse(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., holds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EnrolExecutorRequest(_message.Message):
-    __slots__ = ("world", "executor", "mode", "actor", "reason")
+    __slots__ = ("world", "executor", "mode", "reason")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     world: str
     executor: str
     mode: _execution_pb2.EffectiveMode
-    actor: str
     reason: str
-    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.EffectiveMode, str]] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.EffectiveMode, str]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class EnrolExecutorResponse(_message.Message):
     __slots__ = ("enrolment",)
@@ -212,18 +200,16 @@ class EnrolExecutorResponse(_message.Message):
     def __init__(self, enrolment: _Optional[_Union[_executor_pb2.Enrolment, _Mapping]] = ...) -> None: ...
 
 class DeregisterExecutorRequest(_message.Message):
-    __slots__ = ("world", "executor", "actor", "reason", "request_id")
+    __slots__ = ("world", "executor", "reason", "request_id")
     WORLD_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     world: str
     executor: str
-    actor: str
     reason: str
     request_id: str
-    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, world: _Optional[str] = ..., executor: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeregisterExecutorResponse(_message.Message):
     __slots__ = ("enrolment",)

@@ -28,11 +28,17 @@ ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
-    __slots__ = ("role", "world", "strategy")
+    __slots__ = ("role", "world", "strategy", "urgent", "service", "large")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    URGENT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    LARGE_FIELD_NUMBER: _ClassVar[int]
     role: Role
     world: str
     strategy: str
-    def __init__(self, role: _Optional[_Union[Role, str]] = ..., world: _Optional[str] = ..., strategy: _Optional[str] = ...) -> None: ...
+    urgent: bool
+    service: str
+    large: bool
+    def __init__(self, role: _Optional[_Union[Role, str]] = ..., world: _Optional[str] = ..., strategy: _Optional[str] = ..., urgent: _Optional[bool] = ..., service: _Optional[str] = ..., large: _Optional[bool] = ...) -> None: ...

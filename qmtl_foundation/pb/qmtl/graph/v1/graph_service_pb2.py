@@ -26,7 +26,7 @@ from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_pb2 as qmtl_dot_graph_dot_v1_dot_graph__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/graph/v1/graph_service.proto\x12\rqmtl.graph.v1\x1a\x1bqmtl/common/v1/access.proto\x1a\x19qmtl/graph/v1/graph.proto\"X\n\x0b\x44iffRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x0b\n\x03\x64\x61g\x18\x04 \x01(\x0c\"T\n\x0c\x44iffResponse\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.qmtl.graph.v1.NodeResolution\x12\x16\n\x0eversion_number\x18\x02 \x01(\x03\"!\n\x0eGetNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\"4\n\x0fGetNodeResponse\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.qmtl.graph.v1.Node2\xa9\x01\n\x0cGraphService\x12G\n\x04\x44iff\x12\x1a.qmtl.graph.v1.DiffRequest\x1a\x1b.qmtl.graph.v1.DiffResponse\"\x06\x8a\xb5\x18\x02\x08\x07\x12P\n\x07GetNode\x12\x1d.qmtl.graph.v1.GetNodeRequest\x1a\x1e.qmtl.graph.v1.GetNodeResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/graph/v1/graph_service.proto\x12\rqmtl.graph.v1\x1a\x1bqmtl/common/v1/access.proto\x1a\x19qmtl/graph/v1/graph.proto\"X\n\x0b\x44iffRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\x12\x0b\n\x03\x64\x61g\x18\x04 \x01(\x0c\"T\n\x0c\x44iffResponse\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.qmtl.graph.v1.NodeResolution\x12\x16\n\x0eversion_number\x18\x02 \x01(\x03\"!\n\x0eGetNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\"4\n\x0fGetNodeResponse\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.qmtl.graph.v1.Node2\xb4\x01\n\x0cGraphService\x12R\n\x04\x44iff\x12\x1a.qmtl.graph.v1.DiffRequest\x1a\x1b.qmtl.graph.v1.DiffResponse\"\x11\x8a\xb5\x18\r\x08\x07(\x01\x32\x07gateway\x12P\n\x07GetNode\x12\x1d.qmtl.graph.v1.GetNodeRequest\x1a\x1e.qmtl.graph.v1.GetNodeResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.graph.v1.graph_service
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRAPHSERVICE'].methods_by_name['Diff']._loaded_options = None
-  _globals['_GRAPHSERVICE'].methods_by_name['Diff']._serialized_options = b'\212\265\030\002\010\007'
+  _globals['_GRAPHSERVICE'].methods_by_name['Diff']._serialized_options = b'\212\265\030\r\010\007(\0012\007gateway'
   _globals['_GRAPHSERVICE'].methods_by_name['GetNode']._loaded_options = None
   _globals['_GRAPHSERVICE'].methods_by_name['GetNode']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_DIFFREQUEST']._serialized_start=108
@@ -46,5 +46,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETNODERESPONSE']._serialized_start=319
   _globals['_GETNODERESPONSE']._serialized_end=371
   _globals['_GRAPHSERVICE']._serialized_start=374
-  _globals['_GRAPHSERVICE']._serialized_end=543
+  _globals['_GRAPHSERVICE']._serialized_end=554
 # @@protoc_insertion_point(module_scope)

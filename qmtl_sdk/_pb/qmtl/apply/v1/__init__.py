@@ -443,7 +443,7 @@ class ApplyRecord(betterproto2.Message):
 
     actor: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Who asked for it; the participant's name, or "world service" where the protocol did it.
+    Who asked for it, as the caller's token names it; the participant's name, or "world service" where the protocol did it.
     """
 
     reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -594,17 +594,12 @@ class DeregisterExecutorRequest(betterproto2.Message):
     Executor's name.
     """
 
-    actor: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
 
-    request_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    request_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Caller's idempotency key, 1 to 64 characters; empty for none.
     """
@@ -651,12 +646,7 @@ class EnrolExecutorRequest(betterproto2.Message):
     Mode whose orders it takes: PAPER or LIVE.
     """
 
-    actor: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
@@ -787,17 +777,12 @@ class FreezeWorldRequest(betterproto2.Message):
     Name of the hold, `[a-z][a-z0-9_-]{0,62}`; empty for "operator".
     """
 
-    actor: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
 
-    request_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    request_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Caller's idempotency key, 1 to 64 characters; empty for none. A stop is refused by no key and waits for none: the
     earlier answer is given only to the same request while its hold stands, and anything else stops once more.
@@ -1192,17 +1177,12 @@ class ReseedWorldRequest(betterproto2.Message):
     World name.
     """
 
-    actor: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
 
-    request_id: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    request_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Caller's idempotency key, 1 to 64 characters; empty for none.
     """
@@ -1257,12 +1237,7 @@ class ResumeWorldRequest(betterproto2.Message):
     Hold to end; empty for "operator".
     """
 
-    actor: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
@@ -1302,12 +1277,7 @@ class RollbackApplyRequest(betterproto2.Message):
     Run.
     """
 
-    actor: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """
@@ -1367,12 +1337,7 @@ class StartApplyRequest(betterproto2.Message):
     Check everything and begin nothing.
     """
 
-    actor: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
-    """
-    Who asks, one line of at most 80 characters.
-    """
-
-    reason: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    reason: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
     """
     Why, one line of at most 200 characters.
     """

@@ -414,6 +414,24 @@ class ErrorReason(betterproto2.Enum):
     ALREADY_EXISTS. A deleted world of this name had orders, and executors know its intents: {"world": "equity"}.
     """
 
+    UNAUTHENTICATED = 51
+    """
+    UNAUTHENTICATED. The call carries no token that is believed; `fault` is one of missing, malformed, algorithm, key,
+    signature, claims, issuer, audience, expired, not_yet: {"fault": "expired"}.
+    """
+
+    PERMISSION_DENIED = 52
+    """
+    PERMISSION_DENIED. The caller has not the role that this needs: {"caller": "ann", "needed": "admin"}, in a world
+    {"caller": "ann", "needed": "operator", "world": "equity"}; for strategies of others also {"author": "bob"}.
+    """
+
+    RATE_LIMITED = 53
+    """
+    RESOURCE_EXHAUSTED. The caller asks more than one may: come again after the time in `google.rpc.RetryInfo`.
+    {"caller": "ann", "limit": "calls_per_second", "allowed": "200", "retry_after_ms": "5"}.
+    """
+
     @classmethod
     def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
         return {
@@ -468,6 +486,9 @@ class ErrorReason(betterproto2.Enum):
             48: "ERROR_REASON_FOREIGN_INCARNATION",
             49: "ERROR_REASON_INTENT_STALE",
             50: "ERROR_REASON_WORLD_NAME_USED",
+            51: "ERROR_REASON_UNAUTHENTICATED",
+            52: "ERROR_REASON_PERMISSION_DENIED",
+            53: "ERROR_REASON_RATE_LIMITED",
         }
 
     @classmethod
@@ -524,6 +545,9 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_FOREIGN_INCARNATION": 48,
             "ERROR_REASON_INTENT_STALE": 49,
             "ERROR_REASON_WORLD_NAME_USED": 50,
+            "ERROR_REASON_UNAUTHENTICATED": 51,
+            "ERROR_REASON_PERMISSION_DENIED": 52,
+            "ERROR_REASON_RATE_LIMITED": 53,
         }
 
 
@@ -664,12 +688,27 @@ class Access(betterproto2.Message):
     world: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     Field of the request that names the world in which the role is needed, with dots for a field of a field. Empty: the
-    request names none, and the service looks it up where the role is one of a world.
+    request names none, and a role of a world is needed in some world; where it concerns one, the service asks again.
     """
 
     strategy: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     Field of the request that names a strategy, `author/name`, or its author: that author may, and operators of the world.
+    """
+
+    urgent: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    Never refused for how often its caller calls: it stops something.
+    """
+
+    service: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    The one service that may, where not any of them: "gateway" or "executor".
+    """
+
+    large: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    """
+    Requests may be as large as any message; others have at most 4 MiB.
     """
 
 

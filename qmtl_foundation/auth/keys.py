@@ -1,0 +1,149 @@
+"""The issuer's public keys: read from a file or a URL, read again as they age and when a token names an unknown one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
+
+import jwt
+
+from qmtl_foundation.cancellation import heed_cancellation
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.settings import is_loopback
+
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+REFRESH_SECONDS: Final = 60.0  # how long a withdrawn key may still be believed
+RETRY_SECONDS: Final = 5.0  # between two readings, however many unknown keys are named
+KEPT_SECONDS: Final = 24 * 3_600.0  # how long keys are believed that cannot be read again
+READ_SECONDS: Final = 5.0
+MAX_BYTES: Final = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Keys:
+    """Hold the keys of a JWKS by their ids; ``generation`` rises with each change of them.
+
+    ``read`` returns the document, and may block and raise OSError.
+    """
+
+    def __init__(self, read: Callable[[], bytes], source: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._source = source
+        self._monotonic = monotonic
+        self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._document = b""
+        self._reading = asyncio.Lock()
+        self._tried: float | None = None
+        self._succeeded = 0.0
+        self.generation = 0
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK:
+        """Return a key by its id; a token may leave the id out where there is only one key.
+
+        Raises QmtlError: UNAUTHENTICATED for a key that the issuer does not have, DEPENDENCY_UNAVAILABLE while its keys
+        were never read, or not for a day.
+        """
+        if key_id not in self._keys:
+            await self.refresh(RETRY_SECONDS)
+        self.check_fresh()
+        if key_id not in self._keys:
+            raise QmtlError(
+                Reason.UNAUTHENTICATED,
+                f"the token is signed with key {key_id!r}, which the issuer does not have",
+                metadata={"fault": "key"},
+            )
+        return self._keys[key_id]
+
+    def check_fresh(self) -> None:
+        """Raise QmtlError DEPENDENCY_UNAVAILABLE while the keys were never read, or not for a day."""
+        if not self._keys or self._monotonic() - self._succeeded > KEPT_SECONDS:
+            raise QmtlError(
+                Reason.DEPENDENCY_UNAVAILABLE,
+                "the keys of the token issuer cannot be read",
+                metadata={"dependency": "keys"},
+            )
+
+    async def refresh(self, least_age: float = 0.0) -> None:
+        """Read the keys again, unless that was tried within ``least_age`` seconds; what cannot be read stays."""
+        async with self._reading:
+            now = self._monotonic()
+            if self._tried is not None and now - self._tried < least_age:
+                return
+            try:
+                async with asyncio.timeout(2 * READ_SECONDS):  # of a name that is looked up for long, too
+                    document = await asyncio.to_thread(self._read)
+                if document != self._document:
+                    self._keys = _parsed(document)
+                    self._document = document
+                    self.generation += 1
+                self._succeeded = self._monotonic()
+            except (OSError, ValueError, TypeError, jwt.PyJWTError) as error:  # TimeoutError is an OSError
+                _log.warning("the keys of %s could not be read: %s", self._source, error)
+            finally:
+                self._tried = self._monotonic()
+
+    async def follow(self) -> None:
+        """Read the keys again as they age, until cancelled."""
+        while True:
+            heed_cancellation()
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.refresh()
+
+
+@asynccontextmanager
+async def open_keys(source: str) -> AsyncIterator[Keys]:
+    """Yield the keys of a file or a URL, read once and kept fresh; a source that cannot be read yet is asked again."""
+    keys = Keys((lambda: _from_url(source)) if "://" in source else Path(source).read_bytes, source)
+    await keys.refresh()
+    following = asyncio.create_task(keys.follow())
+    try:
+        yield keys
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def _parsed(document: bytes) -> Mapping[str | None, jwt.PyJWK]:
+    """Return the keys that sign; raise for a document that has none: an empty one must not pass for a change."""
+    stated = json.loads(document)
+    if not isinstance(stated, dict):
+        raise TypeError("it is no JSON object")
+    found = [
+        key
+        for key in jwt.PyJWKSet.from_dict(stated).keys
+        if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")
+    ]
+    if not found:
+        raise ValueError(f"it has no key for {', '.join(ALGORITHMS)}")
+    keys: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in found}
+    if len(keys) < len(found):
+        raise ValueError("two of its keys have one id")
+    if len(found) == 1:
+        keys[None] = found[0]
+    return keys
+
+
+class _Refused(HTTPRedirectHandler):
+    """Follow no redirect: keys come from where the operator said, or not at all."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request to follow."""
+
+
+def _from_url(url: str) -> bytes:
+    loopback = (ProxyHandler({}),) if is_loopback(urlsplit(url).hostname or "") else ()
+    with build_opener(_Refused, *loopback).open(url, timeout=READ_SECONDS) as answer:
+        content: bytes = answer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    return content
