@@ -127,7 +127,10 @@ class Certificates:
     def _read(self) -> Material:
         certificate, key, ca = self._paths.values()
         self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        return Material(certificate.read_bytes(), key.read_bytes(), ca.read_bytes())
+        try:
+            return Material(certificate.read_bytes(), key.read_bytes(), ca.read_bytes())
+        except OSError as error:
+            raise _unusable("QMTL_TLS_CERTIFICATE", certificate, f"went away while it was read: {error}") from error
 
     def _load(self, context: ssl.SSLContext) -> None:
         certificate, key, ca = self._paths.values()

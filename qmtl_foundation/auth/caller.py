@@ -11,6 +11,7 @@ from typing import Final
 from qmtl_foundation.errors import QmtlError, Reason
 
 ANYWHERE: Final = "*"
+SHOWN: Final = 80  # characters of a name that a refusal repeats
 SERVICE_PREFIX: Final = "service:"
 SERVICES: Final = frozenset({"gateway", "executor"})  # who call others in their own name
 
@@ -84,6 +85,7 @@ class Caller:
     def check_world(self, needed: Role, world: str) -> None:
         """Raise QmtlError PERMISSION_DENIED unless it has a role in a world."""
         if self.role_in(world) < needed:
+            world = world[:SHOWN]
             raise self._denied(
                 needed,
                 f"in world {world!r} this needs the permission '{world}:{needed.text}', "
@@ -103,6 +105,7 @@ class Caller:
         """
         author = strategy.partition("/")[0]
         if author != self.name and self.role_in(world) < Role.OPERATOR:
+            author = author[:SHOWN]
             raise self._denied(
                 Role.OPERATOR,
                 f"strategies of {author!r} are acted on by {author!r} or an operator of world {world!r}; "

@@ -86,7 +86,9 @@ class Keys:
                     self._document = document
                     self.generation += 1
                 self._succeeded = self._monotonic()
-            except (OSError, ValueError, TypeError, jwt.PyJWTError) as error:  # TimeoutError is an OSError
+            except (
+                Exception
+            ) as error:  # whatever the document is made of, and whoever sends it: the next reading is due
                 _log.warning("the keys of %s could not be read: %s", self._source, error)
             finally:
                 self._tried = self._monotonic()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nats
 import nats.errors
@@ -166,17 +166,21 @@ class Bus:
 
 @asynccontextmanager
 async def open_bus(url: str, service: str, certificates: Certificates | None = None) -> AsyncIterator[Bus]:
-    """Yield a service's connection, which comes back by itself; closed at the end.
+    """Yield a service's connection, which comes back by itself; closed at the end. ``url`` may be several, by commas.
 
     To another machine the URL must be ``tls://``, which encrypts before a word is spoken, so that nobody on the way can
     talk the client out of it (the server needs ``handshake_first``). Raises QmtlError NOT_CONFIGURED otherwise.
     """
-    tls = _tls(url, certificates)
+    servers = [each if "://" in each else f"nats://{each}" for each in map(str.strip, url.split(","))]
+    first, tls = urlsplit(servers[0]), _tls(servers, certificates)
     # Reconnecting never gives up; the first connection must, so that a service says why it does not start.
     with translated_errors():
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
             connection = await nats.connect(
-                url,
+                servers,
+                # Servers that others tell of have no user in their URL; those of a cluster have the same ones.
+                user=unquote(first.username) if first.username else None,
+                password=unquote(first.password) if first.password else None,
                 name=service,
                 inbox_prefix=inbox_of(service).encode(),
                 tls=tls,
@@ -193,8 +197,8 @@ async def open_bus(url: str, service: str, certificates: Certificates | None = N
         await connection.close()
 
 
-def _tls(url: str, certificates: Certificates | None) -> ssl.SSLContext | None:
-    addresses = [urlsplit(each.strip()) for each in url.split(",")]
+def _tls(servers: Sequence[str], certificates: Certificates | None) -> ssl.SSLContext | None:
+    addresses = [urlsplit(each) for each in servers]
     if all(each.scheme == "tls" for each in addresses) and certificates is not None:
         return certificates.context(ssl.PROTOCOL_TLS_CLIENT)
     if all(each.scheme != "tls" and is_loopback(each.hostname or "") for each in addresses):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
@@ -81,8 +81,10 @@ def check_encryption_stated(dsn: Secret) -> None:
     parts = urlsplit(dsn.value)
     stated = parse_qs(parts.query)
     named = parts.netloc.rpartition("@")[2] or stated.get("host", [""])[0]
-    hosts = [each.partition(":")[0] for each in named.split(",")]
-    if "sslmode" not in stated and not all(not host or host.startswith("/") or is_loopback(host) for host in hosts):
+    hosts = [unquote(urlsplit(f"//{each}").hostname or "") or each for each in named.split(",")]
+    if "sslmode" not in stated and not all(
+        not host or host.lower().startswith(("/", "%2f")) or is_loopback(host) for host in hosts
+    ):
         raise QmtlError(
             Reason.NOT_CONFIGURED,
             "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise",

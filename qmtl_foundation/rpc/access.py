@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any, Final
 
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 
 from qmtl_foundation.auth.caller import OF_A_WORLD, Caller, Role
-from qmtl_foundation.errors import invalid_field, too_many
+from qmtl_foundation.errors import invalid_field, too_large, too_many
 from qmtl_foundation.pb.qmtl.common.v1 import access_pb2
+from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 
+MAX_ORDINARY_BYTES: Final = 4 * 1024 * 1024  # of a request, unless the contract calls it large
 MAX_NAMED: Final = 10_000  # worlds of one request that are looked at; more than any method takes
 KEPT_METHODS: Final = 256  # strangers ask for methods that nobody serves
 
@@ -36,6 +37,12 @@ class Access:
     def is_public(self) -> bool:
         """Tell whether clients may call it at all, at the gateway's address."""
         return self.role not in (Role.UNSPECIFIED, Role.SERVICE)
+
+    def check_size(self, content: bytes) -> None:
+        """Raise QmtlError TOO_LARGE for a request with more bytes than its method takes."""
+        limit = MAX_MESSAGE_BYTES if self.is_large else MAX_ORDINARY_BYTES
+        if len(content) > limit:
+            raise too_large("request", len(content), limit)
 
     def check_at_all(self, caller: Caller) -> None:
         """Raise QmtlError PERMISSION_DENIED for a caller that may ask this nowhere, whatever its request says."""
@@ -86,18 +93,12 @@ def stated_access(path: str) -> Access:
 
 def _named(request: Message, path: str) -> list[str]:
     """Return what a field of the request holds, each time that it occurs; a message left out holds an empty text."""
-    found = list(islice(_values(request, path.split(".")), MAX_NAMED + 1))
-    if len(found) > MAX_NAMED:
-        raise too_many(path.partition(".")[0], MAX_NAMED)
-    return found
-
-
-def _values(message: Message, names: list[str]) -> Iterator[str]:
-    value = getattr(message, names[0])
-    if not names[1:]:
-        yield value
-    elif not isinstance(value, Message):
-        for each in value:
-            yield from _values(each, names[1:])
-    else:
-        yield from _values(value, names[1:])
+    *outer, leaf = path.split(".")
+    messages: Sequence[Any] = [request]
+    for name in outer:
+        (message,) = messages  # what repeats is the last one: no contract names worlds deeper
+        value = getattr(message, name)
+        messages = [value] if isinstance(value, Message) else value
+        if len(messages) > MAX_NAMED:
+            raise too_many(name, MAX_NAMED)
+    return [getattr(each, leaf) for each in messages]

@@ -21,6 +21,8 @@ from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.auth.tokens import Tokens, unauthenticated
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.rpc.access import Access, stated_access
+from qmtl_foundation.rpc.status import internal_error
 from qmtl_foundation.rpc.wrapping import Wrapping
 
 OPEN: Final = ("/grpc.health.", "/grpc.reflection.")  # tools try one version after another
@@ -63,11 +65,13 @@ class Admission(Wrapping):
             return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream), *codec)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream), *codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), *codec)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, stated_access(method)), *codec)
 
-    def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _unary(self, behaviour: Callable[..., Awaitable[Any]], access: Access) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             _caller.set(await self._tokens.caller(_token(context)))
+            if isinstance(request, bytes):
+                access.check_size(request)  # before it waits for its place
             return await behaviour(request, context)
 
         return call
@@ -95,8 +99,8 @@ class Admission(Wrapping):
                 await asyncio.sleep(max(0.0, min(RECHECK_SECONDS, left)))
                 try:
                     await self._tokens.caller(token)
-                except QmtlError as error:
-                    faults.append(error)
+                except Exception as error:  # in doubt the stream ends
+                    faults.append(error if isinstance(error, QmtlError) else internal_error(error))
                     if task is not None:
                         task.cancel()
 

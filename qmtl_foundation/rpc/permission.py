@@ -7,18 +7,14 @@ bytes and stays so: the service that reads it holds its caller against the rest.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
-from qmtl_foundation.errors import too_large
-from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.access import Access, stated_access
 from qmtl_foundation.rpc.admission import OPEN, caller
 from qmtl_foundation.rpc.reading import Parser, parser
 from qmtl_foundation.rpc.wrapping import Wrapping
-
-MAX_ORDINARY_BYTES: Final = 4 * 1024 * 1024  # of a request, unless the contract calls it large
 
 
 class Permissions(Wrapping):
@@ -48,9 +44,7 @@ class _Judge:
     def read(self, content: bytes, *, in_dialogue: bool = False) -> Any:
         """Return the request, or its bytes where they are passed on."""
         access, found = self._access, caller()
-        limit = MAX_MESSAGE_BYTES if access.is_large else MAX_ORDINARY_BYTES
-        if len(content) > limit:
-            raise too_large("request", len(content), limit)
+        access.check_size(content)
         if self._parse is None:
             if access.is_public:  # what is not is refused by whom it is forwarded to, or by name
                 access.check_at_all(found)

@@ -5,6 +5,7 @@ The allow-list is read from the descriptors: a method is forwarded when its opti
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,18 @@ def _forwarding(upstream: Upstream, method: Method) -> grpc.RpcMethodHandler:
     )
 
 
+def _ended(cancelled: asyncio.CancelledError, upstream: str) -> BaseException:
+    """Return why a call ended that nobody answered: its caller went away, or its channel was closed for a newer one."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        return cancelled
+    return QmtlError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        f"the connection to the {upstream} was renewed; try again",
+        metadata={"dependency": upstream},
+    )
+
+
 def _forwarding_stream(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
     forward = upstream.channel.unary_stream(path)
 
@@ -92,6 +105,8 @@ def _forwarding_stream(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
             context.set_trailing_metadata(_passing(await sent.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             await _fail(context, error, upstream.name)
+        except asyncio.CancelledError as cancelled:
+            raise _ended(cancelled, upstream.name) from cancelled
         finally:
             sent.cancel()
 
@@ -114,6 +129,8 @@ def _forwarding_one(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
             trailing = await sent.trailing_metadata()
         except grpc.aio.AioRpcError as error:
             await _fail(context, error, upstream.name)
+        except asyncio.CancelledError as cancelled:
+            raise _ended(cancelled, upstream.name) from cancelled
         else:
             await context.send_initial_metadata(_passing(initial))
             context.set_trailing_metadata(_passing(trailing))

@@ -48,7 +48,8 @@ def _local_token(address: Address) -> TokenFile | None:
     layout = state.Layout(Path(folder) if folder else state.default_state_dir())
     try:
         endpoint = state.load(layout).endpoints.get("gateway")
-        if endpoint is None or endpoint.address != str(address):
+        own = Address.parse(endpoint.address) if endpoint is not None else None
+        if own is None or not address.is_private or own.port != address.port:
             return None
         return TokenFile(layout.user_token, "the stack's token")
     except QmtlError:  # a stack that is damaged, or another user's

@@ -114,6 +114,8 @@ def load(layout: Layout) -> StackState:
         return _from_document(json.loads(layout.state_file.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return StackState()
+    except OSError as error:
+        raise _unusable(layout.root, error) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise QmtlError(
             Reason.NOT_CONFIGURED,

@@ -179,3 +179,26 @@ async def test_what_is_not_public_is_not_served_and_says_so(path: str) -> None:
         stream = channel.stream_stream(path)
         error = await raised(stream(iter([b""])).read())
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_call_whose_connection_is_closed_for_a_newer_one_is_told_to_try_again() -> None:
+    begun = asyncio.Event()
+
+    async def stuck(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        begun.set()
+        await asyncio.sleep(60.0)
+        return b""
+
+    async with (
+        serving(ANYWHERE, [], {}, [OpenDoor()], handlers=[Upstreamed(stuck)]) as upstream_port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{upstream_port}") as upstream,
+        serving(
+            ANYWHERE, [], {}, [OpenDoor()], handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]
+        ) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = channel.unary_unary(PATH)(b"", timeout=20.0)
+        await begun.wait()
+        await upstream.close()
+        refused = read_refusal(await raised(call))
+    assert (refused.code, refused.metadata) == (grpc.StatusCode.UNAVAILABLE, {"dependency": "world service"})

@@ -18,10 +18,10 @@ from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_serv
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2, submission_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2, world_service_pb2_grpc
-from qmtl_foundation.rpc.access import MAX_NAMED
+from qmtl_foundation.rpc.access import MAX_NAMED, MAX_ORDINARY_BYTES
 from qmtl_foundation.rpc.admission import Admission, caller, open_admission
 from qmtl_foundation.rpc.channel import calling
-from qmtl_foundation.rpc.permission import MAX_ORDINARY_BYTES, Permissions
+from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
 from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address

@@ -16,6 +16,8 @@ from qmtl_foundation.settings import Secret
         "postgresql://qmtl@/qmtl?host=%2Frun%2Fpostgres&port=5432",
         "postgresql://qmtl@127.0.0.1:5432/qmtl",
         "postgresql://qmtl@localhost/qmtl",
+        "postgresql://qmtl@[::1]:5432/qmtl",
+        "postgresql://qmtl@%2Fvar%2Frun%2Fpostgresql/qmtl",
         "postgresql://qmtl:secret@db/qmtl?sslmode=verify-full",
         "postgresql://qmtl@db/qmtl?sslmode=disable",
     ],

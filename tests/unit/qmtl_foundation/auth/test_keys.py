@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import BadStatusLine, IncompleteRead
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -24,13 +25,14 @@ class Source:
 
     content: bytes = field(default_factory=lambda: document("EdDSA"))
     away: bool = False
+    fault: Exception = field(default_factory=lambda: OSError("away"))
     readings: int = 0
     now: float = 1_000.0
 
     def __call__(self) -> bytes:
         self.readings += 1
         if self.away:
-            raise OSError("away")
+            raise self.fault
         return self.content
 
     def keys(self) -> Keys:
@@ -74,6 +76,16 @@ async def test_keys_that_cannot_be_read_are_unavailable_at_first_and_kept_for_a_
     await keys.find("EdDSA")
     source.now += 1
     assert await reason(keys, "EdDSA") is Reason.DEPENDENCY_UNAVAILABLE
+
+
+@pytest.mark.parametrize("fault", [IncompleteRead(b""), BadStatusLine("x"), RecursionError(), TimeoutError()])
+async def test_whatever_goes_wrong_while_reading_is_over_with_the_next_reading(fault: Exception) -> None:
+    source = Source(away=True, fault=fault)
+    keys = source.keys()
+    await keys.refresh()
+    source.away = False
+    await keys.refresh()
+    await keys.find("EdDSA")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 def test_the_local_stacks_token_goes_to_its_own_gateway_only() -> None:
     assert token_source(LOCAL)() == "local"
+    assert token_source(Address("localhost", LOCAL.port))() == "local"
     assert token_source(Address("127.0.0.1", 5_002))() == ""
     assert token_source(Address("gateway.example", 5_001))() == ""
 
