@@ -32,7 +32,7 @@ from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2
 from qmtl_foundation.pb.qmtl.order.v1 import order_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
-from qmtl_foundation.rpc import interceptor, server
+from qmtl_foundation.rpc import access, interceptor, server
 from qmtl_foundation.rpc.access import access_of
 from qmtl_foundation.settings import PREFIX, flattened
 from qmtl_foundation.statistics.catalog import METRICS
@@ -199,12 +199,12 @@ def rpcs() -> str:
     for service in (each for file in CONTRACTS for each in file.services_by_name.values()):
         said = comments(PROTOS / service.file.name)
         for method in service.methods:
-            access = access_of(method)
+            stated = access_of(method)
             kind = "unary"
             if method.server_streaming:
                 kind = "both stream" if method.client_streaming else "stream"
-            named = ", ".join(f"`{field}`" for field in (access.world, access.strategy) if field)
-            rows.append((f"`{service.full_name}/{method.name}`", kind, access.role.text, named, said[method.name]))
+            named = ", ".join(f"`{field}`" for field in (stated.world, stated.strategy) if field)
+            rows.append((f"`{service.full_name}/{method.name}`", kind, stated.role.text, named, said[method.name]))
     return table(("method", "kind", "role", "of", "does"), rows)
 
 
@@ -225,6 +225,7 @@ def limits() -> str:
         ("what", "limit"),
         [
             ("one gRPC message", f"{requests.MAX_MESSAGE_BYTES // mib} MiB"),
+            ("a request of any method but `Submit`, `Evaluate` and `Diff`", f"{access.MAX_ORDINARY_BYTES // mib} MiB"),
             ("metadata of one call", f"{server.MAX_METADATA_BYTES // 1024} KiB"),
             ("a submitted DAG", f"{dag.MAX_DAG_BYTES // mib} MiB, {dag.MAX_NODES:,} nodes"),
             ("parameters of a strategy, or of a node", f"{dag.MAX_PARAMS_BYTES // 1024} KiB"),
