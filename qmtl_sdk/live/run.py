@@ -35,7 +35,7 @@ from qmtl_sdk.session.emission import Emission
 from qmtl_sdk.session.gate import GateState
 from qmtl_sdk.session.journal import IntentJournal, State
 from qmtl_sdk.session.model import Runner
-from qmtl_sdk.session.orders import Orders
+from qmtl_sdk.session.orders import FOR_ITS_OWNER, Orders
 from qmtl_sdk.session.session import RunnerSession
 from qmtl_sdk.strategy.evaluate import Evaluation, evaluate
 from qmtl_sdk.strategy.program import Program, build
@@ -189,16 +189,26 @@ def _replayed(
         live[bar] = evaluator.step(moment)
         orders.state(moment.timestamp, live[bar])
         orders.work()
-        sent = orders.counts[State.ACCEPTED]
-        on_progress(Progress(Phase.REPLAY, detail=f"{bar + 1:,} of {len(live):,} bars, {sent:,} intents"))
+        on_progress(Progress(Phase.REPLAY, detail=f"{bar + 1:,} of {len(live):,} bars, {_sent(orders)}"))
     return live
 
 
+def _sent(orders: Orders) -> str:
+    sent = f"{orders.counts[State.ACCEPTED]:,} intents"
+    return sent if orders.fault is None else f"{sent}, more wait: {orders.fault.message}"
+
+
 def _settle(session: RunnerSession, orders: Orders) -> None:
-    """Work on until nothing is outstanding, or nothing has come for a while."""
+    """Work on until nothing is outstanding, or nothing has come for a while.
+
+    Raises QmtlError where something is not sent for a reason that whoever runs the strategy has to mend.
+    """
     heard, since = orders.counts.total(), time.monotonic()
     while not orders.settled() and time.monotonic() - since < SETTLE_SECONDS:
         session.wait()
         orders.work()
         if orders.counts.total() != heard:
             heard, since = orders.counts.total(), time.monotonic()
+    fault = orders.fault or session.fault
+    if fault is not None and fault.reason in FOR_ITS_OWNER and not orders.settled():
+        raise fault

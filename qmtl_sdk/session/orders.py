@@ -15,10 +15,13 @@ from qmtl_sdk.session.session import RunnerSession
 from qmtl_sdk.strategy.values import FloatArray
 
 RETRY_SECONDS: Final = 0.1
+MENDING_SECONDS: Final = 1.0  # before what is sent again that a person has to mend
 KEPT_BACK_SECONDS: Final = 1.0  # before what an executor kept back is sent again; each time twice as long
 MAX_KEPT_BACK_SECONDS: Final = 64.0
 BATCH: Final = 1_000  # intents of one request
 
+# The token, or how it is read, is to be mended by whoever runs the strategy; until then nothing is sent.
+FOR_ITS_OWNER: Final = frozenset({Reason.UNAUTHENTICATED, Reason.NOT_CONFIGURED})
 # They may or may not be stored, the gateway is ahead of what this runner was told, or it wants another token: they are
 # sent again once the gate says so.
 _AGAIN: Final = frozenset(
@@ -32,14 +35,15 @@ _AGAIN: Final = frozenset(
         Reason.MODE_WITHOUT_ORDERS,
         Reason.ORDER_STREAM_FULL,
         Reason.RATE_LIMITED,
-        Reason.UNAUTHENTICATED,
-        Reason.NOT_CONFIGURED,
+        *FOR_ITS_OWNER,
     }
 )
 
 
 class Orders:
     """Send what is due while the gate is open. ``counts`` says how often an intent came to each state.
+
+    ``fault`` is why the newest request is not known to be stored, None when it is.
 
     Not for use by several threads: the session has its own.
     """
@@ -52,6 +56,7 @@ class Orders:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[State] = Counter()
+        self.fault: QmtlError | None = None
         self._session = session
         self._journal = journal
         self._emission = emission
@@ -79,7 +84,8 @@ class Orders:
         due = self._emission.due(stamp.epoch) + self._kept_back(stamp.epoch)
         for start in range(0, len(due), BATCH):
             if not self._send(due[start : start + BATCH], stamp):
-                self._not_before = self._clock() + RETRY_SECONDS
+                mending = self.fault is not None and self.fault.reason in FOR_ITS_OWNER
+                self._not_before = self._clock() + (MENDING_SECONDS if mending else RETRY_SECONDS)
                 return
 
     def settled(self) -> bool:
@@ -132,7 +138,9 @@ class Orders:
                 self.counts[State.REFUSED] += 1
             elif error.reason not in _AGAIN:
                 raise
+            self.fault = error
             return False
+        self.fault = None
         self._journal.accepted([wish.intent_id for wish in wishes])
         self.counts[State.ACCEPTED] += len(wishes)
         return True

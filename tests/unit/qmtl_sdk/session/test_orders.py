@@ -19,7 +19,7 @@ from qmtl_foundation.settings import Address
 from qmtl_sdk.session.emission import Emission
 from qmtl_sdk.session.gate import GateState
 from qmtl_sdk.session.journal import IntentJournal, State
-from qmtl_sdk.session.orders import KEPT_BACK_SECONDS, RETRY_SECONDS, Orders
+from qmtl_sdk.session.orders import KEPT_BACK_SECONDS, MENDING_SECONDS, RETRY_SECONDS, Orders
 from qmtl_sdk.session.session import RunnerSession
 from tests.support.scripted_gateway import Connection, Refusal, ScriptedGateway, opened_event, runner, scripted_gateway
 from tests.support.waiting import wait_until
@@ -103,6 +103,21 @@ def test_what_may_pass_later_is_sent_again_after_a_while(
     clock.now += RETRY_SECONDS
     orders.work()
     assert published(gateway) == [{"A": 0.5}]
+
+
+@pytest.mark.parametrize("reason", [Reason.UNAUTHENTICATED, Reason.RATE_LIMITED])
+def test_what_its_caller_is_refused_for_waits_and_is_told(
+    reason: Reason, orders: Orders, gateway: ScriptedGateway, clock: Clock
+) -> None:
+    gateway.refusal = Refusal.of(QmtlError(reason, "the token has expired", metadata={"fault": "expired"}))
+    orders.state(0, np.array([0.5, np.nan]))
+    orders.work()
+    assert orders.fault is not None
+    assert (orders.fault.reason, orders.fault.message) == (reason, "the token has expired")
+    gateway.refusal = None
+    clock.now += MENDING_SECONDS
+    orders.work()
+    assert (orders.fault, published(gateway)) == (None, [{"A": 0.5}])
 
 
 def test_unclear_send_is_on_disk(orders: Orders, gateway: ScriptedGateway, journal: IntentJournal) -> None:
