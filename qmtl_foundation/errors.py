@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 ERROR_DOMAIN: Final = "qmtl"
+RETRY_AFTER_MS: Final = "retry_after_ms"  # in the metadata of a refusal that says when to come again
 
 
 class Reason(StrEnum):
@@ -192,18 +193,15 @@ def invalid_field(field: str, description: str, **metadata: str) -> QmtlError:
 
 def too_large(field: str, size: int, limit: int) -> QmtlError:
     """Return the error for a field that is larger than its limit, both in bytes."""
-    description = f"has {size} bytes; the limit is {limit}"
-    return QmtlError(
-        Reason.TOO_LARGE,
-        f"{field} {description}",
-        metadata={"field": field, "limit": str(limit)},
-        violations=(FieldViolation(field, description),),
-    )
+    return _beyond(field, f"has {size} bytes; the limit is {limit}", limit)
 
 
 def too_many(field: str, limit: int) -> QmtlError:
     """Return the error for a repeated field with more values than its limit."""
-    description = f"has more than {limit} values"
+    return _beyond(field, f"has more than {limit} values", limit)
+
+
+def _beyond(field: str, description: str, limit: int) -> QmtlError:
     return QmtlError(
         Reason.TOO_LARGE,
         f"{field} {description}",

@@ -54,7 +54,7 @@ class Address:
         return cls(host, int(port))
 
     @property
-    def is_private(self) -> bool:
+    def is_loopback(self) -> bool:
         """Tell whether it is of the loopback, which no other machine reaches."""
         return is_loopback(self.host)
 
@@ -131,9 +131,9 @@ def check_at_least(field: str, value: int, least: int) -> None:
         )
 
 
-def check_private(setting: str, listen: Address) -> None:
+def check_listened(setting: str, listen: Address) -> None:
     """Raise QmtlError NOT_CONFIGURED for an address that other machines reach: without TLS, tokens would be read."""
-    if not listen.is_private:
+    if not listen.is_loopback:
         raise QmtlError(
             Reason.NOT_CONFIGURED,
             f"{setting} is {listen}, where other machines reach it: set QMTL_TLS_CERTIFICATE, QMTL_TLS_KEY and "
@@ -144,7 +144,7 @@ def check_private(setting: str, listen: Address) -> None:
 
 def check_dialled(address: Address) -> None:
     """Raise QmtlError NOT_CONFIGURED for a service of another machine: without TLS, tokens would be read on the way."""
-    if not address.is_private:
+    if not address.is_loopback:
         raise QmtlError(
             Reason.NOT_CONFIGURED,
             f"{address} is another machine's: set QMTL_TLS_CERTIFICATE, QMTL_TLS_KEY and QMTL_TLS_CA to call it",

@@ -13,7 +13,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import start_http_server
 
-from qmtl_foundation.settings import Address, check_private
+from qmtl_foundation.settings import Address, check_listened
 from qmtl_foundation.tls import Certificates
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def configure_logging(level: str) -> None:
 def exposing_metrics(listen: Address, certificates: Certificates | None = None) -> Iterator[metrics.Meter]:
     """Serve ``/metrics`` on ``listen`` and yield the meter that feeds it; raise as ``serving`` without certificates."""
     if certificates is None:
-        check_private("QMTL_METRICS_LISTEN", listen)
+        check_listened("QMTL_METRICS_LISTEN", listen)
     # Not the library's own way to TLS: its certificate would stay the one of the start.
     tls = None if certificates is None else certificates.context(ssl.PROTOCOL_TLS_SERVER)
     provider = MeterProvider([PrometheusMetricReader(disable_target_info=True)])

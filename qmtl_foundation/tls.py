@@ -11,12 +11,12 @@ import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from qmtl_foundation.cancellation import heed_cancellation
+from qmtl_foundation.cancellation import going_on, heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 
 FOLLOW_SECONDS: Final = 5.0
@@ -151,13 +151,8 @@ async def open_certificates(settings: TlsSettings) -> AsyncIterator[Certificates
         yield None
         return
     certificates = Certificates(settings)
-    following = asyncio.create_task(certificates.follow())
-    try:
+    async with going_on(certificates.follow()):
         yield certificates
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
 
 
 def _unusable(setting: str, path: Path, why: str) -> QmtlError:

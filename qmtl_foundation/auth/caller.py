@@ -84,13 +84,14 @@ class Caller:
 
     def check_world(self, needed: Role, world: str) -> None:
         """Raise QmtlError PERMISSION_DENIED unless it has a role in a world."""
-        if self.role_in(world) < needed:
-            world = world[:SHOWN]
+        held = self.role_in(world)
+        if held < needed:
+            shown = world[:SHOWN]
             raise self._denied(
                 needed,
-                f"in world {world!r} this needs the permission '{world}:{needed.text}', "
-                f"{self.name!r} has {self.role_in(world).text!r} there",
-                world=world,
+                f"in world {shown!r} this needs the permission '{shown}:{needed.text}', {self.name!r} has "
+                f"{held.text!r} there",
+                world=shown,
             )
 
     def check_some_world(self, needed: Role) -> None:
@@ -105,13 +106,13 @@ class Caller:
         """
         author = strategy.partition("/")[0]
         if author != self.name and self.role_in(world) < Role.OPERATOR:
-            author = author[:SHOWN]
+            shown, of = world[:SHOWN], author[:SHOWN]
             raise self._denied(
                 Role.OPERATOR,
-                f"strategies of {author!r} are acted on by {author!r} or an operator of world {world!r}; "
-                f"the token names {self.name!r}",
-                world=world,
-                author=author,
+                f"strategies of {of!r} are acted on by {of!r} or an operator of world {shown!r}; the token names "
+                f"{self.name!r}",
+                world=shown,
+                author=of,
             )
 
     def _denied(self, needed: Role, why: str, **metadata: str) -> QmtlError:
@@ -123,9 +124,7 @@ class Caller:
 def permitted(name: str, permissions: Iterable[str], expires: float = math.inf) -> Caller:
     """Return the caller that permissions make: ``<world>:<role>``, ``*:<role>``, ``admin``, ``service:<service>``.
 
-    ``*`` is every world.
-
-    What is none of these grants nothing: tokens also carry permissions of other systems.
+    ``*`` is every world. What is none of these grants nothing: tokens also carry permissions of other systems.
     """
     worlds: dict[str, Role] = {}
     stated = frozenset(permissions)

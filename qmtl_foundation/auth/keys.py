@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,13 +15,13 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 import jwt
 
-from qmtl_foundation.cancellation import heed_cancellation
+from qmtl_foundation.cancellation import going_on, heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import is_loopback
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-REFRESH_SECONDS: Final = 60.0  # how long a withdrawn key may still be believed
-RETRY_SECONDS: Final = 5.0  # between two readings, however many unknown keys are named
+REFRESH_SECONDS: Final = 60.0  # between two readings: so long a withdrawn key may still be believed
+RETRY_SECONDS: Final = 5.0  # between two for unknown keys, however many are named
 KEPT_SECONDS: Final = 24 * 3_600.0  # how long keys are believed that cannot be read again
 READ_SECONDS: Final = 5.0
 MAX_BYTES: Final = 1024 * 1024
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 class Keys:
     """Hold the keys of a JWKS by their ids; ``generation`` rises with each change of them.
 
-    ``read`` returns the document, and may block and raise OSError.
+    ``read`` returns the document, and may block and raise; ``source`` names it in the log.
     """
 
     def __init__(self, read: Callable[[], bytes], source: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -75,8 +75,7 @@ class Keys:
     async def refresh(self, least_age: float = 0.0) -> None:
         """Read the keys again, unless that was tried within ``least_age`` seconds; what cannot be read stays."""
         async with self._reading:
-            now = self._monotonic()
-            if self._tried is not None and now - self._tried < least_age:
+            if self._tried is not None and self._monotonic() - self._tried < least_age:
                 return
             try:
                 async with asyncio.timeout(2 * READ_SECONDS):  # of a name that is looked up for long, too
@@ -86,9 +85,7 @@ class Keys:
                     self._document = document
                     self.generation += 1
                 self._succeeded = self._monotonic()
-            except (
-                Exception
-            ) as error:  # whatever the document is made of, and whoever sends it: the next reading is due
+            except Exception as error:  # whatever it is made of, and whoever sends it: the next reading is due
                 _log.warning("the keys of %s could not be read: %s", self._source, error)
             finally:
                 self._tried = self._monotonic()
@@ -106,13 +103,8 @@ async def open_keys(source: str) -> AsyncIterator[Keys]:
     """Yield the keys of a file or a URL, read once and kept fresh; a source that cannot be read yet is asked again."""
     keys = Keys((lambda: _from_url(source)) if "://" in source else Path(source).read_bytes, source)
     await keys.refresh()
-    following = asyncio.create_task(keys.follow())
-    try:
+    async with going_on(keys.follow()):
         yield keys
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
 
 
 def _parsed(document: bytes) -> Mapping[str | None, jwt.PyJWK]:

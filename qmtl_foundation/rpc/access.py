@@ -22,14 +22,18 @@ KEPT_METHODS: Final = 256  # strangers ask for methods that nobody serves
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Hold the least ``role`` of a method's callers, and the fields of the request that name the ``world`` in which it
-    is needed and the ``strategy`` that is acted on; empty where the request names none. What is ``urgent`` is refused
-    by no limit of rates; what ``is_large`` may be as large as any message. ``service`` is the one that may."""
+    """Hold what the contract states of a method.
+
+    ``role`` is the least of its callers; ``world`` and ``strategy`` are the request's fields, as paths with dots, that
+    name the world in which the role is needed and the strategy acted on; empty where the request names none. What
+    ``is_urgent`` is refused by no limit of rates, what ``is_large`` may be as large as any message. ``service`` is
+    the one service that may call, empty for any.
+    """
 
     role: Role
     world: str
     strategy: str
-    urgent: bool = False
+    is_urgent: bool = False
     is_large: bool = False
     service: str = ""
 
@@ -54,14 +58,13 @@ class Access:
             caller.check_service(self.service)
 
     def check(self, caller: Caller, request: Message, *, in_dialogue: bool = False) -> None:
-        """Raise QmtlError: PERMISSION_DENIED for what the caller may not ask, INVALID_FIELD for a world left out,
-        TOO_LARGE for a request that names more than may be judged.
+        """Hold a caller that may ask this at all against what its request names.
 
-        Where the request has no field for a world, the role is needed in some world. Of a dialogue, messages that name
-        no world are not judged: its service answers to none before one that does.
+        Raises QmtlError: PERMISSION_DENIED for what it may not ask, INVALID_FIELD for a world left out, TOO_LARGE for a
+        request that names more than may be judged. Of a dialogue, messages that name no world are not judged: its
+        service answers to none before one that does.
         """
         if not self.world:
-            self.check_at_all(caller)
             return
         worlds = _named(request, self.world)
         if in_dialogue and not any(worlds):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -23,7 +23,7 @@ from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.rpc.access import Access, stated_access
 from qmtl_foundation.rpc.status import internal_error
-from qmtl_foundation.rpc.wrapping import Wrapping
+from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 
 OPEN: Final = ("/grpc.health.", "/grpc.reflection.")  # tools try one version after another
 
@@ -58,29 +58,27 @@ class Admission(Wrapping):
         """Return a handler behind the outer door."""
         if method.startswith(OPEN):
             return handler
-        codec = (handler.request_deserializer, handler.response_serializer)
-        if handler.request_streaming and not handler.response_streaming:
-            return None  # no method of ours is such, and none gets past the door unseen
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream), *codec)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream), *codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, stated_access(method)), *codec)
+        access = stated_access(method)
+        return around(
+            handler,
+            lambda behaviour: self._unary(behaviour, access),
+            lambda behaviour: self._stream(behaviour, access),
+        )
 
-    def _unary(self, behaviour: Callable[..., Awaitable[Any]], access: Access) -> Callable[..., Awaitable[Any]]:
+    def _unary(self, behaviour: Behaviour, access: Access) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             _caller.set(await self._tokens.caller(_token(context)))
-            if isinstance(request, bytes):
-                access.check_size(request)  # before it waits for its place
+            _check_size(access, request)
             return await behaviour(request, context)
 
         return call
 
-    def _stream(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    def _stream(self, behaviour: Behaviour, access: Access) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             token = _token(context)
             found = await self._tokens.caller(token)
             _caller.set(found)
+            _check_size(access, request)
             with self._while_believed(token, found):
                 async for response in behaviour(request, context):
                     yield response
@@ -124,3 +122,9 @@ def _token(context: grpc.aio.ServicerContext) -> str:
     if token is None:
         raise unauthenticated("malformed", "the metadata 'authorization' must be one text 'Bearer <token>'")
     return token
+
+
+def _check_size(access: Access, request: Any) -> None:
+    """Raise QmtlError TOO_LARGE before a request waits anywhere; of a dialogue the messages are still to come."""
+    if isinstance(request, bytes):
+        access.check_size(request)

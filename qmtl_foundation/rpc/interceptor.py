@@ -12,7 +12,7 @@ import grpc
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.reading import Parser, parser
 from qmtl_foundation.rpc.status import abort, internal_error
-from qmtl_foundation.rpc.wrapping import Wrapping
+from qmtl_foundation.rpc.wrapping import Wrapping, around
 
 DEFAULT_DEADLINE_SECONDS = 60.0
 
@@ -22,27 +22,17 @@ _log = logging.getLogger(__name__)
 class DomainErrors(Wrapping):
     """Give each unary call a deadline, and turn what it raises into a status; a stream lives as its client wants."""
 
-    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler | None:
         """Return a handler, guarded."""
-        if handler.request_streaming and not handler.response_streaming:
-            return handler  # no method of ours is such
-        return _guarded(handler, method)
-
-
-def _guarded(handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
-    # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
-    parse = parser(handler.request_deserializer)
-    if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(
-            _guarded_dialogue(handler.stream_stream, parse, method), response_serializer=handler.response_serializer
+        # Requests are parsed inside the guard: grpc would answer INTERNAL for bytes that are no message.
+        parse = parser(handler.request_deserializer)
+        return around(
+            handler,
+            lambda behaviour: _guarded_unary(behaviour, parse, method),
+            lambda behaviour: _guarded_stream(behaviour, parse, method),
+            lambda behaviour: _guarded_dialogue(behaviour, parse, method),
+            reads=True,
         )
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(
-            _guarded_stream(handler.unary_stream, parse, method), response_serializer=handler.response_serializer
-        )
-    return grpc.unary_unary_rpc_method_handler(
-        _guarded_unary(handler.unary_unary, parse, method), response_serializer=handler.response_serializer
-    )
 
 
 def _guarded_unary(

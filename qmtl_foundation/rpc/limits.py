@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import grpc
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.admission import OPEN, caller
-from qmtl_foundation.rpc.wrapping import Wrapping
+from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 from qmtl_foundation.settings import check_at_least
 
 CALLERS_KEPT: Final = 10_000
@@ -77,18 +77,13 @@ class Limits(Wrapping):
         self._monotonic = monotonic
         self._usage: dict[str, Usage] = {}
 
-    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler | None:
         """Return a handler within limits."""
-        if method.startswith(OPEN) or stated_access(method).urgent:
+        if method.startswith(OPEN) or stated_access(method).is_urgent:
             return handler
-        codec = (handler.request_deserializer, handler.response_serializer)
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream), *codec)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream), *codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), *codec)
+        return around(handler, self._unary, self._stream)
 
-    def _unary(self, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _unary(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             who = caller()
             if who.is_service:
@@ -106,7 +101,7 @@ class Limits(Wrapping):
 
         return call
 
-    def _stream(self, behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    def _stream(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             who = caller()
             usage = self._of(who.name)

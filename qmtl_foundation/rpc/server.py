@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.health import HealthFollower, Probe
 from qmtl_foundation.rpc.interceptor import DomainErrors
-from qmtl_foundation.settings import Address, check_private
+from qmtl_foundation.settings import Address, check_listened
 
 MAX_METADATA_BYTES = 16 * 1024
 DRAIN_SECONDS = 10.0
@@ -79,7 +79,7 @@ async def serving(
         server.add_generic_rpc_handlers(handlers)
     try:
         if credentials is None:
-            check_private("QMTL_LISTEN", listen)
+            check_listened("QMTL_LISTEN", listen)
             port = server.add_insecure_port(str(listen))
         else:
             port = server.add_secure_port(str(listen), credentials)

@@ -12,9 +12,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from qmtl_foundation.errors import ERROR_DOMAIN, GRPC_STATUS, FieldViolation, QmtlError, Reason
+from qmtl_foundation.errors import ERROR_DOMAIN, GRPC_STATUS, RETRY_AFTER_MS, FieldViolation, QmtlError, Reason
 
-RETRY_AFTER_MS: Final = "retry_after_ms"  # in the metadata of a refusal that says when to come again
 UNAVAILABLE_AGAIN_MS: Final = 1_000
 
 _log = logging.getLogger(__name__)

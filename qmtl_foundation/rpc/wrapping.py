@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import grpc
+
+Behaviour = Callable[..., Any]
+"""What answers a call: a coroutine, or for a stream an asynchronous generator."""
+Wrap = Callable[[Behaviour], Behaviour]
 
 KEPT_METHODS: Final = 256  # whose wrapped handlers are kept; names that nobody serves must not fill the memory
 
@@ -38,3 +42,21 @@ class Wrapping(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships 
         if known is not None or len(self._kept) < KEPT_METHODS:
             self._kept[method] = handler, wrapped
         return wrapped
+
+
+def around(
+    handler: grpc.RpcMethodHandler, one: Wrap, stream: Wrap, dialogue: Wrap | None = None, *, reads: bool = False
+) -> grpc.RpcMethodHandler | None:
+    """Return a handler with a wrap around its behaviour, by its kind; a dialogue is wrapped as a stream unless stated.
+
+    ``reads``: the wraps read the request themselves, from bytes. None for a method that takes a stream and answers
+    once: no method of ours is such, and none is to get past a door unseen.
+    """
+    codec = (None if reads else handler.request_deserializer, handler.response_serializer)
+    if handler.request_streaming and not handler.response_streaming:
+        return None
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler((dialogue or stream)(handler.stream_stream), *codec)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream(handler.unary_stream), *codec)
+    return grpc.unary_unary_rpc_method_handler(one(handler.unary_unary), *codec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
@@ -63,8 +62,7 @@ def run(
 def _journals() -> Path:
     from qmtl_sdk.local import state
 
-    folder = os.environ.get(state.SETTING, "")
-    return (Path(folder) if folder else state.default_state_dir()) / JOURNALS
+    return state.stated_dir() / JOURNALS
 
 
 def _shown(result: ReplayResult) -> tuple[str, ...]:

@@ -44,12 +44,11 @@ def _from_file(file: TokenFile) -> TokenSource:
 def _local_token(address: Address) -> TokenFile | None:
     from qmtl_sdk.local import state
 
-    folder = os.environ.get(state.SETTING, "")
-    layout = state.Layout(Path(folder) if folder else state.default_state_dir())
+    layout = state.Layout(state.stated_dir())
     try:
         endpoint = state.load(layout).endpoints.get("gateway")
         own = Address.parse(endpoint.address) if endpoint is not None else None
-        if own is None or not address.is_private or own.port != address.port:
+        if own is None or not address.is_loopback or own.port != address.port:
             return None
         return TokenFile(layout.user_token, "the stack's token")
     except QmtlError:  # a stack that is damaged, or another user's

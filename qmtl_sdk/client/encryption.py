@@ -19,7 +19,7 @@ def tls_context(address: Address) -> ssl.SSLContext | None:
     NOT_CONFIGURED for a file that cannot be used.
     """
     trusted = os.environ.get(CA_VARIABLE, "")
-    if not trusted and address.is_private:
+    if not trusted and address.is_loopback:
         return None
     try:
         context = ssl.create_default_context(cafile=trusted or None)

@@ -11,7 +11,6 @@ import ssl
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from grpclib.client import Channel
@@ -20,7 +19,7 @@ from grpclib.events import SendRequest, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from qmtl_foundation.auth.bearer import AUTHORIZATION, bearer
-from qmtl_foundation.errors import QmtlError, Reason, invalid_field
+from qmtl_foundation.errors import RETRY_AFTER_MS, QmtlError, Reason, invalid_field
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.codec import BoundedCodec
 from qmtl_sdk.client.credential import TokenSource, token_source
@@ -73,8 +72,7 @@ def gateway_addresses(given: str | None = None) -> tuple[Address, ...]:
     if given is None and not text:
         from qmtl_sdk.local import state
 
-        folder = os.environ.get(state.SETTING, "")
-        text = state.gateway_address(Path(folder) if folder else state.default_state_dir())
+        text = state.gateway_address(state.stated_dir())
     try:
         return tuple(Address.parse(each.strip()) for each in text.split(","))
     except ValueError as error:
@@ -178,7 +176,7 @@ class Gateway:
                 self._reached = True
                 return answer
             patience = self._patience_s if self._reached else min(self._patience_s, FIRST_PATIENCE_SECONDS)
-            pause = max(delay, int(error.metadata.get("retry_after_ms", "0")) / 1_000)
+            pause = max(delay, int(error.metadata.get(RETRY_AFTER_MS, "0")) / 1_000)
             if loop.time() + pause > began + patience:
                 raise error
             await asyncio.sleep(pause)
@@ -231,10 +229,9 @@ class Gateway:
                 return
             except GRPCError as refused:
                 error = to_domain_error(refused)
-                if (
-                    error.reason in _REPEATED or error.reason is Reason.UNAUTHENTICATED
-                ):  # the token ended: perhaps there
-                    return  # is a newer one by now, and the next read says where not
+                # A token that ended meanwhile may have been renewed; the next read says where it was not.
+                if error.reason in _REPEATED or error.reason is Reason.UNAUTHENTICATED:
+                    return
                 raise error from refused
             yield stated_run(state.run)
 

@@ -2,12 +2,15 @@
 
 ``auth/`` holds ``key.pem`` (Ed25519), ``jwks.json`` (its public half, which the services read), ``token`` (the user's:
 an administrator of this stack), and ``<service>.token`` of each service that calls others; beside them lie the
-passwords of NATS (``nats.json``). All but the public half may
-be read by their user only. Tokens are made again at ``qmtl up`` when less than half of their time is left.
+passwords of NATS (``nats.json``). All but the public half may be read by their user only. Tokens are made again at
+``qmtl up`` when less than half of their time is left.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,10 +95,6 @@ def open_issuer(folder: Path) -> Issuer:
 
 def _published(folder: Path, key: Ed25519PrivateKey) -> Issuer:
     """Return the issuer, its public key written where services read it, under its thumbprint (RFC 7638)."""
-    import base64
-    import hashlib
-    import json
-
     from jwt.algorithms import OKPAlgorithm
 
     public = json.loads(OKPAlgorithm.to_jwk(key.public_key()))

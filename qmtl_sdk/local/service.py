@@ -46,8 +46,10 @@ SERVICES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Hold what services stand on: where PostgreSQL is (its owner's DSN) and NATS (host:port, passwords by service),
-    and who issues tokens."""
+    """Hold what services stand on.
+
+    ``postgres_dsn`` is that of PostgreSQL's owner, ``nats_address`` host:port, ``nats_passwords`` go by service.
+    """
 
     postgres_dsn: str
     nats_address: str

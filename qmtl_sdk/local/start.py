@@ -70,11 +70,8 @@ def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) ->
     _ensure(start, database)
     _migrate(start, cluster.dsn, [each.package for each in services if each.package])
     _await_ready(start, (broker, database))
-    parts = _service_parts(
-        start,
-        services,
-        Ground(cluster.dsn, start.endpoints[nats.NAME].address, nats.read_passwords(layout.auth), issuer),
-    )
+    ground = Ground(cluster.dsn, broker.endpoint.address, nats.read_passwords(layout.auth), issuer)
+    parts = _service_parts(start, services, ground)
     for part in parts:
         _ensure(start, part)
     _await_ready(start, parts)

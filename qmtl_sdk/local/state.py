@@ -93,6 +93,12 @@ def default_state_dir() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "qmtl"
 
 
+def stated_dir() -> Path:
+    """Return the state directory that the environment names by ``QMTL_STATE_DIR``, else the default one."""
+    stated = os.environ.get(SETTING, "")
+    return Path(stated) if stated else default_state_dir()
+
+
 def gateway_address(state_dir: Path) -> str:
     """Return where the gateway of a stack listens. Raises QmtlError(NOT_CONFIGURED) when no stack was started there."""
     endpoint = load(Layout(state_dir)).endpoints.get("gateway")

@@ -9,9 +9,9 @@ from qmtl_sdk.local.stack import up
 from tests.security.document import REQUESTS, ROLES, show
 from tests.security.fuzzing import KINDS
 from tests.security.matrix import table, tried
-from tests.security.methods import METHODS
 from tests.security.scene import set_scene
 from tests.security.trial import Tried, try_all
+from tests.support.contract import METHODS
 from tests.support.credentials import token_of
 from tests.support.desk import dial
 from tests.support.stack import guarded_directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tests.security.methods import ROOT
+from tests.support.stack import ROOT
 
 DOCUMENT: Final = ROOT / "docs" / "operations" / "security.md"
 ROLES: Final = "roles"

@@ -11,7 +11,8 @@ import grpc
 
 from qmtl_sdk.local.progress import StackStatus
 from tests.security.callers import AUTHOR, CALLERS, Who
-from tests.security.methods import METHODS, ask, naming, server_of
+from tests.security.methods import ask, naming, server_of
+from tests.support.contract import METHODS
 from tests.support.credentials import issuer_of
 
 LET_IN: Final = "yes"

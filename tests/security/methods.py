@@ -1,11 +1,9 @@
-"""Every method of the contract, and how it is asked by bytes, through a channel of anybody's."""
+"""How a method of the contract is asked by bytes, through a channel of anybody's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -14,16 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from qmtl_foundation.rpc.access import access_of
 
-ROOT: Final = Path(__file__).parents[2]
 CALL_SECONDS: Final = 20.0
-METHODS: Final = tuple(
-    method
-    for file in sorted(ROOT.glob("protos/qmtl/*/v1/*_service.proto"))
-    for service in import_module(
-        f"qmtl_foundation.pb.{'.'.join(file.relative_to(ROOT / 'protos').with_suffix('').parts)}_pb2"
-    ).DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-)
 # Which process answers for a package; the others are the gateway's own.
 SERVED_BY: Final = {
     "qmtl.world.v1": "world",

@@ -10,8 +10,8 @@ import pytest
 from qmtl_sdk.local import postgres
 from tests.security.fuzzing import KINDS
 from tests.security.matrix import Scene
-from tests.security.methods import METHODS
 from tests.security.trial import contents, try_all
+from tests.support.contract import METHODS
 from tests.support.desk import Desk, at_rest
 
 SHORT = 4

@@ -13,8 +13,9 @@ from qmtl_foundation.rpc.access import access_of
 from tests.security.callers import CALLERS, bad_tokens
 from tests.security.document import ROLES, shown
 from tests.security.matrix import LET_IN, Scene, outcome, table, tried
-from tests.security.methods import METHODS, ask, server_of
+from tests.security.methods import ask, server_of
 from tests.security.scene import state_of
+from tests.support.contract import METHODS
 from tests.support.credentials import issuer_of
 from tests.support.desk import Desk
 

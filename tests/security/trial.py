@@ -16,7 +16,8 @@ from qmtl_sdk.local.progress import Health
 from qmtl_sdk.local.stack import status
 from tests.security.fuzzing import KINDS, Known, fuzzed
 from tests.security.matrix import Scene
-from tests.security.methods import METHODS, ask, server_of
+from tests.security.methods import ask, server_of
+from tests.support.contract import METHODS
 from tests.support.credentials import token_of
 
 # Statuses that say that QMTL itself failed.

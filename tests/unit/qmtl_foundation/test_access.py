@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -12,18 +10,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from qmtl_foundation.auth.caller import OF_A_WORLD, Role
 from qmtl_foundation.pb.qmtl.common.v1 import access_pb2
 from qmtl_foundation.rpc.access import access_of
+from tests.support.contract import METHODS
 
-ROOT: Final = Path(__file__).parents[3]
 OF_NO_WORLD: Final = {"RegisterSnapshot"}  # data is everyone's
 LOOKED_UP: Final = {"GetSubmission", "WatchSubmission"}  # their request names a submission, which has a world
-METHODS: Final = [
-    method
-    for file in sorted(ROOT.glob("protos/qmtl/*/v1/*_service.proto"))
-    for service in import_module(
-        f"qmtl_foundation.pb.{'.'.join(file.relative_to(ROOT / 'protos').with_suffix('').parts)}_pb2"
-    ).DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
 each_method: Final = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
 
 
@@ -77,3 +67,8 @@ def _method(options: descriptor_pb2.MethodOptions) -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool.FindServiceByName("some.Some").methods[0]
+
+
+def test_roles_are_those_of_the_contract() -> None:
+    stated = {name.removeprefix("ROLE_"): number for name, number in access_pb2.Role.items()}
+    assert {role.name: int(role) for role in Role} == stated

@@ -44,6 +44,18 @@ def test_a_role_in_some_world_is_one_of_a_world_or_of_all() -> None:
     permitted("gateway", ["service:gateway"]).check_some_world(Role.READER)
 
 
+def test_a_refusal_repeats_no_more_of_a_name_than_a_person_reads() -> None:
+    caller, long = permitted("ann", ["*:author"]), "w" * 70_000
+    for refuse in (
+        lambda: caller.check_world(Role.OWNER, long),
+        lambda: caller.check_strategy(long, long),
+    ):
+        with pytest.raises(QmtlError) as caught:
+            refuse()
+        assert len(caught.value.message) < 1_000
+        assert all(len(value) <= 80 for value in caught.value.metadata.values())
+
+
 def test_of_two_roles_in_a_world_the_higher_counts() -> None:
     assert permitted("ann", ["w:owner", "w:reader"]).role_in("w") is Role.OWNER
 
