@@ -35,24 +35,24 @@ class EvaluationProcesses:
     """Run functions of data in worker processes; what they raise as QmtlError arrives as such."""
 
     def __init__(self) -> None:
-        self._executor = _start()
+        self._executor: ProcessPoolExecutor | None = None  # started by the first work, and again after a death
 
     async def run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        """Return what ``work`` returns; when its worker dies, raise DEPENDENCY_UNAVAILABLE and start new ones."""
+        """Return what ``work`` returns; when its worker dies, raise DEPENDENCY_UNAVAILABLE; others come."""
         if kwargs:
             raise TypeError("worker functions take positional arguments only")
-        executor = self._executor
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, work, *args)
+            executor = self._executor = self._executor or _start()
+            running = asyncio.get_running_loop().run_in_executor(executor, work, *args)
+        except (BrokenProcessPool, OSError) as error:  # OSError: a new worker, or Python's tracker of them, was killed
+            self._executor = None
+            raise _died() from error
+        try:
+            return await running
         except BrokenProcessPool as error:
-            _log.warning("an evaluation worker died; starting new ones")
             if self._executor is executor:
-                self._executor = _start()
-            raise QmtlError(
-                Reason.DEPENDENCY_UNAVAILABLE,
-                "the worker that evaluated died; try again",
-                metadata={"dependency": "evaluation worker"},
-            ) from error
+                self._executor = None
+            raise _died() from error
 
     async def run_on_series(self, work: Callable[[Task, Series], Result | Missing], task: Task, load: Load) -> Result:
         """Return what ``work`` returns on a task and the series that it takes; a worker is sent those that it lacks."""
@@ -85,7 +85,8 @@ class EvaluationProcesses:
 
     def close(self) -> None:
         """Stop the workers; work that has not begun is dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 @asynccontextmanager
@@ -101,6 +102,15 @@ async def open_processes() -> AsyncIterator[EvaluationProcesses]:
 def _start() -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_begin)
+
+
+def _died() -> QmtlError:
+    _log.warning("an evaluation worker died; the next work starts new ones")
+    return QmtlError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        "the worker that evaluated died; try again",
+        metadata={"dependency": "evaluation worker"},
+    )
 
 
 def _begin() -> None:
