@@ -53,6 +53,7 @@ guards: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest tests/property --hypothesis-profile=search
 	$(BIN)/python -m tests.faults
 
 bench: $(READY)

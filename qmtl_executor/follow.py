@@ -44,7 +44,7 @@ END_OF_BARS: Final = datetime(2262, 1, 1, tzinfo=UTC)  # nearly where int64 nano
 class Act(Enum):
     """Say what a mark did."""
 
-    IGNORED = auto()  # passed before, or of an epoch that is not the fence's
+    IGNORED = auto()  # passed before, or of an epoch below the fence
     CLOSED = auto()  # something was missed
     FENCED = auto()
     STOOD = auto()  # a Fence or Open of this epoch that was passed before under another number
@@ -119,7 +119,8 @@ def pass_mark(place: Place, mark: Mark, position: int) -> Step:
     """Return where a place is behind a mark, and what the mark did.
 
     A Fence acts if its epoch is above the fence, or once more at the fence when something was missed. An Open acts at
-    the fence's epoch only. A mark of another timeline is not believed unless it is a Fence above everything passed.
+    the fence's epoch only; one above it stands behind a Fence that was not passed, and closes at its epoch until that
+    comes. A mark of another timeline is not believed unless it is a Fence above everything passed.
     """
     place = replace(place, position=position)
     if place.timeline not in ("", mark.timeline):
@@ -189,7 +190,9 @@ def _fence(place: Place, mark: Mark) -> Step:
 
 
 def _open(place: Place, mark: Mark) -> Step:
-    if place.unsure or place.fence == NO_EPOCH or mark.epoch != place.fence:
+    if mark.epoch > place.fence:
+        return Step(replace(place, fence=mark.epoch, is_open=False, unsure=True, seats={}), Act.CLOSED)
+    if place.unsure or place.fence == NO_EPOCH or mark.epoch < place.fence:
         return Step(place, Act.IGNORED)
     act = Act.STOOD if place.is_open else Act.OPENED
     return Step(replace(place, is_open=True, seats=mark.seats), act, _passed(mark))

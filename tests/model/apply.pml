@@ -478,6 +478,8 @@ end:
              :: s_kind[here] == FENCE && FENCED(s_epoch[here]) && s_epoch[here] >= x_fence ->
                 x_fence = s_epoch[here]; x_open = 0; x_resync = 0
              :: s_kind[here] == OPEN && OPENS(s_epoch[here]) -> x_open = 1
+             :: s_kind[here] == OPEN && s_epoch[here] > x_fence ->            /* its Fence was missed */
+                x_fence = s_epoch[here]; x_open = 0; x_resync = 1
              :: else
              fi
           :: s_kind[here] == INTENT ->

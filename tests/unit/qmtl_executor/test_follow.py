@@ -98,9 +98,19 @@ def test_a_fence_closes_and_an_open_of_its_epoch_opens_and_both_are_acknowledged
 
 
 def test_an_open_of_another_epoch_than_the_fences_opens_nothing_and_is_not_acknowledged() -> None:
-    for epoch in (6, 8):
+    for epoch, act in ((6, Act.IGNORED), (8, Act.CLOSED)):
         step = pass_mark(closed(), replace(OPEN, epoch=epoch), 101)
-        assert (step.act, step.place.is_open, step.passed) == (Act.IGNORED, False, None)
+        assert (step.act, step.place.is_open, step.passed) == (act, False, None)
+
+
+def test_an_open_above_the_fence_closes_until_its_fence_comes() -> None:
+    step = pass_mark(opened(), replace(OPEN, number=12, epoch=8), 102)
+    assert (step.act, step.place.fence, step.place.is_open, step.place.unsure) == (Act.CLOSED, 8, False, True)
+    older = pass_mark(step.place, replace(FENCE, number=13), 103).place
+    assert not pass_mark(older, replace(OPEN, number=14), 104).place.is_open
+    fenced_again = pass_mark(older, replace(FENCE, number=14, epoch=8), 104)
+    assert (fenced_again.act, fenced_again.place.unsure) == (Act.FENCED, False)
+    assert pass_mark(fenced_again.place, replace(OPEN, number=15, epoch=8), 105).place.is_open
 
 
 def test_an_open_before_any_fence_opens_nothing() -> None:
