@@ -25,6 +25,7 @@ from qmtl_foundation.identity import NodeIdentity, canonical_json, node_crc32, n
 from qmtl_foundation.jetstream.permissions import HEARD, OWNERS, PUBLISHED
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.audit.v1 import audit_service_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
@@ -58,6 +59,7 @@ CONTRACTS: Final[Sequence[FileDescriptor]] = tuple(
         apply_service_pb2,
         order_service_pb2,
         allocation_service_pb2,
+        audit_service_pb2,
         graph_service_pb2,
         dataset_service_pb2,
     )

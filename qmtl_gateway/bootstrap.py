@@ -23,6 +23,7 @@ from qmtl_foundation.execution_domain import DOWNGRADE_METRIC, DowngradeReason
 from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
+from qmtl_foundation.pb.qmtl.audit.v1 import audit_service_pb2
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
@@ -75,7 +76,13 @@ def _services(*files: Any) -> list[ServiceDescriptor]:
     return [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 
 
-WORLD_FILES = (world_service_pb2, evaluation_service_pb2, apply_service_pb2, allocation_service_pb2)
+WORLD_FILES = (
+    world_service_pb2,
+    evaluation_service_pb2,
+    apply_service_pb2,
+    allocation_service_pb2,
+    audit_service_pb2,
+)
 DAGMGR_FILES = (graph_service_pb2, dataset_service_pb2)
 # What operators' tools read: the methods, their own protocols, and the details of refusals.
 OWN_FILES = (submission_service_pb2, session_service_pb2, order_service_pb2)

@@ -11,6 +11,7 @@ from qmtl_foundation.clock import utc_now
 from qmtl_foundation.jetstream.bus import open_bus
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2, allocation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2, apply_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2, world_service_pb2_grpc
 from qmtl_foundation.postgres import open_pool, ping
@@ -32,6 +33,7 @@ from qmtl_world.apply.relay import Relay
 from qmtl_world.apply.reseed import Reseeding
 from qmtl_world.apply.service import ApplyService
 from qmtl_world.apply.store import STEPS_CHANNEL
+from qmtl_world.audit.service import AuditService
 from qmtl_world.evaluation.planning import EvaluatedPlans
 from qmtl_world.evaluation.processes import open_processes
 from qmtl_world.evaluation.service import EvaluationService
@@ -50,6 +52,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
     worlds = world_service_pb2.DESCRIPTOR.services_by_name["WorldService"]
     evaluations = evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"]
     applies = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
+    audits = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     allocations = allocation_service_pb2.DESCRIPTOR.services_by_name["AllocationService"]
     async with (
         open_certificates(settings.tls) as certificates,
@@ -99,6 +102,11 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                     allocations,
                     allocation_service_pb2_grpc.add_AllocationServiceServicer_to_server,
                     AllocationService(pool),
+                ),
+                ServedService.of(
+                    audits,
+                    audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
+                    AuditService(pool),
                 ),
             ]
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, WatchInterruptedError, command, stdout_console
+from qmtl_sdk.cli.session import Reason, Session, WatchInterruptedError, command, stdout_console
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun
@@ -44,7 +44,7 @@ def start(
     ] = "",
     queue: Annotated[bool, typer.Option("--queue", help="Wait for the run under way, if there is one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and begin nothing.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why, one line.", show_default=False)] = "",
+    reason: Reason = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
 ) -> int:
     """Begin an apply run and follow it to its end.

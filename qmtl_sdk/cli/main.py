@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.cli import apply, certs, data, executor, failures, init, stack, submit, sweep, world
+from qmtl_sdk.cli import apply, audit, certs, data, executor, failures, init, stack, submit, sweep, world
 from qmtl_sdk.cli import run as run_command
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed, WatchInterruptedError
@@ -33,6 +33,7 @@ app.add_typer(stack.app, name="stack")
 app.add_typer(world.app, name="world")
 app.add_typer(apply.app, name="apply")
 app.add_typer(executor.app, name="executor")
+app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(certs.app, name="certs")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from qmtl_sdk.cli.session import CALL_SECONDS, Session, command
+from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, command
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.world.v1 import ListPoliciesResponse, Policy
@@ -29,9 +29,10 @@ def upload(
     world: World,
     file: File,
     activate: Annotated[bool, typer.Option("--activate", help="Put it in force at once.")] = False,
+    reason: Reason = "",
 ) -> None:
     """Check a policy and store it as the world's next version."""
-    document = _uploaded(session, world, read(file), activate=activate)
+    document = _uploaded(session, world, read(file), reason, activate=activate)
     stands = "in force" if document["active"] else f"stored; `qmtl world policy activate {world} {document['version']}`"
     session.answer(document, f"version {document['version']} of {world} is {stands}")
 
@@ -40,7 +41,7 @@ def upload(
 @command
 def check(session: Session, world: World, file: File) -> None:
     """Check a policy as the world would, and store nothing."""
-    _uploaded(session, world, read(file), validate_only=True)
+    _uploaded(session, world, read(file), "", validate_only=True)
     session.answer({"world": world, "file": str(file), "valid": True}, f"{file} is a valid policy")
 
 
@@ -62,13 +63,14 @@ def activate(
     session: Session,
     world: World,
     version: Annotated[int, typer.Argument(min=1, max=INT32_MAX, help="Version, from 1.")],
+    reason: Reason = "",
 ) -> None:
     """Put a policy version in force."""
     from qmtl_sdk._pb.qmtl.world.v1 import ActivatePolicyRequest, Policy
     from qmtl_sdk.cli.documents import policy_document
     from qmtl_sdk.client.gateway import new_request_id
 
-    request = ActivatePolicyRequest(request_id=new_request_id(), world=world, version=version)
+    request = ActivatePolicyRequest(request_id=new_request_id(), world=world, version=version, reason=reason)
     answer = session.ask(
         lambda gateway: gateway.call(lambda: gateway.worlds.activate_policy(request, timeout=CALL_SECONDS))
     )
@@ -88,14 +90,19 @@ def read(file: Path) -> str:
 
 
 def _uploaded(
-    session: Session, world: str, text: str, *, activate: bool = False, validate_only: bool = False
+    session: Session, world: str, text: str, reason: str, *, activate: bool = False, validate_only: bool = False
 ) -> dict[str, Any]:
     from qmtl_sdk._pb.qmtl.world.v1 import Policy, UploadPolicyRequest
     from qmtl_sdk.cli.documents import policy_document
     from qmtl_sdk.client.gateway import new_request_id
 
     request = UploadPolicyRequest(
-        request_id=new_request_id(), world=world, yaml=text, validate_only=validate_only, activate=activate
+        request_id=new_request_id(),
+        world=world,
+        yaml=text,
+        validate_only=validate_only,
+        activate=activate,
+        reason=reason,
     )
     answer = session.ask(
         lambda gateway: gateway.call(lambda: gateway.worlds.upload_policy(request, timeout=CALL_SECONDS))

@@ -45,6 +45,7 @@ GatewayAddress = Annotated[
         "--gateway", metavar="HOST:PORT", help=f"The gateway. Default: {GATEWAY_VARIABLE}, or the local stack's."
     ),
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why, one line; for the audit.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 

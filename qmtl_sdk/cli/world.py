@@ -9,7 +9,7 @@ import typer
 
 from qmtl_sdk.cli import policy
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import CALL_SECONDS, Session, command, confirmed
+from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, command, confirmed
 from qmtl_sdk.cli.world_options import WorldChange
 
 app = typer.Typer(help="Make worlds, and read what they decided.", rich_markup_mode=None)
@@ -20,7 +20,6 @@ Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")
 Hold = Annotated[
     str, typer.Option("--hold", metavar="NAME", help="Name of the hold. Default: operator.", show_default=False)
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why, one line.", show_default=False)]
 
 
 @app.command("create")
@@ -32,21 +31,22 @@ def create(
     policy_file: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Upload this policy and put it in force.")
     ] = None,
+    reason: Reason = "",
 ) -> None:
     """Make a world."""
     from qmtl_sdk.cli import tables, worlds
 
-    document = worlds.create(session, world, change, policy.read(policy_file) if policy_file else None)
+    document = worlds.create(session, world, change, policy.read(policy_file) if policy_file else None, reason)
     session.answer(document, tables.world(document))
 
 
 @app.command("update")
 @command
-def update(session: Session, world: Name, change: WorldChange) -> None:
+def update(session: Session, world: Name, change: WorldChange, reason: Reason = "") -> None:
     """Change what is stated of a world. Default of every option: unchanged."""
     from qmtl_sdk.cli import tables, worlds
 
-    document = worlds.update(session, world, change)
+    document = worlds.update(session, world, change, reason)
     session.answer(document, tables.world(document))
 
 
@@ -101,6 +101,7 @@ def delete(
     session: Session,
     world: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    reason: Reason = "",
 ) -> int:
     """Delete a world in which nothing is active, with its policies and evaluations.
 
@@ -113,7 +114,7 @@ def delete(
     if not yes and not confirmed(f"delete {world}, with its policies and evaluations"):
         session.answer({"deleted": None}, "nothing was deleted")
         return ExitCode.REFUSED
-    worlds.delete(session, world)
+    worlds.delete(session, world, reason)
     session.answer({"deleted": world}, f"deleted {world}")
     return ExitCode.OK
 

@@ -38,26 +38,27 @@ from qmtl_sdk.client.presets import fetch_preset
 from qmtl_sdk.data.preset import WorldDataPreset
 
 INT32_MAX: Final = 2**31 - 1
+UNDONE: Final = "its policy was refused"  # why a world is deleted that was just made
 
 Number = TypeVar("Number", bound=IntEnum)
 Stated = TypeVar("Stated")
 
 
-def create(session: Session, name: str, change: WorldChange, policy: str | None) -> Document:
+def create(session: Session, name: str, change: WorldChange, policy: str | None, reason: str) -> Document:
     """Make a world, put the policy in force where there is one, and return the world as stored.
 
     When the policy is refused, the new world is deleted again: the command does all or nothing.
     """
     stated = change if change.preset is not None else replace(change, preset=DEFAULT_PRESET)
     world = _changed(World(name=name), stated, _annualising(session, stated))
-    request = CreateWorldRequest(request_id=new_request_id(), world=world)
+    request = CreateWorldRequest(request_id=new_request_id(), world=world, reason=reason)
 
     async def work(gateway: Gateway) -> World:
         made = _stored((await gateway.call(lambda: gateway.worlds.create_world(request, timeout=CALL_SECONDS))).world)
         if policy is None:
             return made
         try:
-            await _put_in_force(gateway, name, policy)
+            await _put_in_force(gateway, name, policy, reason)
         except QmtlError as error:
             await _undo(gateway, name, error)
             raise
@@ -66,13 +67,13 @@ def create(session: Session, name: str, change: WorldChange, policy: str | None)
     return world_document(session.ask(work))
 
 
-def update(session: Session, name: str, change: WorldChange) -> Document:
+def update(session: Session, name: str, change: WorldChange, reason: str) -> Document:
     """Change what is stated and return the world as stored."""
     bars_per_year = _annualising(session, change)
 
     async def work(gateway: Gateway) -> World:
         world = _changed(await _read(gateway, name), change, bars_per_year)
-        request = UpdateWorldRequest(request_id=new_request_id(), world=world)
+        request = UpdateWorldRequest(request_id=new_request_id(), world=world, reason=reason)
         return _stored((await gateway.call(lambda: gateway.worlds.update_world(request, timeout=CALL_SECONDS))).world)
 
     return world_document(session.ask(work))
@@ -83,11 +84,11 @@ def read(session: Session, name: str) -> World:
     return session.ask(lambda gateway: _read(gateway, name))
 
 
-def delete(session: Session, name: str) -> None:
+def delete(session: Session, name: str, reason: str) -> None:
     """Delete a world as it stands now."""
 
     async def work(gateway: Gateway) -> None:
-        await _delete(gateway, await _read(gateway, name))
+        await _delete(gateway, await _read(gateway, name), reason)
 
     session.ask(work)
 
@@ -110,15 +111,15 @@ async def _read(gateway: Gateway, name: str) -> World:
     return _stored((await gateway.call(lambda: gateway.worlds.get_world(request, timeout=CALL_SECONDS))).world)
 
 
-async def _delete(gateway: Gateway, world: World) -> None:
-    request = DeleteWorldRequest(request_id=new_request_id(), world=world.name, etag=world.etag)
+async def _delete(gateway: Gateway, world: World, reason: str) -> None:
+    request = DeleteWorldRequest(request_id=new_request_id(), world=world.name, etag=world.etag, reason=reason)
     await gateway.call(lambda: gateway.worlds.delete_world(request, timeout=CALL_SECONDS))
 
 
 async def _undo(gateway: Gateway, name: str, cause: QmtlError) -> None:
     """Delete a world again, as it stands now; where that fails too, raise the cause with the world that remains."""
     try:
-        await _delete(gateway, await _read(gateway, name))  # the policy may be in force, and its answer lost
+        await _delete(gateway, await _read(gateway, name), UNDONE)  # the policy may be in force, and its answer lost
     except QmtlError as error:
         raise QmtlError(
             cause.reason,
@@ -129,8 +130,8 @@ async def _undo(gateway: Gateway, name: str, cause: QmtlError) -> None:
         ) from error
 
 
-async def _put_in_force(gateway: Gateway, name: str, policy: str) -> None:
-    request = UploadPolicyRequest(request_id=new_request_id(), world=name, yaml=policy, activate=True)
+async def _put_in_force(gateway: Gateway, name: str, policy: str, reason: str) -> None:
+    request = UploadPolicyRequest(request_id=new_request_id(), world=name, yaml=policy, activate=True, reason=reason)
     await gateway.call(lambda: gateway.worlds.upload_policy(request, timeout=CALL_SECONDS))
 
 

@@ -30,6 +30,7 @@ from qmtl_sdk.settings import GATEWAY_VARIABLE
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
     from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun, ApplyServiceStub
+    from qmtl_sdk._pb.qmtl.audit.v1 import AuditServiceStub
     from qmtl_sdk._pb.qmtl.control.v1 import SessionServiceStub
     from qmtl_sdk._pb.qmtl.dataset.v1 import DatasetServiceStub
     from qmtl_sdk._pb.qmtl.evaluation.v1 import EvaluationServiceStub
@@ -127,6 +128,13 @@ class Gateway:
         from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationServiceStub
 
         return AllocationServiceStub(self._channel)
+
+    @property
+    def audits(self) -> AuditServiceStub:
+        """Return the stub of AuditService."""
+        from qmtl_sdk._pb.qmtl.audit.v1 import AuditServiceStub
+
+        return AuditServiceStub(self._channel)
 
     @property
     def applies(self) -> ApplyServiceStub:

@@ -44,9 +44,10 @@ from qmtl_world.apply.place import (
     TimePassed,
 )
 from qmtl_world.apply.proposals import Proposal
-from qmtl_world.apply.records import PROTOCOL, ROUND_RUN, ApplyRecord, Cause, MarkPassed, RunRecord, Standing
+from qmtl_world.apply.records import PROTOCOL, ROUND_RUN, ApplyRecord, MarkPassed, RunRecord, Standing
 from qmtl_world.apply.refusals import foreign_acknowledgement
 from qmtl_world.apply.timeline import records
+from qmtl_world.audit.model import Cause
 
 POLL_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 1.0

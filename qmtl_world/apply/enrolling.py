@@ -10,7 +10,8 @@ from qmtl_foundation.requests import not_found
 from qmtl_world.apply import participants, store
 from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.place import Deregister, Enrol, Place
-from qmtl_world.apply.records import Cause, Enrolment
+from qmtl_world.apply.records import Enrolment
+from qmtl_world.audit.model import Cause
 
 
 class Enrolling:

@@ -10,17 +10,9 @@ from typing import Final
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import ActivationSet, RunTerms
 from qmtl_world.apply.place import Gateway, MarkKind, Place, Run
+from qmtl_world.audit.model import Cause
 
-WORLD_SERVICE: Final = "world service"
 ROUND_RUN: Final = "round-"  # begins the id of a run that a round began; its number follows
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Say who asked for something, and why; each one line."""
-
-    actor: str = WORLD_SERVICE
-    reason: str = ""
 
 
 PROTOCOL: Final = Cause()  # what follows from acknowledgements and time

@@ -18,9 +18,8 @@ from qmtl_foundation.rpc.modes import mode_text
 from qmtl_world.apply.participants import Held, Kind
 from qmtl_world.apply.place import ASTRAY, OPERATOR, EventKind, Gateway, GatewayAcknowledged, MarkKind
 from qmtl_world.apply.planning import Planned
-from qmtl_world.apply.records import ROUND_RUN, Cause, Holding, MarkPassed
+from qmtl_world.apply.records import ROUND_RUN, Holding, MarkPassed
 
-MAX_REASON: Final = 200
 MAX_PLANNED: Final = 10_000
 MAX_HELD: Final = 10_000
 MAX_NUMBER: Final = 2**53  # of an epoch, event or mark: a world that is reseeded counts on from there
@@ -39,13 +38,6 @@ _KINDS: Final = {
     acknowledgement_pb2.PARTICIPANT_KIND_GATEWAY: Kind.GATEWAY,
     acknowledgement_pb2.PARTICIPANT_KIND_EXECUTOR: Kind.EXECUTOR,
 }
-
-
-def read_cause(actor: str, reason: str) -> Cause:
-    """Return who asks, as its token names it, and why."""
-    if len(reason) > MAX_REASON or not reason.isprintable():
-        raise invalid_field("reason", f"must be one line of at most {MAX_REASON} characters")
-    return Cause(actor, reason)
 
 
 def read_id(field: str, text: str) -> str:

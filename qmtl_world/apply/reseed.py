@@ -15,8 +15,8 @@ from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply.coordinator import Coordinator
 from qmtl_world.apply.participants import read_seen
 from qmtl_world.apply.place import Place, Reseed
-from qmtl_world.apply.records import Cause
 from qmtl_world.apply.store import EVENT, MARK, lock_place
+from qmtl_world.audit.model import Cause
 from qmtl_world.worlds import store as world_store
 
 _DROP = "DELETE FROM outbox WHERE world = $1 AND publish_time IS NULL"

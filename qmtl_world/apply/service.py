@@ -37,10 +37,9 @@ from qmtl_world.apply.model import Activation
 from qmtl_world.apply.participants import LEASE, Kind, WorldPlace
 from qmtl_world.apply.place import OPERATOR, ExecutorAcknowledged, Phase, RollBack, Stop
 from qmtl_world.apply.planning import Planner
-from qmtl_world.apply.records import Cause, MarkPassed, RunRecord
+from qmtl_world.apply.records import MarkPassed, RunRecord
 from qmtl_world.apply.requests import (
     read_acknowledgement,
-    read_cause,
     read_id,
     read_lease,
     read_order_mode,
@@ -49,6 +48,7 @@ from qmtl_world.apply.requests import (
     read_run_id,
 )
 from qmtl_world.apply.reseed import Reseeding
+from qmtl_world.audit.model import Cause, read_cause
 from qmtl_world.idempotency import Request, answered, note_answer, once
 from qmtl_world.worlds import store as world_store
 

@@ -25,9 +25,10 @@ from qmtl_world.apply.machine import next_due
 from qmtl_world.apply.messages import Envelope, encode_event, encode_mark, told_set
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms
 from qmtl_world.apply.place import Effect, Gateway, Mark, Phase, Place, Run
-from qmtl_world.apply.records import ApplyRecord, Cause, GatewayLease, RunRecord, ShownRun, Standing
+from qmtl_world.apply.records import ApplyRecord, GatewayLease, RunRecord, ShownRun, Standing
+from qmtl_world.audit.model import Cause
+from qmtl_world.place_lock import hold_place
 
-LOCKED_MS: Final = 3_000  # a transaction that keeps a place locked, and of which nothing is heard, ends by then
 STEPS_CHANNEL: Final = "apply_step"
 EVENT: Final = "event"
 MARK: Final = "mark"
@@ -47,20 +48,13 @@ FROM place p LEFT JOIN world w ON w.name = p.world
 LEFT JOIN apply_run r ON r.world = p.world AND r.run_id = p.run_id
 WHERE p.world = $1
 """
-# Locked first and read afterwards: a statement that waited for a lock sees the rows it joins as they were before.
-# Nothing takes time behind it: a replica that is paused, or cut off, gives the lock back.
-_LOCK_PLACE = f"""
-SELECT set_config('idle_in_transaction_session_timeout', '{LOCKED_MS}', true)
-FROM place WHERE world = $1 FOR NO KEY UPDATE
-"""
-_MAKE_PLACE = "INSERT INTO place (world) VALUES ($1) ON CONFLICT (world) DO NOTHING"
 # The newest run of a world that is there, with all that is shown of it, at one moment.
 _SHOW_NEWEST = f"""
 SELECT s.*,
        ARRAY(SELECT ROW (g.name, g.incarnation, g.expire_time, g.waits_for -> $1) FROM participant g
              WHERE g.kind = 'gateway' AND g.expire_time > clock_timestamp()) AS leases,
-       ARRAY(SELECT ROW (a.event, a.actor, a.reason, a.epoch, a.sequence, a.create_time) FROM apply_record a
-             WHERE a.world = $1 AND a.run_id = $2 ORDER BY a.id) AS timeline
+       ARRAY(SELECT ROW (a.event, a.actor, a.reason, a.epoch, a.sequence, a.create_time) FROM audit a
+             WHERE a.world = $1 AND a.run_id = $2 ORDER BY a.number) AS timeline
 FROM ({_READ_PLACE}) s JOIN world ON world.name = s.world
 WHERE s.run_id = $2
 """
@@ -79,7 +73,7 @@ WITH run AS (
     FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bytea[])
         WITH ORDINALITY AS t (event_id, kind, number, payload, at) ORDER BY t.at
 ), noted AS (
-    INSERT INTO apply_record (world, run_id, event, actor, reason, epoch, sequence, create_time)
+    INSERT INTO audit (world, run_id, event, actor, reason, epoch, sequence, create_time)
     SELECT $1, nullif(n.run_id, ''), n.event, n.actor, n.reason, n.epoch, n.sequence, n.create_time
     FROM unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[], $27::timestamptz[])
         WITH ORDINALITY AS n (run_id, event, actor, reason, epoch, sequence, create_time, at) ORDER BY n.at
@@ -106,15 +100,15 @@ SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r
 WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued' ORDER BY r.id LIMIT 1
 """
 _ADD_RECORD = """
-INSERT INTO apply_record (world, run_id, event, actor, reason, epoch, sequence, create_time)
+INSERT INTO audit (world, run_id, event, actor, reason, epoch, sequence, create_time)
 VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8)
 """
-_RECORDS = "SELECT * FROM apply_record WHERE world = $1 AND run_id = $2 ORDER BY id"
+_RECORDS = "SELECT * FROM audit WHERE world = $1 AND run_id = $2 ORDER BY number"
 _NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
 # Records are never changed, and outlive their world.
 _HAD_ORDERS = """
-SELECT EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'enrolled')
-   AND EXISTS (SELECT FROM apply_record WHERE world = $1 AND event = 'unfreeze')
+SELECT EXISTS (SELECT FROM audit WHERE world = $1 AND event = 'enrolled')
+   AND EXISTS (SELECT FROM audit WHERE world = $1 AND event = 'unfreeze')
 """
 _WAITS = """
 SELECT EXISTS (SELECT FROM apply_run r WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued')
@@ -129,9 +123,7 @@ _HELD = "SELECT world, holds FROM place WHERE holds <> '{}'"
 
 async def lock_place(connection: Connection, world: str) -> Standing:
     """Return where a world stands, locked until the transaction's end; a world of which nothing is known is new."""
-    if await connection.fetchrow(_LOCK_PLACE, world) is None:
-        await connection.execute(_MAKE_PLACE, world)
-        await connection.fetchrow(_LOCK_PLACE, world)
+    await hold_place(connection, world)  # before it is read: a statement that waits for a lock joins rows as they were
     return _to_standing(await connection.fetchrow(_READ_PLACE, world))
 
 

@@ -19,7 +19,8 @@ from qmtl_world.apply.place import (
     Stop,
     Told,
 )
-from qmtl_world.apply.records import PROTOCOL, ApplyRecord, Cause
+from qmtl_world.apply.records import PROTOCOL, ApplyRecord
+from qmtl_world.audit.model import Cause
 
 _ASKED = {Start: "requested", Stop: "stopped", Reseed: "reseeded", Enrol: "enrolled", Deregister: "deregistered"}
 _BACK = frozenset({Phase.REOPENING, Phase.DRAINING, Phase.ROLLED_BACK})

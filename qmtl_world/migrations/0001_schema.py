@@ -236,21 +236,67 @@ STATEMENTS = (
         waits_for text NOT NULL DEFAULT ''
     )
     """,
-    # The audit timeline: rows are added and never changed.
+    # The audit: what was done in a world, by whom and why. Each entry is hashed with the hash of the one before it, as
+    # ``qmtl_foundation.audit`` does; number and hash are given here, whoever writes.
     """
-    CREATE TABLE apply_record (
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    CREATE TABLE audit (
         world text NOT NULL,
-        run_id text,
+        number bigint NOT NULL,
         event text NOT NULL,
         actor text NOT NULL,
         reason text NOT NULL,
+        detail text NOT NULL DEFAULT '',
+        run_id text,
         epoch bigint NOT NULL,
         sequence bigint NOT NULL,
-        create_time timestamptz NOT NULL
+        create_time timestamptz NOT NULL,
+        hash text NOT NULL,
+        PRIMARY KEY (world, number)
     )
     """,
-    "CREATE INDEX apply_record_by_run ON apply_record (world, run_id, id)",
+    "CREATE INDEX audit_by_run ON audit (world, run_id, number)",
+    """
+    CREATE TABLE audit_head (
+        world text PRIMARY KEY,
+        number bigint NOT NULL DEFAULT 0,
+        hash text NOT NULL DEFAULT ''
+    )
+    """,
+    """
+    CREATE FUNCTION chain_audit() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    DECLARE
+        head audit_head;
+        field text;
+        hashed text := '';
+    BEGIN
+        INSERT INTO audit_head (world) VALUES (NEW.world) ON CONFLICT (world) DO NOTHING;
+        SELECT * INTO head FROM audit_head WHERE world = NEW.world FOR UPDATE;
+        NEW.number := head.number + 1;
+        FOREACH field IN ARRAY ARRAY[
+            head.hash, NEW.world, NEW.number::text, NEW.event, NEW.actor, NEW.reason, NEW.detail,
+            coalesce(NEW.run_id, ''), NEW.epoch::text, NEW.sequence::text,
+            (extract(epoch FROM NEW.create_time) * 1000000)::bigint::text
+        ] LOOP
+            hashed := hashed || octet_length(convert_to(field, 'UTF8')) || ':' || field || ',';
+        END LOOP;
+        NEW.hash := 'sha256:' || encode(sha256(convert_to(hashed, 'UTF8')), 'hex');
+        UPDATE audit_head SET number = NEW.number, hash = NEW.hash WHERE world = NEW.world;
+        RETURN NEW;
+    END
+    $$
+    """,
+    "CREATE TRIGGER audit_chained BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION chain_audit()",
+    """
+    CREATE FUNCTION keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE 'entries of the audit are never changed or removed' USING ERRCODE = 'restrict_violation';
+    END
+    $$
+    """,
+    """
+    CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_audit()
+    """,
     # Each start of a gateway or executor that was heard of.
     """
     CREATE TABLE participant (

@@ -86,6 +86,21 @@ class World:
         return etag_of(self.spec.name, self.revision)
 
 
+def stated(spec: WorldSpec) -> dict[str, object]:
+    """Return what an owner states of a world, by the dotted name of each field."""
+    return {
+        "data_preset": spec.data_preset,
+        "bars_per_year": spec.bars_per_year,
+        "mode": spec.mode.value,
+        "allow_live": spec.allow_live,
+        "share_policy": spec.share_policy.value,
+        "decision_ttl_s": spec.decision_ttl_s,
+        **{f"execution_model.{name}": value for name, value in spec.execution_model.canonical().items()},
+        **{f"sizing_rule.{name}": value for name, value in spec.sizing_rule.canonical().items()},
+        "description": spec.description,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
     """Hold one uploaded policy; ``yaml`` is the text as uploaded."""

@@ -27,10 +27,12 @@ from qmtl_foundation.requests import (
     encode_page_token,
 )
 from qmtl_foundation.rpc.admission import caller
+from qmtl_world.audit import store as audit_store
+from qmtl_world.audit.model import Cause, changing, read_cause, stating
 from qmtl_world.idempotency import Request, once
 from qmtl_world.worlds import store
 from qmtl_world.worlds.messages import from_dataset, from_world, to_decision, to_policy, to_world
-from qmtl_world.worlds.model import Binding, PolicyVersion, bound_mode, check_etag, decide
+from qmtl_world.worlds.model import Binding, PolicyVersion, World, bound_mode, check_etag, decide, stated
 from qmtl_world.worlds.trading import Trading
 
 MAX_POLICY_BYTES: Final = 64 * 1024
@@ -50,12 +52,13 @@ class WorldService(WorldServiceServicer):
 
     async def CreateWorld(self, request: pb.CreateWorldRequest, context: Any) -> pb.CreateWorldResponse:
         """Make a world."""
-        spec = from_world(request.world)
+        spec, cause = from_world(request.world), read_cause(caller().name, request.reason)
 
         async def work(connection: Connection) -> bytes:
             world = await store.add_world(connection, spec)
             await self._trading.admit_world(connection, spec.name)
             await self._trading.follow_world(connection, world, self._clock())
+            await self._note(connection, spec.name, "world_created", cause, stating(stated(spec)))
             return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.CreateWorldResponse.FromString(await self._mutate("CreateWorld", request, work))
@@ -77,26 +80,29 @@ class WorldService(WorldServiceServicer):
 
     async def UpdateWorld(self, request: pb.UpdateWorldRequest, context: Any) -> pb.UpdateWorldResponse:
         """Change a world."""
-        spec = from_world(request.world)
+        spec, cause = from_world(request.world), read_cause(caller().name, request.reason)
 
         async def work(connection: Connection) -> bytes:
             current = await store.read_world(connection, spec.name, lock=True)
             check_etag(request.world.etag, current.etag)
             world = await store.change_world(connection, spec)
             await self._trading.follow_world(connection, world, self._clock())
+            changed = changing(stated(current.spec), stated(spec))
+            await self._note(connection, spec.name, "world_changed", cause, changed)
             return pb.UpdateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.UpdateWorldResponse.FromString(await self._mutate("UpdateWorld", request, work))
 
     async def DeleteWorld(self, request: pb.DeleteWorldRequest, context: Any) -> pb.DeleteWorldResponse:
         """Delete a world in which nothing is active."""
-        name = check_resource_name("world", request.world)
+        name, cause = check_resource_name("world", request.world), read_cause(caller().name, request.reason)
 
         async def work(connection: Connection) -> bytes:
             world = await store.read_world(connection, name, lock=True)
             check_etag(request.etag, world.etag)
             await self._trading.close_world(connection, name)
             await store.delete_world(connection, name)
+            await self._note(connection, name, "world_deleted", cause, stating(stated(world.spec)))
             return b""
 
         await once(self._pool, _named("DeleteWorld", request), work)
@@ -104,19 +110,23 @@ class WorldService(WorldServiceServicer):
 
     async def UploadPolicy(self, request: pb.UploadPolicyRequest, context: Any) -> pb.UploadPolicyResponse:
         """Check and store a policy version."""
-        name = check_resource_name("world", request.world)
+        name, cause = check_resource_name("world", request.world), read_cause(caller().name, request.reason)
         text = request.yaml.encode()
         if len(text) > MAX_POLICY_BYTES:
             raise too_large("yaml", len(text), MAX_POLICY_BYTES)
         content_id = await self._trading.check_policy(text)
 
         async def work(connection: Connection) -> bytes:
-            await store.read_world(connection, name, lock=True)
+            world = await store.read_world(connection, name, lock=True)
             if request.validate_only:
                 return b""
             policy = await store.add_policy(connection, name, request.yaml, content_id)
             if request.activate:
                 policy = await self._put_in_force(connection, name, policy.version)
+            uploaded = stating({"version": policy.version, "content_id": content_id})
+            await self._note(connection, name, "policy_uploaded", cause, uploaded)
+            if request.activate:
+                await self._note_policy(connection, world, policy.version, cause)
             return pb.UploadPolicyResponse(policy=to_policy(policy)).SerializeToString()
 
         return pb.UploadPolicyResponse.FromString(await self._mutate("UploadPolicy", request, work))
@@ -133,13 +143,14 @@ class WorldService(WorldServiceServicer):
 
     async def ActivatePolicy(self, request: pb.ActivatePolicyRequest, context: Any) -> pb.ActivatePolicyResponse:
         """Put a policy version in force."""
-        name = check_resource_name("world", request.world)
+        name, cause = check_resource_name("world", request.world), read_cause(caller().name, request.reason)
         if request.version < 1:
             raise invalid_field("version", f"{request.version} must be at least 1")
 
         async def work(connection: Connection) -> bytes:
-            await store.read_world(connection, name, lock=True)
+            world = await store.read_world(connection, name, lock=True)
             policy = await self._put_in_force(connection, name, request.version)
+            await self._note_policy(connection, world, policy.version, cause)
             return pb.ActivatePolicyResponse(policy=to_policy(policy)).SerializeToString()
 
         answer = await once(self._pool, _named("ActivatePolicy", request), work)
@@ -186,6 +197,14 @@ class WorldService(WorldServiceServicer):
         world = await store.read_world(connection, name)
         await self._trading.follow_policy(connection, world, policy, self._clock())
         return policy
+
+    async def _note_policy(self, connection: Connection, before: World, version: int, cause: Cause) -> None:
+        changed = changing({"version": before.active_policy_version}, {"version": version})
+        await self._note(connection, before.spec.name, "policy_activated", cause, changed)
+
+    async def _note(self, connection: Connection, world: str, event: str, cause: Cause, detail: str) -> None:
+        """Add to the audit, as the last thing of a transaction: it locks the world's place."""
+        await audit_store.add(connection, world, event, cause, detail, self._clock())
 
     async def _mutate(self, method: str, request: Rehearsable, work: Work) -> bytes:
         """Do a mutation once, or rehearse it (``validate_only``): the answer is as if, and nothing is stored."""

@@ -11,6 +11,7 @@ REFUSALS: Final = "qmtl_world/apply/refusals.py"
 COORDINATOR: Final = "qmtl_world/apply/coordinator.py"
 PARTICIPANTS: Final = "qmtl_world/apply/participants.py"
 STORE: Final = "qmtl_world/apply/store.py"
+PLACE_LOCK: Final = "qmtl_world/place_lock.py"
 RELAY: Final = "qmtl_world/apply/relay.py"
 RESEED: Final = "qmtl_world/apply/reseed.py"
 SERVICE: Final = "qmtl_world/apply/service.py"
@@ -157,7 +158,7 @@ WORLD: Final = (
     Guard(
         "S3",
         "steps of one world are one after the other",
-        STORE,
+        PLACE_LOCK,
         "FROM place WHERE world = $1 FOR NO KEY UPDATE",
         "FROM place WHERE world = $1",
         (f"{STEPS}steps_at_once_are_one_after_the_other",),

@@ -19,6 +19,7 @@ SERVED_BY: Final = {
     "qmtl.evaluation.v1": "world",
     "qmtl.apply.v1": "world",
     "qmtl.allocation.v1": "world",
+    "qmtl.audit.v1": "world",
     "qmtl.graph.v1": "dagmgr",
     "qmtl.dataset.v1": "dagmgr",
 }

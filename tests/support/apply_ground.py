@@ -23,7 +23,8 @@ from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import Activation, RunTerms
 from qmtl_world.apply.participants import Kind
 from qmtl_world.apply.place import ExecutorAcknowledged, Gateway, MarkKind, Place, Stop
-from qmtl_world.apply.records import Cause, MarkPassed
+from qmtl_world.apply.records import MarkPassed
+from qmtl_world.audit.model import Cause
 
 EXECUTOR = "paper"
 CAUSE = Cause("ann", "asked for")

@@ -23,6 +23,7 @@ from qmtl_foundation.dag import parse_dag
 from qmtl_foundation.identity import Json, NodeIdentity, canonical_json, node_crc32, node_id
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.apply.v1 import activation_pb2, apply_service_pb2, apply_service_pb2_grpc
+from qmtl_foundation.pb.qmtl.audit.v1 import audit_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.common.v1 import execution_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2, evaluation_service_pb2, evaluation_service_pb2_grpc
@@ -79,6 +80,10 @@ class Desk:
     @property
     def allocations(self) -> Any:
         return allocation_service_pb2_grpc.AllocationServiceStub(self.channel)
+
+    @property
+    def audits(self) -> Any:
+        return audit_service_pb2_grpc.AuditServiceStub(self.channel)
 
     @property
     def datasets(self) -> Any:

@@ -127,9 +127,9 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one entry of the audit timeline."""
+    """Hold one entry of the audit."""
 
-    id: int
+    number: int
     run_id: str
     event: str
     epoch: int

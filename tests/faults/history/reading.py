@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 
 _PLACE: Final = "SELECT to_jsonb(t) FROM world.place t WHERE world = $1"
 _RUNS: Final = "SELECT to_jsonb(t) FROM world.apply_run t WHERE world = $1 ORDER BY id"
-_RECORDS: Final = "SELECT to_jsonb(t) FROM world.apply_record t WHERE world = $1 ORDER BY id"
+_RECORDS: Final = "SELECT to_jsonb(t) FROM world.audit t WHERE world = $1 ORDER BY number"
 _ACKNOWLEDGEMENTS: Final = "SELECT to_jsonb(t) FROM world.acknowledgement t WHERE world = $1 ORDER BY id"
 _ENROLMENTS: Final = "SELECT to_jsonb(t) FROM world.enrolment t WHERE world = $1 ORDER BY executor"
 _OUTBOX: Final = "SELECT to_jsonb(t) - 'payload' FROM world.outbox t WHERE world = $1 ORDER BY id"

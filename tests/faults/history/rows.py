@@ -72,7 +72,7 @@ def to_acknowledgement(row: Json) -> Acknowledgement:
 def to_record(row: Json) -> Record:
     """Return an entry of the audit timeline."""
     run_id, at = row["run_id"] or "", moment(row["create_time"])
-    return Record(row["id"], run_id, row["event"], row["epoch"], row["sequence"], at)
+    return Record(row["number"], run_id, row["event"], row["epoch"], row["sequence"], at)
 
 
 def to_lease(row: Json) -> Lease:

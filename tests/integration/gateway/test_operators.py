@@ -45,6 +45,7 @@ from tests.support.desk import (
 SERVICES = {
     "qmtl.allocation.v1.AllocationService",
     "qmtl.apply.v1.ApplyService",
+    "qmtl.audit.v1.AuditService",
     "qmtl.control.v1.SessionService",
     "qmtl.dataset.v1.DatasetService",
     "qmtl.evaluation.v1.EvaluationService",

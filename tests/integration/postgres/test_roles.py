@@ -36,7 +36,7 @@ async def test_a_service_reads_and_changes_its_own_tables_and_sees_no_others(mig
     async with connected(dsn_of(migrated_dsn, role_of(schema))) as service:
         for table in await tables(migrated_dsn, schema):
             await service.fetch(f"SELECT * FROM {schema}.{table} LIMIT 1")  # noqa: S608  # names of our own
-            if table != "alembic_version":
+            if table not in ("alembic_version", "audit"):
                 await service.execute(f"DELETE FROM {schema}.{table} WHERE false")  # noqa: S608  # the same
         for other in SCHEMAS:
             if other == schema:
@@ -44,6 +44,21 @@ async def test_a_service_reads_and_changes_its_own_tables_and_sees_no_others(mig
             for table in await tables(migrated_dsn, other):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await service.fetch(f"SELECT * FROM {other}.{table} LIMIT 1")  # noqa: S608  # the same
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE world.audit DISABLE TRIGGER ALL",
+        "DROP TRIGGER audit_kept ON world.audit",
+        "DROP FUNCTION world.keep_audit CASCADE",
+        "SET session_replication_role = replica",
+    ],
+)
+async def test_the_world_service_cannot_turn_off_what_keeps_the_audit(migrated_dsn: str, statement: str) -> None:
+    async with connected(dsn_of(migrated_dsn, role_of("world"))) as service:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(statement)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

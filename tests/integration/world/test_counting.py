@@ -17,7 +17,7 @@ from qmtl_world.apply.coordinator import Coordinator, new_run
 from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import RunTerms
 from qmtl_world.apply.place import Phase
-from qmtl_world.apply.records import Cause
+from qmtl_world.audit.model import Cause
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import Activation, RunTerms
 from qmtl_world.apply.place import EventKind, Told
 from qmtl_world.apply.proposals import read_proposal
-from qmtl_world.apply.records import Cause
+from qmtl_world.audit.model import Cause
 
 VERSION = "blake3:" + "ab" * 32
 
@@ -65,7 +65,7 @@ async def written(pool: Pool, world: str) -> dict[str, Any]:
     async with acquire(pool) as connection:
         return {
             table: await connection.fetchval(f"SELECT count(*) FROM {table} WHERE world = $1", world)  # noqa: S608
-            for table in ("apply_run", "outbox", "apply_record")
+            for table in ("apply_run", "outbox", "audit")
         }
 
 
@@ -78,7 +78,7 @@ async def test_a_start_with_a_set_beyond_the_limit_is_refused_and_writes_nothing
         async with transaction(pool) as connection:
             await coordinator.begin(connection, record, queue=queue)
     assert (refused.value.reason, refused.value.metadata["limit"]) == (Reason.TOO_LARGE, str(MAX_SET_BYTES))
-    assert await written(pool, world) == {"apply_run": 0, "outbox": 0, "apply_record": 0}
+    assert await written(pool, world) == {"apply_run": 0, "outbox": 0, "audit": 0}
 
 
 async def test_a_round_that_selects_too_many_waits_and_says_why(
@@ -89,7 +89,7 @@ async def test_a_round_that_selects_too_many_waits_and_says_why(
         proposal = await read_proposal(connection, world)
     assert proposal is not None
     assert f"the limit is {MAX_SET_BYTES}" in proposal.waits_for
-    assert await written(pool, world) == {"apply_run": 0, "outbox": 0, "apply_record": 0}
+    assert await written(pool, world) == {"apply_run": 0, "outbox": 0, "audit": 0}
 
 
 async def test_the_largest_set_fits_into_a_message(nats_url: str, world: str) -> None:

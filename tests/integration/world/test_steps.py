@@ -54,7 +54,7 @@ async def _stand_still(ground: Ground, meanwhile: Awaitable[None]) -> None:
 
 
 async def test_a_step_that_cannot_be_stored_leaves_nothing_of_itself(ground: Ground) -> None:
-    async with ground.broken("apply_record", "true"):  # what a step writes last
+    async with ground.broken("audit", "true"):  # what a step writes last
         with pytest.raises(asyncpg.RaiseError):
             await ground.stop()
     assert await ground.place() == Place(ground.world)

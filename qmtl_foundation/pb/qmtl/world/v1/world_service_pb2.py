@@ -27,7 +27,7 @@ from qmtl_foundation.pb.qmtl.common.v1 import access_pb2 as qmtl_dot_common_dot_
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2 as qmtl_dot_world_dot_v1_dot_world__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/world/v1/world_service.proto\x12\rqmtl.world.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bqmtl/common/v1/access.proto\x1a\x19qmtl/world/v1/world.proto\"d\n\x12\x43reateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13\x43reateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\" \n\x0fGetWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\"7\n\x10GetWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\":\n\x11ListWorldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListWorldsResponse\x12$\n\x06worlds\x18\x01 \x03(\x0b\x32\x14.qmtl.world.v1.World\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x12UpdateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\":\n\x13UpdateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\"E\n\x12\x44\x65leteWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteWorldResponse\"o\n\x13UploadPolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04yaml\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63tivate\x18\x05 \x01(\x08\"=\n\x14UploadPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"K\n\x13ListPoliciesRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListPoliciesResponse\x12\'\n\x08policies\x18\x01 \x03(\x0b\x32\x15.qmtl.world.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x15\x41\x63tivatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\"?\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"&\n\x15GetWorldStatusRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\xbe\x02\n\x16GetWorldStatusResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x31\n\nstrategies\x18\x02 \x03(\x0b\x32\x1d.qmtl.world.v1.StrategyStatus\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06trials\x18\x05 \x01(\x03\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12.\n\nround_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05holds\x18\t \x03(\t\x12\x0c\n\x04open\x18\n \x01(\x08\x12\x0e\n\x06run_id\x18\x0b \x01(\t\x12\x11\n\twaits_for\x18\x0c \x01(\tB\x08\n\x06_score\"\xa6\x01\n\x13\x42indStrategyRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12,\n\x07\x64\x61taset\x18\x05 \x01(\x0b\x32\x1b.qmtl.world.v1.BoundDataset\x12\x0c\n\x04mode\x18\x06 \x01(\t\"A\n\x14\x42indStrategyResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\"R\n\x12GetDecisionRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\"@\n\x13GetDecisionResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\xed\x08\n\x0cWorldService\x12\\\n\x0b\x43reateWorld\x12!.qmtl.world.v1.CreateWorldRequest\x1a\".qmtl.world.v1.CreateWorldResponse\"\x06\x8a\xb5\x18\x02\x08\x06\x12Z\n\x08GetWorld\x12\x1e.qmtl.world.v1.GetWorldRequest\x1a\x1f.qmtl.world.v1.GetWorldResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12Y\n\nListWorlds\x12 .qmtl.world.v1.ListWorldsRequest\x1a!.qmtl.world.v1.ListWorldsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12h\n\x0bUpdateWorld\x12!.qmtl.world.v1.UpdateWorldRequest\x1a\".qmtl.world.v1.UpdateWorldResponse\"\x12\x8a\xb5\x18\x0e\x08\x05\x12\nworld.name\x12\x63\n\x0b\x44\x65leteWorld\x12!.qmtl.world.v1.DeleteWorldRequest\x1a\".qmtl.world.v1.DeleteWorldResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cUploadPolicy\x12\".qmtl.world.v1.UploadPolicyRequest\x1a#.qmtl.world.v1.UploadPolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12l\n\x0e\x41\x63tivatePolicy\x12$.qmtl.world.v1.ActivatePolicyRequest\x1a%.qmtl.world.v1.ActivatePolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12l\n\x0eGetWorldStatus\x12$.qmtl.world.v1.GetWorldStatusRequest\x1a%.qmtl.world.v1.GetWorldStatusResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12h\n\x0c\x42indStrategy\x12\".qmtl.world.v1.BindStrategyRequest\x1a#.qmtl.world.v1.BindStrategyResponse\"\x0f\x8a\xb5\x18\x0b\x08\x07\x32\x07gateway\x12\x63\n\x0bGetDecision\x12!.qmtl.world.v1.GetDecisionRequest\x1a\".qmtl.world.v1.GetDecisionResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/world/v1/world_service.proto\x12\rqmtl.world.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bqmtl/common/v1/access.proto\x1a\x19qmtl/world/v1/world.proto\"t\n\x12\x43reateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\":\n\x13\x43reateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\" \n\x0fGetWorldRequest\x12\r\n\x05world\x18\x01 \x01(\t\"7\n\x10GetWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\":\n\x11ListWorldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListWorldsResponse\x12$\n\x06worlds\x18\x01 \x03(\x0b\x32\x14.qmtl.world.v1.World\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x12UpdateWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x05world\x18\x02 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\":\n\x13UpdateWorldResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\"U\n\x12\x44\x65leteWorldRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x15\n\x13\x44\x65leteWorldResponse\"\x7f\n\x13UploadPolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0c\n\x04yaml\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63tivate\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t\"=\n\x14UploadPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"K\n\x13ListPoliciesRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListPoliciesResponse\x12\'\n\x08policies\x18\x01 \x03(\x0b\x32\x15.qmtl.world.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x15\x41\x63tivatePolicyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\"?\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.qmtl.world.v1.Policy\"&\n\x15GetWorldStatusRequest\x12\r\n\x05world\x18\x01 \x01(\t\"\xbe\x02\n\x16GetWorldStatusResponse\x12#\n\x05world\x18\x01 \x01(\x0b\x32\x14.qmtl.world.v1.World\x12\x31\n\nstrategies\x18\x02 \x03(\x0b\x32\x1d.qmtl.world.v1.StrategyStatus\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06trials\x18\x05 \x01(\x03\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12.\n\nround_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05holds\x18\t \x03(\t\x12\x0c\n\x04open\x18\n \x01(\x08\x12\x0e\n\x06run_id\x18\x0b \x01(\t\x12\x11\n\twaits_for\x18\x0c \x01(\tB\x08\n\x06_score\"\xa6\x01\n\x13\x42indStrategyRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\r\n\x05world\x18\x02 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x03 \x01(\t\x12\x18\n\x10strategy_version\x18\x04 \x01(\t\x12,\n\x07\x64\x61taset\x18\x05 \x01(\x0b\x32\x1b.qmtl.world.v1.BoundDataset\x12\x0c\n\x04mode\x18\x06 \x01(\t\"A\n\x14\x42indStrategyResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision\"R\n\x12GetDecisionRequest\x12\r\n\x05world\x18\x01 \x01(\t\x12\x13\n\x0bstrategy_id\x18\x02 \x01(\t\x12\x18\n\x10strategy_version\x18\x03 \x01(\t\"@\n\x13GetDecisionResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.qmtl.world.v1.Decision2\xed\x08\n\x0cWorldService\x12\\\n\x0b\x43reateWorld\x12!.qmtl.world.v1.CreateWorldRequest\x1a\".qmtl.world.v1.CreateWorldResponse\"\x06\x8a\xb5\x18\x02\x08\x06\x12Z\n\x08GetWorld\x12\x1e.qmtl.world.v1.GetWorldRequest\x1a\x1f.qmtl.world.v1.GetWorldResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12Y\n\nListWorlds\x12 .qmtl.world.v1.ListWorldsRequest\x1a!.qmtl.world.v1.ListWorldsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12h\n\x0bUpdateWorld\x12!.qmtl.world.v1.UpdateWorldRequest\x1a\".qmtl.world.v1.UpdateWorldResponse\"\x12\x8a\xb5\x18\x0e\x08\x05\x12\nworld.name\x12\x63\n\x0b\x44\x65leteWorld\x12!.qmtl.world.v1.DeleteWorldRequest\x1a\".qmtl.world.v1.DeleteWorldResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cUploadPolicy\x12\".qmtl.world.v1.UploadPolicyRequest\x1a#.qmtl.world.v1.UploadPolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12\x66\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12l\n\x0e\x41\x63tivatePolicy\x12$.qmtl.world.v1.ActivatePolicyRequest\x1a%.qmtl.world.v1.ActivatePolicyResponse\"\r\x8a\xb5\x18\t\x08\x05\x12\x05world\x12l\n\x0eGetWorldStatus\x12$.qmtl.world.v1.GetWorldStatusRequest\x1a%.qmtl.world.v1.GetWorldStatusResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05world\x12h\n\x0c\x42indStrategy\x12\".qmtl.world.v1.BindStrategyRequest\x1a#.qmtl.world.v1.BindStrategyResponse\"\x0f\x8a\xb5\x18\x0b\x08\x07\x32\x07gateway\x12\x63\n\x0bGetDecision\x12!.qmtl.world.v1.GetDecisionRequest\x1a\".qmtl.world.v1.GetDecisionResponse\"\r\x8a\xb5\x18\t\x08\x02\x12\x05worldb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,49 +57,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORLDSERVICE'].methods_by_name['GetDecision']._loaded_options = None
   _globals['_WORLDSERVICE'].methods_by_name['GetDecision']._serialized_options = b'\212\265\030\t\010\002\022\005world'
   _globals['_CREATEWORLDREQUEST']._serialized_start=141
-  _globals['_CREATEWORLDREQUEST']._serialized_end=241
-  _globals['_CREATEWORLDRESPONSE']._serialized_start=243
-  _globals['_CREATEWORLDRESPONSE']._serialized_end=301
-  _globals['_GETWORLDREQUEST']._serialized_start=303
-  _globals['_GETWORLDREQUEST']._serialized_end=335
-  _globals['_GETWORLDRESPONSE']._serialized_start=337
-  _globals['_GETWORLDRESPONSE']._serialized_end=392
-  _globals['_LISTWORLDSREQUEST']._serialized_start=394
-  _globals['_LISTWORLDSREQUEST']._serialized_end=452
-  _globals['_LISTWORLDSRESPONSE']._serialized_start=454
-  _globals['_LISTWORLDSRESPONSE']._serialized_end=537
-  _globals['_UPDATEWORLDREQUEST']._serialized_start=539
-  _globals['_UPDATEWORLDREQUEST']._serialized_end=639
-  _globals['_UPDATEWORLDRESPONSE']._serialized_start=641
-  _globals['_UPDATEWORLDRESPONSE']._serialized_end=699
-  _globals['_DELETEWORLDREQUEST']._serialized_start=701
-  _globals['_DELETEWORLDREQUEST']._serialized_end=770
-  _globals['_DELETEWORLDRESPONSE']._serialized_start=772
-  _globals['_DELETEWORLDRESPONSE']._serialized_end=793
-  _globals['_UPLOADPOLICYREQUEST']._serialized_start=795
-  _globals['_UPLOADPOLICYREQUEST']._serialized_end=906
-  _globals['_UPLOADPOLICYRESPONSE']._serialized_start=908
-  _globals['_UPLOADPOLICYRESPONSE']._serialized_end=969
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=971
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1046
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1048
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1136
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=1138
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1213
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1215
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1278
-  _globals['_GETWORLDSTATUSREQUEST']._serialized_start=1280
-  _globals['_GETWORLDSTATUSREQUEST']._serialized_end=1318
-  _globals['_GETWORLDSTATUSRESPONSE']._serialized_start=1321
-  _globals['_GETWORLDSTATUSRESPONSE']._serialized_end=1639
-  _globals['_BINDSTRATEGYREQUEST']._serialized_start=1642
-  _globals['_BINDSTRATEGYREQUEST']._serialized_end=1808
-  _globals['_BINDSTRATEGYRESPONSE']._serialized_start=1810
-  _globals['_BINDSTRATEGYRESPONSE']._serialized_end=1875
-  _globals['_GETDECISIONREQUEST']._serialized_start=1877
-  _globals['_GETDECISIONREQUEST']._serialized_end=1959
-  _globals['_GETDECISIONRESPONSE']._serialized_start=1961
-  _globals['_GETDECISIONRESPONSE']._serialized_end=2025
-  _globals['_WORLDSERVICE']._serialized_start=2028
-  _globals['_WORLDSERVICE']._serialized_end=3161
+  _globals['_CREATEWORLDREQUEST']._serialized_end=257
+  _globals['_CREATEWORLDRESPONSE']._serialized_start=259
+  _globals['_CREATEWORLDRESPONSE']._serialized_end=317
+  _globals['_GETWORLDREQUEST']._serialized_start=319
+  _globals['_GETWORLDREQUEST']._serialized_end=351
+  _globals['_GETWORLDRESPONSE']._serialized_start=353
+  _globals['_GETWORLDRESPONSE']._serialized_end=408
+  _globals['_LISTWORLDSREQUEST']._serialized_start=410
+  _globals['_LISTWORLDSREQUEST']._serialized_end=468
+  _globals['_LISTWORLDSRESPONSE']._serialized_start=470
+  _globals['_LISTWORLDSRESPONSE']._serialized_end=553
+  _globals['_UPDATEWORLDREQUEST']._serialized_start=555
+  _globals['_UPDATEWORLDREQUEST']._serialized_end=671
+  _globals['_UPDATEWORLDRESPONSE']._serialized_start=673
+  _globals['_UPDATEWORLDRESPONSE']._serialized_end=731
+  _globals['_DELETEWORLDREQUEST']._serialized_start=733
+  _globals['_DELETEWORLDREQUEST']._serialized_end=818
+  _globals['_DELETEWORLDRESPONSE']._serialized_start=820
+  _globals['_DELETEWORLDRESPONSE']._serialized_end=841
+  _globals['_UPLOADPOLICYREQUEST']._serialized_start=843
+  _globals['_UPLOADPOLICYREQUEST']._serialized_end=970
+  _globals['_UPLOADPOLICYRESPONSE']._serialized_start=972
+  _globals['_UPLOADPOLICYRESPONSE']._serialized_end=1033
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1035
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1110
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1112
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1200
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=1202
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1293
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1295
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1358
+  _globals['_GETWORLDSTATUSREQUEST']._serialized_start=1360
+  _globals['_GETWORLDSTATUSREQUEST']._serialized_end=1398
+  _globals['_GETWORLDSTATUSRESPONSE']._serialized_start=1401
+  _globals['_GETWORLDSTATUSRESPONSE']._serialized_end=1719
+  _globals['_BINDSTRATEGYREQUEST']._serialized_start=1722
+  _globals['_BINDSTRATEGYREQUEST']._serialized_end=1888
+  _globals['_BINDSTRATEGYRESPONSE']._serialized_start=1890
+  _globals['_BINDSTRATEGYRESPONSE']._serialized_end=1955
+  _globals['_GETDECISIONREQUEST']._serialized_start=1957
+  _globals['_GETDECISIONREQUEST']._serialized_end=2039
+  _globals['_GETDECISIONRESPONSE']._serialized_start=2041
+  _globals['_GETDECISIONRESPONSE']._serialized_end=2105
+  _globals['_WORLDSERVICE']._serialized_start=2108
+  _globals['_WORLDSERVICE']._serialized_end=3241
 # @@protoc_insertion_point(module_scope)

@@ -12,14 +12,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateWorldRequest(_message.Message):
-    __slots__ = ("request_id", "world", "validate_only")
+    __slots__ = ("request_id", "world", "validate_only", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     world: _world_pb2.World
     validate_only: bool
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., validate_only: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CreateWorldResponse(_message.Message):
     __slots__ = ("world",)
@@ -56,14 +58,16 @@ class ListWorldsResponse(_message.Message):
     def __init__(self, worlds: _Optional[_Iterable[_Union[_world_pb2.World, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateWorldRequest(_message.Message):
-    __slots__ = ("request_id", "world", "validate_only")
+    __slots__ = ("request_id", "world", "validate_only", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     world: _world_pb2.World
     validate_only: bool
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[_Union[_world_pb2.World, _Mapping]] = ..., validate_only: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UpdateWorldResponse(_message.Message):
     __slots__ = ("world",)
@@ -72,32 +76,36 @@ class UpdateWorldResponse(_message.Message):
     def __init__(self, world: _Optional[_Union[_world_pb2.World, _Mapping]] = ...) -> None: ...
 
 class DeleteWorldRequest(_message.Message):
-    __slots__ = ("request_id", "world", "etag")
+    __slots__ = ("request_id", "world", "etag", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     world: str
     etag: str
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DeleteWorldResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class UploadPolicyRequest(_message.Message):
-    __slots__ = ("request_id", "world", "yaml", "validate_only", "activate")
+    __slots__ = ("request_id", "world", "yaml", "validate_only", "activate", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     YAML_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     ACTIVATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     world: str
     yaml: str
     validate_only: bool
     activate: bool
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., yaml: _Optional[str] = ..., validate_only: _Optional[bool] = ..., activate: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., yaml: _Optional[str] = ..., validate_only: _Optional[bool] = ..., activate: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UploadPolicyResponse(_message.Message):
     __slots__ = ("policy",)
@@ -124,14 +132,16 @@ class ListPoliciesResponse(_message.Message):
     def __init__(self, policies: _Optional[_Iterable[_Union[_world_pb2.Policy, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ActivatePolicyRequest(_message.Message):
-    __slots__ = ("request_id", "world", "version")
+    __slots__ = ("request_id", "world", "version", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORLD_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     world: str
     version: int
-    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., world: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ActivatePolicyResponse(_message.Message):
     __slots__ = ("policy",)

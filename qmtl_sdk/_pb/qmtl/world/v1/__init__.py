@@ -234,6 +234,11 @@ class ActivatePolicyRequest(betterproto2.Message):
     Version, from 1.
     """
 
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Why, one line of at most 200 characters; for the audit.
+    """
+
 
 default_message_pool.register_message("qmtl.world.v1", "ActivatePolicyRequest", ActivatePolicyRequest)
 
@@ -376,6 +381,11 @@ class CreateWorldRequest(betterproto2.Message):
     Check only, store nothing.
     """
 
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Why, one line of at most 200 characters; for the audit.
+    """
+
 
 default_message_pool.register_message("qmtl.world.v1", "CreateWorldRequest", CreateWorldRequest)
 
@@ -473,6 +483,11 @@ class DeleteWorldRequest(betterproto2.Message):
     etag: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
     The etag that was read.
+    """
+
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Why, one line of at most 200 characters; for the audit.
     """
 
 
@@ -980,6 +995,11 @@ class UpdateWorldRequest(betterproto2.Message):
     Check only, store nothing.
     """
 
+    reason: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Why, one line of at most 200 characters; for the audit.
+    """
+
 
 default_message_pool.register_message("qmtl.world.v1", "UpdateWorldRequest", UpdateWorldRequest)
 
@@ -1028,6 +1048,11 @@ class UploadPolicyRequest(betterproto2.Message):
     activate: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
     """
     Put it in force at once.
+    """
+
+    reason: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Why, one line of at most 200 characters; for the audit.
     """
 
 
