@@ -29,7 +29,7 @@ def list_entries(
 
     found = audits.list_newest(session, world, limit)
     columns = {
-        "": "number",
+        "entry": "number",
         "when": "create_time",
         "event": "event",
         "by": "actor",

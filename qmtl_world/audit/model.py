@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -29,13 +30,18 @@ def read_cause(actor: str, reason: str) -> Cause:
 
 
 def stating(fields: Mapping[str, object]) -> str:
-    """Return what is stated, in one line: ``mode: paper, allow_live: False``."""
-    return _line(f"{name}: {value}" for name, value in fields.items())
+    """Return what is stated, in one line: ``mode: paper, allow_live: false``; an empty text is not."""
+    return _line(f"{name}: {_text(value)}" for name, value in fields.items() if value != "")
 
 
 def changing(before: Mapping[str, object], after: Mapping[str, object]) -> str:
     """Return how two states of a thing with the same fields differ, in one line: ``mode: paper -> live``."""
-    return _line(f"{name}: {before[name]} -> {value}" for name, value in after.items() if before[name] != value)
+    changed = ((name, before[name], value) for name, value in after.items() if before[name] != value)
+    return _line(f"{name}: {_text(was)} -> {_text(value)}" for name, was, value in changed)
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _line(told: Iterable[str]) -> str:

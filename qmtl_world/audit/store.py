@@ -23,7 +23,7 @@ WHERE world > $1 AND ($3::text[] IS NULL OR world = ANY ($3)) ORDER BY world LIM
 
 
 async def add(connection: Connection, world: str, event: str, cause: Cause, detail: str, now: datetime) -> None:
-    """Add an entry of a change of a world that is no step of a run; as the last thing of its transaction."""
+    """Add an entry of a change of a world that is no step of a run; what follows in its transaction takes no time."""
     await hold_place(connection, world)  # before the end of the audit, as each step of a run does
     await connection.execute(_ADD, world, event, cause.actor, cause.reason, detail, now)
 

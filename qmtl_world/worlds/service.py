@@ -57,8 +57,8 @@ class WorldService(WorldServiceServicer):
         async def work(connection: Connection) -> bytes:
             world = await store.add_world(connection, spec)
             await self._trading.admit_world(connection, spec.name)
-            await self._trading.follow_world(connection, world, self._clock())
             await self._note(connection, spec.name, "world_created", cause, stating(stated(spec)))
+            await self._trading.follow_world(connection, world, self._clock())  # nothing is decided in a new world
             return pb.CreateWorldResponse(world=to_world(world)).SerializeToString()
 
         return pb.CreateWorldResponse.FromString(await self._mutate("CreateWorld", request, work))
@@ -203,7 +203,7 @@ class WorldService(WorldServiceServicer):
         await self._note(connection, before.spec.name, "policy_activated", cause, changed)
 
     async def _note(self, connection: Connection, world: str, event: str, cause: Cause, detail: str) -> None:
-        """Add to the audit, as the last thing of a transaction: it locks the world's place."""
+        """Add to the audit, with nothing behind it in the transaction that takes time: it locks the place."""
         await audit_store.add(connection, world, event, cause, detail, self._clock())
 
     async def _mutate(self, method: str, request: Rehearsable, work: Work) -> bytes:
