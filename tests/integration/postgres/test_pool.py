@@ -68,13 +68,15 @@ async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(str(socket))
         up = asyncio.create_task(passed_on(reader, to_server))
-        await passed_on(from_server, writer)
-        if not ended.is_set():
-            ended.set()
-            await asyncio.wait({up})
-        up.cancel()
-        for each in (writer, to_server):
-            each.close()
+        try:
+            await passed_on(from_server, writer)
+            if not ended.is_set():
+                ended.set()
+                await asyncio.wait({up})
+        finally:  # one who went away meanwhile resets its connection
+            up.cancel()
+            for each in (writer, to_server):
+                each.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
