@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
+MISSING: Final = "missing"
+CUT: Final = "missing: a later end was noted"
 
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -68,40 +70,47 @@ def verify(entries: Iterable[Entry], head: Head, anchor: Head | None = None) -> 
     """Yield what is wrong with a world's whole audit, given the newest entry first.
 
     ``head`` is what the world keeps beside its entries. ``anchor`` is the head of an earlier day, noted elsewhere:
-    without one, a chain that was written anew from some entry on, head and all, looks right.
+    without one, a chain that was written anew from some entry on, were it the last, head and all, looks right.
     """
     later: Entry | None = None
     for entry in entries:
-        if later is None:
-            yield from _ends(entry, head)
-        else:
-            yield from _follows(later, entry)
+        yield from _ends(entry, head) if later is None else _follows(later, entry)
         if anchor is not None and entry.number == anchor.number and entry.hash != anchor.hash:
             yield Fault(entry.number, entry.number, "another entry was noted here: the audit was written anew")
         later = entry
-    if later is None:
-        if head.number:
-            yield Fault(1, head.number, "missing")
-    elif later.number > 1:
-        yield Fault(1, later.number - 1, "missing")
-    elif hash_of(later, "") != later.hash:
-        yield _changed(later)
+    if later is not None:
+        yield from _begins(later)
+    elif head.number:
+        yield Fault(1, head.number, MISSING)
     if anchor is not None and anchor.number > head.number:
-        yield Fault(head.number + 1, anchor.number, "missing: a later end was noted")
+        yield Fault(head.number + 1, anchor.number, CUT)
 
 
 def _ends(newest: Entry, head: Head) -> Iterator[Fault]:
     if newest.number < head.number:
-        yield Fault(newest.number + 1, head.number, "missing")
-    elif Head(newest.number, newest.hash) != head:
-        yield Fault(newest.number, newest.number, f"not what the audit ends with, entry {head.number}")
+        yield Fault(newest.number + 1, head.number, MISSING)
+    elif newest.number > head.number:
+        yield Fault(head.number + 1, newest.number, "beyond the end that is kept beside the entries")
+    elif newest.hash != head.hash:
+        yield Fault(newest.number, newest.number, "changed: another hash is kept beside the entries")
 
 
 def _follows(later: Entry, entry: Entry) -> Iterator[Fault]:
-    if later.number != entry.number + 1:
-        yield Fault(entry.number + 1, later.number - 1, "missing")
+    if entry.number >= later.number:
+        yield Fault(entry.number, entry.number, "out of order")
+    elif entry.number + 1 < later.number:
+        yield Fault(entry.number + 1, later.number - 1, MISSING)
     elif hash_of(later, entry.hash) != later.hash:
         yield _changed(later)
+
+
+def _begins(first: Entry) -> Iterator[Fault]:
+    if first.number > 1:
+        yield Fault(1, first.number - 1, MISSING)
+    elif first.number < 1:
+        yield Fault(first.number, first.number, "out of order")
+    elif hash_of(first, "") != first.hash:
+        yield _changed(first)
 
 
 def _changed(entry: Entry) -> Fault:

@@ -21,7 +21,7 @@ app = typer.Typer(help="Read what was done in worlds, and verify it.", rich_mark
 def list_entries(
     session: Session,
     world: Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world; it may be deleted.")],
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = 20,
 ) -> None:
     """List what was done in a world, by whom and why, the newest first."""
     from qmtl_sdk.cli import audits
@@ -38,7 +38,7 @@ def list_entries(
         "run": "run_id",
         "epoch": "epoch",
     }
-    session.answer({"entries": found}, rows(found, columns, ""))
+    session.answer({"entries": found}, rows(found, columns, f"no entry of {world} is left"))
 
 
 @app.command("verify")
@@ -59,21 +59,18 @@ def verify(
 ) -> int:
     """Verify the audit: every entry is hashed here, with the hash of the one before it.
 
-    Without --since an audit that was written anew as a whole looks right: keep what this command answers elsewhere.
+    Without --since entries look right that were written anew up to the end, or cut off there: keep elsewhere what this
+    command answers.
 
     Exit code 3 when an entry was changed or is missing.
     """
-    from rich.console import Group
-
     from qmtl_sdk.cli import audits
     from qmtl_sdk.cli.tables import rows
 
-    found = audits.verified(session, world, audits.read_since(since))
-    shown = [{**each, "stands": "yes" if not each["faults"] else "no"} for each in found]
-    table = rows(
-        shown, {"world": "world", "stands": "stands", "entries": "number", "ends with": "hash"}, "no audit yet"
-    )
-    session.answer({"worlds": found}, Group(table, *_sentences(found)))
+    found = audits.verified(session, world, audits.read_since(since, world))
+    shown = [{**each, "stands": "no" if each["faults"] else "yes"} for each in found]
+    columns = {"world": "world", "stands": "stands", "compared with": "since", "entries": "number", "end": "hash"}
+    session.answer({"worlds": found}, rows(shown, columns, "no audit yet"), *_sentences(found))
     return ExitCode.NOT_VALID if any(each["faults"] for each in found) else ExitCode.OK
 
 

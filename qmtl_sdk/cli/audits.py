@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from qmtl_foundation.audit import HASH, Entry, Fault, Head, verify
-from qmtl_foundation.errors import invalid_field
+from qmtl_foundation.audit import CUT, HASH, Entry, Fault, Head, verify
+from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_sdk._pb.qmtl.audit.v1 import (
     AuditEntry,
     AuditHead,
@@ -27,46 +27,59 @@ UNTIMED: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of an entry that came witho
 
 
 def list_newest(session: Session, world: str, limit: int) -> list[Document]:
-    """Return a world's newest entries, the newest first."""
-    request = ListAuditEntriesRequest(world=world, page_size=limit)
-    answer = session.ask(
-        lambda gateway: gateway.call(lambda: gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS))
-    )
-    return [_document(each) for each in answer.entries]
+    """Return up to ``limit`` of a world's newest entries, the newest first."""
+
+    async def work(gateway: Gateway) -> list[AuditEntry]:
+        entries: list[AuditEntry] = []
+        token = ""
+        while not entries or (token and len(entries) < limit):
+            page = await _page(gateway, world, token, min(PAGE, limit - len(entries)))
+            entries, token = [*entries, *page.entries], page.next_page_token
+            if not page.entries:
+                break
+        return entries
+
+    return [_document(each) for each in session.ask(work)]
 
 
 def verified(session: Session, world: str | None, since: Mapping[str, Head]) -> list[Document]:
-    """Return what a world's audit, or each that the caller may read, ends with, and all that is wrong with it."""
+    """Return what a world's audit, or each that the caller may read, ends with, and all that is wrong with it.
+
+    Each that is in ``since`` is looked for, though nothing of it may be left.
+    """
 
     async def work(gateway: Gateway) -> list[Document]:
-        if world is not None:
-            return [await _verified(gateway, world, since.get(world))]
-        listed = [each.world for each in await _heads(gateway)]
-        found = [await _verified(gateway, each, since.get(each)) for each in listed]
-        return [*found, *(_gone(name, since[name]) for name in sorted(since.keys() - set(listed)))]
+        listed = [world] if world is not None else sorted({*since, *(each.world for each in await _heads(gateway))})
+        return [await _verified(gateway, each, since.get(each)) for each in listed]
 
     return session.ask(work)
 
 
-def read_since(file: Path | None) -> dict[str, Head]:
-    """Return the heads of an earlier ``qmtl audit verify --output json``. Raises QmtlError INVALID_FIELD."""
+def read_since(file: Path | None, world: str | None) -> dict[str, Head]:
+    """Return what an earlier ``qmtl audit verify --output json`` noted; that of ``world`` must be among it.
+
+    Raises QmtlError INVALID_FIELD.
+    """
     if file is None:
         return {}
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        return dict(_noted(each) for each in document["worlds"])
+        noted = dict(_noted(each) for each in json.loads(file.read_text(encoding="utf-8"))["worlds"] if each["noted"])
     except OSError as error:
         raise invalid_field("since", f"{file} cannot be read ({error.strerror}); name an earlier answer") from error
     except (ValueError, KeyError, TypeError) as error:
         mend = "name what `qmtl audit verify --output json` wrote"
         raise invalid_field("since", f"{file} is no answer of an earlier verification; {mend}") from error
+    if world is not None and world not in noted:
+        raise invalid_field("since", f"{file} notes nothing of world {world}; verify it without --since, and keep that")
+    return noted
 
 
 def _noted(document: Mapping[str, Any]) -> tuple[str, Head]:
-    name, number, noted = document["world"], document["number"], document["hash"]
-    if not isinstance(name, str) or type(number) is not int or not HASH.fullmatch(noted):
+    name, noted = document["world"], document["noted"]
+    number, hashed = noted["number"], noted["hash"]
+    if not isinstance(name, str) or type(number) is not int or number < 1 or not HASH.fullmatch(hashed):
         raise ValueError(name)
-    return name, Head(number, noted)
+    return name, Head(number, hashed)
 
 
 async def _heads(gateway: Gateway) -> list[AuditHead]:
@@ -77,16 +90,25 @@ async def _heads(gateway: Gateway) -> list[AuditHead]:
     return [head for page in await all_pages(gateway, send) for head in page.heads]
 
 
+async def _page(gateway: Gateway, world: str, token: str, size: int) -> ListAuditEntriesResponse:
+    request = ListAuditEntriesRequest(world=world, page_size=size, page_token=token)
+    return await gateway.call(lambda: gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS))
+
+
 async def _verified(gateway: Gateway, world: str, anchor: Head | None) -> Document:
     def send(token: str) -> Awaitable[ListAuditEntriesResponse]:
         request = ListAuditEntriesRequest(world=world, page_size=PAGE, page_token=token)
         return gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS)
 
-    pages = await all_pages(gateway, send)
+    try:
+        pages = await all_pages(gateway, send)
+    except QmtlError as error:
+        if anchor is None or error.reason is not Reason.WORLD_NOT_FOUND:
+            raise
+        return _told(world, Head(), anchor, [Fault(1, anchor.number, CUT)])
     stated = pages[0].head or AuditHead()
     head = Head(stated.number, stated.hash)
-    faults = verify(_entries(world, pages), head, anchor)
-    return _told(world, head, list(faults))
+    return _told(world, head, anchor, list(verify(_entries(world, pages), head, anchor)))
 
 
 def _entries(world: str, pages: list[ListAuditEntriesResponse]) -> Iterator[Entry]:
@@ -98,13 +120,17 @@ def _entries(world: str, pages: list[ListAuditEntriesResponse]) -> Iterator[Entr
             )  # fmt: skip
 
 
-def _gone(world: str, anchor: Head) -> Document:
-    return _told(world, Head(), [Fault(1, anchor.number, "missing: a later end was noted")])
-
-
-def _told(world: str, head: Head, faults: list[Fault]) -> Document:
-    told = [{"first": each.first, "last": each.last, "what": each.what} for each in faults]
-    return {"world": world, "number": head.number, "hash": head.hash, "faults": told}
+def _told(world: str, head: Head, anchor: Head | None, faults: list[Fault]) -> Document:
+    """Return what was found. What is noted for a later day is the end of an audit that stands, else what was before."""
+    noted = anchor if faults else head
+    return {
+        "world": world,
+        "number": head.number,
+        "hash": head.hash,
+        "since": None if anchor is None else anchor.number,
+        "faults": [{"first": each.first, "last": each.last, "what": each.what} for each in faults],
+        "noted": {"number": noted.number, "hash": noted.hash} if noted is not None and noted.number else None,
+    }
 
 
 def _document(entry: AuditEntry) -> Document:

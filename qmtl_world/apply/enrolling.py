@@ -42,7 +42,7 @@ class Enrolling:
                 )
         now = self._clock()
         enrolment = await participants.enrol(connection, world, executor, mode, before.mark + 1, now)
-        after = await self._coordinator.step(connection, world, Enrol(executor), cause)
+        after = await self._coordinator.step(connection, world, Enrol(executor, mode), cause)
         return enrolment, after.place
 
     async def deregister(

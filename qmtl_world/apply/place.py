@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import Activation, RunTerms, state_hash
 
 OPERATOR: Final = "operator"
@@ -239,9 +240,10 @@ class Reseed:
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """Let an executor take part from the next mark on."""
+    """Let an executor take part from the next mark on; ``mode``, whose orders it takes, is told only."""
 
     executor: str
+    mode: EffectiveMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

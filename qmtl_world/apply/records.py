@@ -57,7 +57,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRecord:
-    """Hold one entry of a world's audit timeline."""
+    """Hold one entry of a world's audit; ``detail`` says what was asked for or told, in one line."""
 
     world: str
     run_id: str
@@ -66,6 +66,7 @@ class ApplyRecord:
     epoch: int
     sequence: int
     create_time: datetime
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

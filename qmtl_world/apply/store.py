@@ -73,14 +73,15 @@ WITH run AS (
     FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bytea[])
         WITH ORDINALITY AS t (event_id, kind, number, payload, at) ORDER BY t.at
 ), noted AS (
-    INSERT INTO audit (world, run_id, event, actor, reason, epoch, sequence, create_time)
-    SELECT $1, nullif(n.run_id, ''), n.event, n.actor, n.reason, n.epoch, n.sequence, n.create_time
-    FROM unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[], $27::timestamptz[])
-        WITH ORDINALITY AS n (run_id, event, actor, reason, epoch, sequence, create_time, at) ORDER BY n.at
+    INSERT INTO audit (world, run_id, event, actor, reason, detail, epoch, sequence, create_time)
+    SELECT $1, nullif(n.run_id, ''), n.event, n.actor, n.reason, n.detail, n.epoch, n.sequence, n.create_time
+    FROM unnest($21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bigint[], $27::bigint[],
+                $28::timestamptz[])
+        WITH ORDINALITY AS n (run_id, event, actor, reason, detail, epoch, sequence, create_time, at) ORDER BY n.at
 ), placed AS (
-    UPDATE place SET epoch = $28, sequence = $29, mark = $30, is_open = $31, holds = $32, activations = $33,
-                     switch_time = $34, fenced = $35, opened = $36, repeat_time = $37, due_time = $38, run_id = $39,
-                     event_hash = $40, reseed_mark = $41
+    UPDATE place SET epoch = $29, sequence = $30, mark = $31, is_open = $32, holds = $33, activations = $34,
+                     switch_time = $35, fenced = $36, opened = $37, repeat_time = $38, due_time = $39, run_id = $40,
+                     event_hash = $41, reseed_mark = $42
     WHERE world = $1
 )
 SELECT pg_notify('{STEPS_CHANNEL}', $1)
@@ -100,8 +101,8 @@ SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r
 WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued' ORDER BY r.id LIMIT 1
 """
 _ADD_RECORD = """
-INSERT INTO audit (world, run_id, event, actor, reason, epoch, sequence, create_time)
-VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8)
+INSERT INTO audit (world, run_id, event, actor, reason, detail, epoch, sequence, create_time)
+VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9)
 """
 _RECORDS = "SELECT * FROM audit WHERE world = $1 AND run_id = $2 ORDER BY number"
 _NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
@@ -152,7 +153,7 @@ async def save(
         told.place.world,
         *(_run_values(told.record) if changed and told.record is not None else _NO_RUN),
         *_columns(rows, 4),
-        *_columns([_record_values(each) for each in records], 7),
+        *_columns([_record_values(each) for each in records], 8),
         *_place_values(told),
     )
     return told
@@ -329,8 +330,15 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 def _record_values(record: ApplyRecord) -> tuple[Any, ...]:
     cause = record.cause
     return (
-        record.run_id, record.event, cause.actor, cause.reason, record.epoch, record.sequence, record.create_time,
-    )  # fmt: skip
+        record.run_id,
+        record.event,
+        cause.actor,
+        cause.reason,
+        record.detail,
+        record.epoch,
+        record.sequence,
+        record.create_time,
+    )
 
 
 def _place_values(standing: Standing) -> tuple[Any, ...]:

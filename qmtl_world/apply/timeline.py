@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from qmtl_world.apply.model import Activation, state_hash
 from qmtl_world.apply.place import (
     Deregister,
     Effect,
@@ -20,9 +21,10 @@ from qmtl_world.apply.place import (
     Told,
 )
 from qmtl_world.apply.records import PROTOCOL, ApplyRecord
-from qmtl_world.audit.model import Cause
+from qmtl_world.audit.model import Cause, stating
 
 _ASKED = {Start: "requested", Stop: "stopped", Reseed: "reseeded", Enrol: "enrolled", Deregister: "deregistered"}
+_TRADED = frozenset({EventKind.SWITCH, EventKind.UNFREEZE})  # events that say what may trade from then on
 _BACK = frozenset({Phase.REOPENING, Phase.DRAINING, Phase.ROLLED_BACK})
 
 
@@ -36,10 +38,32 @@ def records(
     return [*_asked(before, after, event, cause, at), *_told(effects, at), *_ended(before, after, at)]
 
 
+def asked_for(event: Event) -> str:
+    """Return what an event asks for, in one line."""
+    match event:
+        case Start(clears=hold) if hold:
+            return stating({"ends_hold": hold})
+        case Start(plan=plan) if plan is not None:
+            return set_detail(plan)
+        case Stop(hold=hold):
+            return stating({"hold": hold})
+        case Enrol(executor=executor, mode=mode) if mode is not None:
+            return stating({"executor": executor, "mode": mode.value})
+        case Enrol(executor=executor) | Deregister(executor=executor):
+            return stating({"executor": executor})
+        case _:
+            return ""
+
+
+def set_detail(activations: Sequence[Activation]) -> str:
+    """Return which set is meant, in one line."""
+    return stating({"state_hash": state_hash(activations)})
+
+
 def _asked(before: Place, after: Place, event: Event, cause: Cause, at: ApplyRecord) -> Iterator[ApplyRecord]:
     name = _ASKED.get(type(event))
     if name is not None:
-        yield replace(at, event=name, cause=cause, sequence=before.sequence)
+        yield replace(at, event=name, cause=cause, sequence=before.sequence, detail=asked_for(event))
     began = before.running is not None and before.running.phase not in _BACK
     if began and after.run is not None and after.run.phase in _BACK:
         why = cause if cause != PROTOCOL else Cause(reason=after.run.reason)
@@ -49,7 +73,9 @@ def _asked(before: Place, after: Place, event: Event, cause: Cause, at: ApplyRec
 def _told(effects: Sequence[Effect], at: ApplyRecord) -> Iterator[ApplyRecord]:
     for each in effects:
         if isinstance(each, Told):
-            yield replace(at, event=EventKind(each.kind).value, epoch=each.epoch, sequence=each.sequence)
+            traded = set_detail(each.activations) if each.kind in _TRADED else ""
+            event = EventKind(each.kind).value
+            yield replace(at, event=event, epoch=each.epoch, sequence=each.sequence, detail=traded)
 
 
 def _ended(before: Place, after: Place, at: ApplyRecord) -> Iterator[ApplyRecord]:

@@ -237,7 +237,8 @@ STATEMENTS = (
     )
     """,
     # The audit: what was done in a world, by whom and why. Each entry is hashed with the hash of the one before it, as
-    # ``qmtl_foundation.audit`` does; number and hash are given here, whoever writes.
+    # ``qmtl_foundation.audit`` does; number and hash are given here, whoever writes. An end that was set back is for
+    # readers to find: a world is stopped all the same.
     """
     CREATE TABLE audit (
         world text NOT NULL,
@@ -263,7 +264,8 @@ STATEMENTS = (
     )
     """,
     """
-    CREATE FUNCTION chain_audit() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    CREATE FUNCTION chain_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = world, pg_temp
+    AS $$
     DECLARE
         head audit_head;
         field text;
@@ -271,7 +273,7 @@ STATEMENTS = (
     BEGIN
         INSERT INTO audit_head (world) VALUES (NEW.world) ON CONFLICT (world) DO NOTHING;
         SELECT * INTO head FROM audit_head WHERE world = NEW.world FOR UPDATE;
-        NEW.number := head.number + 1;
+        NEW.number := greatest(head.number, (SELECT max(number) FROM audit WHERE world = NEW.world)) + 1;
         FOREACH field IN ARRAY ARRAY[
             head.hash, NEW.world, NEW.number::text, NEW.event, NEW.actor, NEW.reason, NEW.detail,
             coalesce(NEW.run_id, ''), NEW.epoch::text, NEW.sequence::text,

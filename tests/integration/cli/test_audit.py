@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from qmtl_foundation.audit import CUT
 from qmtl_sdk.local.progress import ProcessStatus
 from tests.support.command_line import POLICY, Qmtl
 
@@ -68,6 +69,8 @@ def test_each_change_is_noted_with_its_actor_and_reason(qmtl_json: Qmtl, qmtl: Q
     assert details["world_changed"] == "execution_model.fee_bp: 0.0 -> 2.5"
     assert details["policy_activated"] == "version: 0 -> 1"
     assert "mode: paper" in details["world_created"]
+    assert details["enrolled"] == "executor: paper, mode: paper"
+    assert details["stopped"] == "hold: operator"
     actors = {each["actor"] for each in entries if each["event"].startswith(("world", "policy"))}
     assert len(actors) == 1
     assert actors.pop() in qmtl("audit", "list", told, "--limit", "3").out
@@ -110,21 +113,52 @@ def test_missing_entries_are_named(qmtl_json: Qmtl, qmtl: Qmtl, told: str, tampe
     ]  # fmt: skip
 
 
-def test_an_audit_that_was_cut_or_taken_away_whole_is_found_by_what_was_noted(
+def test_what_was_noted_before_a_fault_stays_what_is_noted(
     qmtl_json: Qmtl, told: str, tamper: Tampering, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(qmtl_json("audit", "verify", told).out, encoding="utf-8")
+    [before] = qmtl_json("audit", "verify", told).document["worlds"]
+    tamper("DELETE FROM world.audit WHERE world = $1 AND number = $2", told, before["number"])
+    tamper("UPDATE world.audit_head h SET (number, hash) = (SELECT number, hash FROM world.audit a WHERE a.world = "
+           "h.world ORDER BY number DESC LIMIT 1) WHERE world = $1", told)  # fmt: skip
+    assert qmtl_json("audit", "verify", told).code == 0  # cut at its end, with nothing to compare with
+    found = qmtl_json("audit", "verify", told, "--since", str(first))
+    assert found.code == 3
+    assert found.document["worlds"][0]["noted"] == before["noted"]
+    second.write_text(found.out, encoding="utf-8")
+    assert qmtl_json("audit", "verify", told, "--since", str(second)).code == 3
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_audit_that_was_taken_away_whole_is_found_by_what_was_noted(
+    qmtl_json: Qmtl, told: str, tamper: Tampering, tmp_path: Path, named: bool
 ) -> None:
     noted = tmp_path / "noted.json"
     noted.write_text(qmtl_json("audit", "verify", told).out, encoding="utf-8")
     tamper("DELETE FROM world.audit WHERE world = $1", told)
     tamper("DELETE FROM world.audit_head WHERE world = $1", told)
     assert qmtl_json("audit", "verify", told).error["reason"] == "WORLD_NOT_FOUND"
-    answer = qmtl_json("audit", "verify", "--since", str(noted))
-    [gone] = [each for each in answer.document["worlds"] if each["world"] == told]
-    assert answer.code == 3
-    assert gone["faults"][0]["what"] == "missing: a later end was noted"
+    for _ in range(2):  # and again by what that found
+        answer = qmtl_json("audit", "verify", *([told] if named else []), "--since", str(noted))
+        [gone] = [each for each in answer.document["worlds"] if each["world"] == told]
+        assert answer.code == 3
+        assert gone["faults"][0]["what"] == CUT
+        noted.write_text(answer.out, encoding="utf-8")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"worlds": [{}]}', '{"worlds": [{"world": 1, "number": 1, "hash": "x"}]}'])
+def test_a_world_of_which_nothing_was_noted_is_refused(
+    qmtl_json: Qmtl, told: str, world_name: str, written: Written
+) -> None:
+    noted = written("noted.json", '{"worlds": []}')
+    refused = qmtl_json("audit", "verify", told, "--since", noted)
+    assert (refused.code, refused.error["reason"]) == (1, "INVALID_FIELD")
+    assert "notes nothing of world" in refused.error["message"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"worlds": [{}]}', '{"worlds": [{"world": "x", "noted": {"number": -3, "hash": "x"}}]}']
+)
 def test_what_no_verification_wrote_is_refused(qmtl_json: Qmtl, told: str, written: Written, text: str) -> None:
     refused = qmtl_json("audit", "verify", told, "--since", written("noted.json", text))
     assert (refused.code, refused.error["reason"]) == (1, "INVALID_FIELD")

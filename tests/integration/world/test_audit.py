@@ -86,6 +86,20 @@ async def test_entries_are_neither_changed_nor_removed(pool: Pool, world: str, s
     await assert_whole(pool, world, 1)
 
 
+async def test_an_end_that_was_set_back_is_found_and_keeps_nobody_from_writing(pool: Pool, world: str) -> None:
+    for reason in ("first", "second", "third"):
+        await add(pool, world, reason)
+    async with transaction(pool) as connection:
+        await connection.execute("DELETE FROM audit_head WHERE world = $1", world)
+    await add(pool, world, "fourth")
+    async with acquire(pool) as connection:
+        head = await store.read_head(connection, world)
+        found = await store.list_entries(connection, world, NEWEST, 10)
+    assert head is not None
+    assert [each.number for each in found] == [4, 3, 2, 1]
+    assert [(each.first, each.last) for each in verify(found, head)] == [(4, 4)]
+
+
 async def test_heads_are_listed_by_name_and_for_those_who_may_read_them(pool: Pool, world: str) -> None:
     names = [f"{world}-{letter}" for letter in "cab"]
     for name in names:

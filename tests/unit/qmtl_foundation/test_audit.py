@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qmtl_foundation.audit import HASH, Entry, Fault, Head, hash_of, verify
+from qmtl_foundation.audit import CUT, HASH, MISSING, Entry, Fault, Head, hash_of, verify
 
 NOON = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
-MISSING, CHANGED = "missing", "changed: the hash is not that of the content"
+CHANGED = "changed: the hash is not that of the content"
 
 
 def chain(length: int) -> list[Entry]:
@@ -74,9 +74,25 @@ def test_missing_entries_are_named() -> None:
     assert faults([], head) == [Fault(1, 6, MISSING)]
 
 
-def test_an_end_beyond_what_is_kept_beside_it_is_a_fault() -> None:
-    entries = chain(3)
-    assert faults(entries, Head(2, entries[1].hash)) == [Fault(3, 3, "not what the audit ends with, entry 2")]
+def test_an_end_that_is_not_what_is_kept_beside_it_is_a_fault() -> None:
+    entries = chain(4)
+    beyond = "beyond the end that is kept beside the entries"
+    assert faults(entries, Head(2, entries[2].hash)) == [Fault(3, 4, beyond)]
+    forged = replace(entries[0], actor="bob")
+    forged = replace(forged, hash=hash_of(forged, entries[1].hash))
+    other = "changed: another hash is kept beside the entries"
+    assert faults([forged, *entries[1:]], end(entries)) == [Fault(4, 4, other)]
+
+
+def test_numbers_out_of_order_are_a_fault() -> None:
+    entries = chain(4)
+    twice = [entries[0], entries[1], entries[1], *entries[2:]]
+    assert faults(twice, end(entries)) == [Fault(3, 3, "out of order")]
+    before = Entry("desk", 0, "requested", "ana", "", "", "", 0, 0, NOON, "")
+    before = replace(before, hash=hash_of(before, ""))
+    first = replace(entries[-1], hash="")
+    first = replace(first, hash=hash_of(first, before.hash))
+    assert faults([first, before], Head(1, first.hash)) == [Fault(0, 0, "out of order")]
 
 
 def test_a_chain_that_was_written_anew_or_cut_is_found_by_what_was_noted() -> None:
@@ -86,4 +102,4 @@ def test_a_chain_that_was_written_anew_or_cut_is_found_by_what_was_noted() -> No
     assert faults(entries, end(entries), noted) == [Fault(3, 3, anew)]
     cut = entries[2:]
     assert faults(cut, end(cut)) == []
-    assert faults(cut, end(cut), end(entries)) == [Fault(3, 4, "missing: a later end was noted")]
+    assert faults(cut, end(cut), end(entries)) == [Fault(3, 4, CUT)]

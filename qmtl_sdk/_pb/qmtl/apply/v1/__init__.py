@@ -458,7 +458,7 @@ class ApplyRecord(betterproto2.Message):
 
     sequence: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
     """
-    Sequence after it.
+    Sequence after it; of what was asked for, before what follows from it.
     """
 
     create_time: "datetime.datetime | None" = betterproto2.field(

@@ -64,7 +64,8 @@ class AuditEntry(betterproto2.Message):
 
     detail: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
     """
-    What was changed, one line; empty for an event of an apply run.
+    What was asked for, changed or told, one line: fields of a world, a policy's version, an executor, a hold, the
+    `state_hash` of a set; empty where the event says it all.
     """
 
     run_id: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
@@ -79,7 +80,7 @@ class AuditEntry(betterproto2.Message):
 
     sequence: "int" = betterproto2.field(9, betterproto2.TYPE_INT64)
     """
-    Sequence after it.
+    Sequence after it; of what was asked for, before what follows from it.
     """
 
     create_time: "datetime.datetime | None" = betterproto2.field(
