@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model guards faults bench protos docs lock clean
+.PHONY: setup demo test check model alerts guards faults bench protos docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,10 @@ check: $(READY)
 
 model: $(READY)
 	$(BIN)/python -m tests.model.check
+
+alerts:
+	promtool check rules deploy/prometheus/alerts.yaml
+	promtool test rules deploy/prometheus/alerts.test.yaml
 
 guards: $(READY)
 	$(BIN)/python -m tests.guards.check

@@ -14,6 +14,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Final
 
+import yaml
 from google.protobuf.descriptor import FileDescriptor
 
 from qmtl_dagmgr.settings import DagManagerSettings
@@ -260,6 +261,22 @@ def nats_permissions() -> str:
     return table(("user", "publishes", "hears", "owns the streams"), rows)
 
 
+def alerts() -> str:
+    """Return the alerts, with what each says and its runbook."""
+    document = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    rows = [
+        (
+            f"`{rule['alert']}`",
+            rule["labels"]["severity"],
+            f"`{rule['expr']}`" + (f" for {rule['for']}" if "for" in rule else ""),
+            f"[{Path(rule['annotations']['runbook']).stem}](../runbooks/{Path(rule['annotations']['runbook']).name})",
+        )
+        for group in document["groups"]
+        for rule in group["rules"]
+    ]
+    return table(("alert", "severity", "fires on", "runbook"), rows)
+
+
 def presets() -> str:
     """Return the built-in data presets."""
     return table(
@@ -296,6 +313,7 @@ GENERATORS: Final[Mapping[str, Callable[[], str]]] = {
     "error-reasons": error_reasons,
     "limits": limits,
     "settings": settings,
+    "alerts": alerts,
     "presets": presets,
     "identity-example": identity_example,
 }

@@ -36,14 +36,18 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
         open_bus(settings.nats_url.value, "dagmgr", certificates) as bus,
         open_admission(settings.auth) as admission,
     ):
-        rooms = [
-            ServedService.of(graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool)),
-            ServedService.of(
-                datasets, dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetService(pool, utc_now)
-            ),
-        ]
         probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
         credentials = server_credentials(certificates, mutual=True)
-        with exposing_metrics(settings.metrics_listen, certificates):
+        with exposing_metrics(settings.metrics_listen, certificates) as meter:
+            rooms = [
+                ServedService.of(
+                    graph, graph_service_pb2_grpc.add_GraphServiceServicer_to_server, GraphService(pool, meter)
+                ),
+                ServedService.of(
+                    datasets,
+                    dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server,
+                    DatasetService(pool, utc_now),
+                ),
+            ]
             async with serving(settings.listen, rooms, probes, [admission, Permissions()], credentials) as port:
                 yield port

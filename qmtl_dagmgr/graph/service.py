@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from typing import Any, Final
+
+from opentelemetry.metrics import Meter
 
 from qmtl_dagmgr.graph import store
 from qmtl_dagmgr.graph.model import Merge, StoredNode
@@ -15,20 +18,29 @@ from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.requests import check_content_id, check_resource_name, check_strategy_id, not_found
 from qmtl_foundation.rpc.timestamps import to_timestamp
 
+BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+
 
 class GraphService(GraphServiceServicer):
     """Answer for the graph."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, meter: Meter) -> None:
         self._pool = pool
+        self._durations = meter.create_histogram(
+            "diff_duration_ms",
+            description="How long merging a strategy version into the graph took.",
+            explicit_bucket_boundaries_advisory=BUCKETS_MS,
+        )
 
     async def Diff(self, request: graph_service_pb2.DiffRequest, context: Any) -> graph_service_pb2.DiffResponse:
         """Merge a strategy version."""
         world = check_resource_name("world", request.world)
         strategy_id = check_strategy_id(request.strategy_id)
         version = check_content_id("strategy_version", request.strategy_version)
+        began = time.perf_counter()
         dag = await asyncio.to_thread(parse_dag, request.dag)  # thousands of ids: not on the event loop
         found = await store.merge(self._pool, world, strategy_id, version, dag)
+        self._durations.record((time.perf_counter() - began) * 1_000)
         return _to_diff(found)
 
     async def GetNode(

@@ -30,22 +30,7 @@ class ApplyMetrics:
         self._durations = meter.create_histogram(
             "apply_phase_duration_ms",
             description="How long each phase of an apply run took.",
-            explicit_bucket_boundaries_advisory=(
-                1,
-                2,
-                5,
-                10,
-                20,
-                50,
-                100,
-                200,
-                500,
-                1_000,
-                2_000,
-                5_000,
-                10_000,
-                30_000,
-            ),
+            explicit_bucket_boundaries_advisory=BUCKETS_MS,
         )
         self._runs = LabelledCounter(
             meter, "apply_runs_total", "Apply runs ended.", "outcome", (each.value for each in OUTCOMES)
