@@ -19,13 +19,16 @@ _log = logging.getLogger(__name__)
 
 
 class HealthFollower:
-    """Serve health: SERVING while every probe answers, else NOT_SERVING; per service and for the whole (``""``)."""
+    """Serve health: SERVING while every probe answers, else NOT_SERVING; per service and for the whole (``""``).
+
+    Each probe is served too, under its own name, so that an operator sees which one does not answer.
+    """
 
     def __init__(self, services: Sequence[str], probes: Mapping[str, Probe]) -> None:
         self.servicer = health.aio.HealthServicer()
         self._names = ["", *services]
         self._probes = probes
-        self._state: health_pb2.HealthCheckResponse.ServingStatus | None = None
+        self._failing: frozenset[str] | None = None
 
     async def follow(self) -> None:
         """Probe until cancelled."""
@@ -36,19 +39,24 @@ class HealthFollower:
 
     async def probe(self) -> None:
         """Probe once and publish what was found; log each change with the names of those that do not answer."""
-        failing = [name for name, probe in self._probes.items() if not await _answers(probe)]
-        state = health_pb2.HealthCheckResponse.NOT_SERVING if failing else health_pb2.HealthCheckResponse.SERVING
-        if state == self._state:
+        failing = frozenset([name for name, probe in self._probes.items() if not await _answers(probe)])
+        if failing == self._failing:
             return
-        self._state = state
+        self._failing = failing
         if failing:
-            _log.warning("not ready: %s", ", ".join(failing))
+            _log.warning("not ready: %s", ", ".join(sorted(failing)))
         for name in self._names:
-            await self.servicer.set(name, state)
+            await self.servicer.set(name, _state(not failing))
+        for name in self._probes:
+            await self.servicer.set(name, _state(name not in failing))
 
     async def leave(self) -> None:
         """Say NOT_SERVING for good: the server drains."""
         await self.servicer.enter_graceful_shutdown()
+
+
+def _state(serves: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    return health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def _answers(probe: Probe) -> bool:

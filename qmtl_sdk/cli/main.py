@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.cli import apply, audit, certs, data, executor, failures, init, stack, submit, sweep, world
+from qmtl_sdk.cli import apply, audit, certs, data, doctor, executor, failures, init, stack, submit, sweep, world
 from qmtl_sdk.cli import run as run_command
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed, WatchInterruptedError
@@ -29,6 +29,7 @@ app.command("migrate")(stack.migrate)
 app.command("submit")(submit.submit)
 app.command("sweep")(sweep.sweep)
 app.command("run")(run_command.run)
+app.command("doctor")(doctor.doctor)
 app.add_typer(stack.app, name="stack")
 app.add_typer(world.app, name="world")
 app.add_typer(apply.app, name="apply")

@@ -288,6 +288,8 @@ def test_readiness_follows_nats_and_postgres(stack: StackStatus) -> None:
     assert all_are(SERVING)
     with stopped(stack, "nats"):
         wait_until(lambda: all_are(NOT_SERVING))
+        with dial(addresses[0], "") as client:  # which says what is away
+            assert (client.health("nats"), client.health("postgres")) == (NOT_SERVING, SERVING)
     wait_until(lambda: all_are(SERVING))
     kill(stack, "postgres")
     wait_until(lambda: all_are(NOT_SERVING))

@@ -1,0 +1,57 @@
+"""What a gateway says of what it stands on, by ``grpc.health.v1``; on bytes: its messages have one field each."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import GRPCError
+
+from qmtl_foundation.settings import Address
+from qmtl_sdk.client.encryption import tls_context
+from qmtl_sdk.client.gateway import LOST
+from qmtl_sdk.diagnosis.finding import Finding, fault, ok
+
+ANSWER_SECONDS: Final = 5.0
+STANDS_ON: Final = {"postgres": "PostgreSQL", "nats": "NATS"}  # by the name under which a gateway serves its probe
+
+_CHECK: Final = "/grpc.health.v1.Health/Check"
+_SERVICE: Final = 0x0A  # field 1 of HealthCheckRequest, a text
+_SERVING: Final = b"\x08\x01"  # HealthCheckResponse(status=SERVING)
+
+
+class _Bytes(CodecBase):
+    """Pass messages as they are on the wire."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> bytes:
+        return data
+
+
+async def examine_readiness(address: Address) -> list[Finding]:
+    """Return whether PostgreSQL and NATS answer the gateway; nothing where it does not say."""
+    channel = Channel(address.host.strip("[]"), address.port, codec=_Bytes(), ssl=tls_context(address))
+    async with channel:
+        check: UnaryUnaryMethod[bytes, bytes] = UnaryUnaryMethod(channel, _CHECK, bytes, bytes)
+        try:
+            answers = {name: await check(_asking(name), timeout=ANSWER_SECONDS) for name in STANDS_ON}
+        except (TimeoutError, GRPCError, *LOST):
+            return []
+    return [_found(STANDS_ON[name], answer == _SERVING) for name, answer in answers.items()]
+
+
+def _asking(name: str) -> bytes:
+    return bytes([_SERVICE, len(name)]) + name.encode()
+
+
+def _found(what: str, is_there: bool) -> Finding:
+    if is_there:
+        return ok(what, "answers the gateway")
+    return fault(
+        what, "does not answer the gateway", f"start {what}, or mend the way to it: the gateway's log says more"
+    )

@@ -1,0 +1,67 @@
+"""What a token says of itself, read without its key: whoever it is sent to verifies it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from qmtl_sdk.diagnosis.finding import Finding, fault, ok, warning
+
+WHAT: Final = "token"
+SOON: Final = timedelta(minutes=5)
+ANEW: Final = "take a new one from its issuer; the file of QMTL_TOKEN_FILE is read again at each call"
+
+
+def examine_token(text: str, now: datetime) -> Finding:
+    """Return how a token is: whether it can be read, whose it is, and whether its time is now."""
+    if not text:
+        mend = "set QMTL_TOKEN_FILE, or QMTL_TOKEN; for the local stack `qmtl up` makes one"
+        return fault(WHAT, "there is none", mend)
+    claims = _claims(text)
+    if claims is None:
+        return fault(WHAT, "it is no JSON Web Token", "give the token alone, header.payload.signature, on one line")
+    name, ends, begins = claims.get("sub"), _moment(claims.get("exp")), _moment(claims.get("nbf"))
+    whose = f"of {name}" if isinstance(name, str) and name else "of nobody by name"
+    if ends is None:
+        return fault(WHAT, f"{whose}, says no end (exp), and is refused for it", ANEW)
+    if ends <= now:
+        return fault(WHAT, f"{whose}, ended at {_text(ends)}, {_span(now - ends)} ago", ANEW)
+    if begins is not None and begins > now:
+        mend = "wait, or set this machine's clock"
+        return fault(WHAT, f"{whose}, begins at {_text(begins)}, in {_span(begins - now)}", mend)
+    says = f"{whose}, ends in {_span(ends - now)}"
+    return ok(WHAT, says) if ends - now > SOON else warning(WHAT, says, ANEW)
+
+
+def _claims(text: str) -> Mapping[str, Any] | None:
+    parts = text.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:  # of base64, UTF-8 or JSON
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _moment(seconds: object) -> datetime | None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _text(moment: datetime) -> str:
+    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def _span(span: timedelta) -> str:
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if span.total_seconds() >= 2 * seconds:
+            return f"{span.total_seconds() / seconds:.0f} {unit}"
+    return f"{span.total_seconds():.0f} s"

@@ -1,0 +1,121 @@
+"""``qmtl doctor`` on a running stack: all is well, then PostgreSQL, NATS and the token are not, each by its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from qmtl_sdk.cli.main import run
+from qmtl_sdk.local.progress import StackStatus
+from qmtl_sdk.local.stack import up
+from tests.support.command_line import Ended, Qmtl
+from tests.support.credentials import issuer_of, token_of
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def stack(lasting_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackStatus]:
+    """Give the module's stack, whole before and after, as the environment's."""
+    monkeypatch.setenv("QMTL_STATE_DIR", str(lasting_dir))
+    for name in ("QMTL_GATEWAY", "QMTL_TOKEN", "QMTL_TOKEN_FILE", "QMTL_TLS_CA"):
+        monkeypatch.delenv(name, raising=False)
+    yield up(lasting_dir)
+    up(lasting_dir)
+
+
+@pytest.fixture
+def qmtl(stack: StackStatus, capsys: pytest.CaptureFixture[str]) -> Qmtl:
+    """Give a function that runs one command line whose answer is JSON."""
+
+    def call(*arguments: str) -> Ended:
+        code = run([*arguments, "--output", "json"])
+        return Ended(code, *capsys.readouterr())
+
+    return call
+
+
+def findings(ended: Ended) -> dict[str, Any]:
+    return {each["what"]: each for each in ended.document["findings"]}
+
+
+def verdicts(ended: Ended) -> dict[str, str]:
+    return {what: each["verdict"] for what, each in findings(ended).items()}
+
+
+def kill(stack: StackStatus, name: str) -> None:
+    process = psutil.Process(next(each.pid for each in stack.processes if each.name == name))
+    process.kill()
+    psutil.wait_procs([process], timeout=5)
+
+
+def test_a_stack_that_is_whole_has_no_fault(qmtl: Qmtl) -> None:
+    ended = qmtl("doctor")
+    found = verdicts(ended)
+    assert ended.code == 0
+    assert set(found.values()) == {"ok"}
+    assert {"connection", "token", "PostgreSQL", "NATS", "gateway", "world service", "DAG manager"} < set(found)
+    assert {"local postgres", "local nats", "local executor"} < set(found)
+
+
+@pytest.mark.parametrize(("name", "known"), [("postgres", "PostgreSQL"), ("nats", "NATS")])
+def test_a_server_that_is_down_is_named_with_its_mend(
+    stack: StackStatus, qmtl: Qmtl, name: str, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(stack, name)
+    wait_until(lambda: verdicts(qmtl("doctor"))[known] == "fault")
+    ended = qmtl("doctor")
+    found = findings(ended)
+    assert ended.code == 4
+    assert found[f"local {name}"]["verdict"] == "fault"
+    assert found[f"local {name}"]["mend"] == "`qmtl up` starts it"
+    assert found[known]["mend"].startswith(f"start {known}")
+    assert (found["connection"]["verdict"], found["token"]["verdict"]) == ("ok", "ok")
+    monkeypatch.setenv("QMTL_GATEWAY", stack.gateway_address)  # as one who has not the stack's files
+    monkeypatch.setenv("QMTL_STATE_DIR", "/nowhere")
+    monkeypatch.setenv("QMTL_TOKEN", token_of(stack.state_dir))
+    far = verdicts(qmtl("doctor"))
+    assert f"local {name}" not in far
+    assert far[known] == "fault"
+
+
+def test_a_service_that_is_not_ready_says_what_it_waits_for(stack: StackStatus, qmtl: Qmtl) -> None:
+    kill(stack, "postgres")
+    wait_until(lambda: "not ready without postgres" in findings(qmtl("doctor"))["local world"]["says"])
+    mend = findings(qmtl("doctor"))["world service"]["mend"]
+    assert mend == "start PostgreSQL, or mend the way to it"
+
+
+def test_a_process_that_stands_still_is_named(stack: StackStatus, qmtl: Qmtl) -> None:
+    executor = next(each.pid for each in stack.processes if each.name == "executor")
+    assert executor is not None
+    os.kill(executor, signal.SIGSTOP)
+    try:
+        found = findings(qmtl("doctor"))["local executor"]
+    finally:
+        os.kill(executor, signal.SIGCONT)
+    assert (found["verdict"], found["says"]) == ("fault", "runs, and is not ready")
+
+
+def test_an_expired_token_is_named_by_itself_and_by_who_refuses_it(
+    stack: StackStatus, qmtl: Qmtl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QMTL_TOKEN", issuer_of(stack.state_dir).token("ana", ["admin"], -7_200))
+    ended = qmtl("doctor")
+    found = findings(ended)
+    assert ended.code == 4
+    assert found["token"]["says"].startswith("of ana, ended at ")
+    assert found["token"]["says"].endswith(" 2 h ago")
+    for service in ("gateway", "world service", "DAG manager"):
+        assert (found[service]["verdict"], found[service]["mend"]) == ("fault", "take a new one from its issuer")
+
+
+def test_no_gateway_at_all_is_named(qmtl: Qmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QMTL_STATE_DIR", str(tmp_path))
+    ended = qmtl("doctor")
+    assert (ended.code, list(verdicts(ended).items())) == (4, [("gateway's address", "fault")])
