@@ -119,3 +119,13 @@ def test_no_gateway_at_all_is_named(qmtl: Qmtl, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("QMTL_STATE_DIR", str(tmp_path))
     ended = qmtl("doctor")
     assert (ended.code, list(verdicts(ended).items())) == (4, [("gateway's address", "fault")])
+
+
+def test_a_gateway_of_this_machine_that_is_not_the_stack_s_is_looked_at_alone(
+    stack: StackStatus, qmtl: Qmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QMTL_GATEWAY", stack.gateway_address)
+    monkeypatch.setenv("QMTL_TOKEN", token_of(stack.state_dir))
+    monkeypatch.setenv("QMTL_STATE_DIR", str(tmp_path))
+    ended = qmtl("doctor")
+    assert (ended.code, [what for what in verdicts(ended) if what.startswith("local")]) == (0, [])
