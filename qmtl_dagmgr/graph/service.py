@@ -38,9 +38,11 @@ class GraphService(GraphServiceServicer):
         strategy_id = check_strategy_id(request.strategy_id)
         version = check_content_id("strategy_version", request.strategy_version)
         began = time.perf_counter()
-        dag = await asyncio.to_thread(parse_dag, request.dag)  # thousands of ids: not on the event loop
-        found = await store.merge(self._pool, world, strategy_id, version, dag)
-        self._durations.record((time.perf_counter() - began) * 1_000)
+        try:
+            dag = await asyncio.to_thread(parse_dag, request.dag)  # thousands of ids: not on the event loop
+            found = await store.merge(self._pool, world, strategy_id, version, dag)
+        finally:  # one that was given up took its time too
+            self._durations.record((time.perf_counter() - began) * 1_000)
         return _to_diff(found)
 
     async def GetNode(

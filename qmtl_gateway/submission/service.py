@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -37,6 +38,8 @@ from qmtl_gateway.submission.model import State, Submission, SubmissionOrder
 INLINE_DAG_BYTES: Final = 16 * 1024  # larger ones are parsed off the event loop
 POLL_SECONDS: Final = 1.0  # a watcher looks this often even without a signal
 MAX_HINT: Final = 40
+
+_log = logging.getLogger(__name__)
 
 
 class SubmissionService(SubmissionServiceServicer):
@@ -113,6 +116,7 @@ class SubmissionService(SubmissionServiceServicer):
         except QmtlError as error:
             if error.reason is Reason.NODE_ID_MISMATCH:
                 self._mismatches.add(1)
+                _log.warning("%s sent a node under an id that is not its own: %s", caller().name, error.message)
             raise
 
     async def _readable(self, submission_id: str) -> Submission:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qmtl_sdk.cli.exits import ExitCode
@@ -29,38 +30,53 @@ def doctor(session: Session) -> int:
 
 
 def _examined(stated: str) -> list[Finding]:
+    """Return what was found of each gateway that is named."""
+    from qmtl_foundation.errors import QmtlError
+    from qmtl_sdk.client.gateway import gateway_addresses
+    from qmtl_sdk.client.loop import run
+    from qmtl_sdk.diagnosis.finding import fault
+
+    try:
+        addresses = gateway_addresses(stated or None)
+    except QmtlError as error:
+        return [fault("gateway's address", error.message, "start a local stack by `qmtl up`, or set QMTL_GATEWAY")]
+    found = []
+    for address in addresses:
+        told = [*_local(address), *run(_far(address))]
+        found += told if len(addresses) == 1 else [replace(each, what=f"{each.what} ({address})") for each in told]
+    return found
+
+
+async def _far(address: Address) -> list[Finding]:
+    """Return what a call to a gateway needs, as far as one thing lets the next be looked at."""
     from qmtl_foundation.clock import utc_now
     from qmtl_foundation.errors import QmtlError
     from qmtl_sdk.client.credential import token_source
-    from qmtl_sdk.client.gateway import gateway_address
-    from qmtl_sdk.client.loop import run
     from qmtl_sdk.diagnosis.connection import examine_connection
     from qmtl_sdk.diagnosis.finding import Verdict, fault
-    from qmtl_sdk.diagnosis.readiness import examine_readiness
+    from qmtl_sdk.diagnosis.readiness import SPEECH, examine_readiness
     from qmtl_sdk.diagnosis.services import examine_services
-    from qmtl_sdk.diagnosis.token import examine_token
+    from qmtl_sdk.diagnosis.token import examine_token, is_sendable
 
-    try:
-        address = gateway_address(stated or None)
-    except QmtlError as error:
-        return [fault("gateway's address", error.message, "start a local stack by `qmtl up`, or set QMTL_GATEWAY")]
-    found = _local(address)
-    connection = run(examine_connection(address, utc_now()))
-    found.append(connection)
+    found = [await examine_connection(address, utc_now())]
+    speaks = found[0].verdict is not Verdict.FAULT
+    if speaks:
+        found += await examine_readiness(address)
+        speaks = SPEECH not in {each.what for each in found}
     try:
         token = token_source(address)
     except QmtlError as error:
         return [*found, fault("token", error.message, "name a file that holds a token, readable by you")]
     found.append(examine_token(token(), utc_now()))
-    if connection.verdict is not Verdict.FAULT:
-        found += run(examine_readiness(address))
-        found += run(examine_services(address, token))
+    if speaks and is_sendable(token()):
+        found += await examine_services(address, token)
     return found
 
 
 def _local(address: Address) -> list[Finding]:
     """Return how the local stack is where the gateway is its own."""
     from qmtl_foundation.errors import QmtlError
+    from qmtl_foundation.settings import Address
     from qmtl_sdk.diagnosis.finding import fault
     from qmtl_sdk.diagnosis.stack import examine_stack
     from qmtl_sdk.local import state
@@ -68,7 +84,8 @@ def _local(address: Address) -> list[Finding]:
     directory = state.stated_dir()
     try:
         own = state.load(state.Layout(directory)).endpoints.get("gateway")
-        return examine_stack(directory) if own is not None and own.address == str(address) else []
+        is_own = own is not None and address.is_loopback and Address.parse(own.address).port == address.port
+        return examine_stack(directory) if is_own else []
     except QmtlError as error:  # what is remembered of the stack is damaged
         return [fault("local stack", error.message, "`qmtl up` heals it")]
 

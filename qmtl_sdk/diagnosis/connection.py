@@ -35,9 +35,12 @@ async def examine_connection(address: Address, now: datetime) -> Finding:
             _, writer = await asyncio.open_connection(address.host.strip("[]"), address.port, ssl=context)
     except ssl.SSLCertVerificationError as error:
         return fault(WHAT, f"the certificate at {address} is not believed: {error.verify_message}", _mend(error))
-    except ssl.SSLError as error:
-        mend = f"is it the gateway's port? One without certificates listens on the loopback only: unset {CA_VARIABLE}"
-        return fault(WHAT, f"what listens at {address} does not speak TLS ({error.reason or error})", mend)
+    except (ssl.SSLError, ConnectionResetError, EOFError) as error:
+        if context is not None:
+            return fault(WHAT, f"what listens at {address} does not speak TLS ({_name(error)})", _plain_mend(address))
+        return fault(WHAT, f"{address} ends the connection ({_name(error)})", "is it the gateway's port?")
+    except ValueError as error:  # UnicodeError of a host name
+        return fault(WHAT, f"{address} names no host ({error})", f"name the gateway by {GATEWAY_VARIABLE}, host:port")
     except (OSError, TimeoutError) as error:
         mend = f"start it, a local one by `qmtl up`; or name another by {GATEWAY_VARIABLE}"
         return fault(WHAT, f"nobody answers at {address} ({type(error).__name__})", mend)
@@ -48,6 +51,16 @@ async def examine_connection(address: Address, now: datetime) -> Finding:
     ends = _end(shown or {})
     says = f"{address} answers, encrypted; its certificate ends at {ends:%Y-%m-%d}"
     return ok(WHAT, says) if ends - now > SOON else warning(WHAT, says, "renew it; the gateway takes it by itself")
+
+
+def _name(error: Exception) -> str:
+    return str(getattr(error, "reason", "") or type(error).__name__)
+
+
+def _plain_mend(address: Address) -> str:
+    if address.is_loopback:
+        return f"is it the gateway's port? One without certificates is called without {CA_VARIABLE}: unset it"
+    return "is it the gateway's port? One that other machines reach needs certificates, or listens on the loopback only"
 
 
 def _mend(error: ssl.SSLCertVerificationError) -> str:

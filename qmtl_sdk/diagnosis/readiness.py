@@ -9,10 +9,11 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from qmtl_foundation.settings import Address
-from qmtl_sdk.client.encryption import tls_context
+from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
 from qmtl_sdk.client.gateway import LOST
 from qmtl_sdk.diagnosis.finding import Finding, fault, ok
 
+SPEECH: Final = "gRPC"
 ANSWER_SECONDS: Final = 5.0
 STANDS_ON: Final = {"postgres": "PostgreSQL", "nats": "NATS"}  # by the name under which a gateway serves its probe
 
@@ -34,14 +35,21 @@ class _Bytes(CodecBase):
 
 
 async def examine_readiness(address: Address) -> list[Finding]:
-    """Return whether PostgreSQL and NATS answer the gateway; nothing where it does not say."""
-    channel = Channel(address.host.strip("[]"), address.port, codec=_Bytes(), ssl=tls_context(address))
-    async with channel:
+    """Return whether a gateway speaks, and whether PostgreSQL and NATS answer it; nothing where it does not say."""
+    context = tls_context(address)
+    async with Channel(address.host.strip("[]"), address.port, codec=_Bytes(), ssl=context) as channel:
         check: UnaryUnaryMethod[bytes, bytes] = UnaryUnaryMethod(channel, _CHECK, bytes, bytes)
         try:
             answers = {name: await check(_asking(name), timeout=ANSWER_SECONDS) for name in STANDS_ON}
-        except (TimeoutError, GRPCError, *LOST):
+        except GRPCError:  # a server, of another release
             return []
+        except TimeoutError:
+            says = f"{address} takes connections, and does not answer within {ANSWER_SECONDS:g} s"
+            return [fault(SPEECH, says, "it stands still, or is no gateway: look at its log and its machine")]
+        except LOST as lost:
+            says = f"{address} does not speak gRPC{'' if context else ' without encryption'} ({type(lost).__name__})"
+            mend = "is it the gateway's port?" + ("" if context else f" One with certificates needs {CA_VARIABLE}")
+            return [fault(SPEECH, says, mend)]
     return [_found(STANDS_ON[name], answer == _SERVING) for name, answer in answers.items()]
 
 

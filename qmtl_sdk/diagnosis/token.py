@@ -12,6 +12,7 @@ from qmtl_sdk.diagnosis.finding import Finding, fault, ok, warning
 
 WHAT: Final = "token"
 SOON: Final = timedelta(minutes=5)
+SKEW: Final = timedelta(seconds=30)  # that services allow unless they are told otherwise
 ANEW: Final = "take a new one from its issuer; the file of QMTL_TOKEN_FILE is read again at each call"
 
 
@@ -27,13 +28,20 @@ def examine_token(text: str, now: datetime) -> Finding:
     whose = f"of {name}" if isinstance(name, str) and name else "of nobody by name"
     if ends is None:
         return fault(WHAT, f"{whose}, says no end (exp), and is refused for it", ANEW)
+    if now - SKEW <= ends <= now:
+        return warning(WHAT, f"{whose}, ended {_span(now - ends)} ago, and is taken as far as clocks may differ", ANEW)
     if ends <= now:
         return fault(WHAT, f"{whose}, ended at {_text(ends)}, {_span(now - ends)} ago", ANEW)
-    if begins is not None and begins > now:
+    if begins is not None and begins > now + SKEW:
         mend = "wait, or set this machine's clock"
         return fault(WHAT, f"{whose}, begins at {_text(begins)}, in {_span(begins - now)}", mend)
     says = f"{whose}, ends in {_span(ends - now)}"
     return ok(WHAT, says) if ends - now > SOON else warning(WHAT, says, ANEW)
+
+
+def is_sendable(text: str) -> bool:
+    """Tell whether a text can stand in a call's metadata at all."""
+    return text.isascii() and text.isprintable()
 
 
 def _claims(text: str) -> Mapping[str, Any] | None:
@@ -42,7 +50,7 @@ def _claims(text: str) -> Mapping[str, Any] | None:
         return None
     try:
         found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:  # of base64, UTF-8 or JSON
+    except (ValueError, RecursionError):  # of base64, UTF-8 or JSON
         return None
     return found if isinstance(found, dict) else None
 

@@ -91,15 +91,34 @@ def test_a_service_that_is_not_ready_says_what_it_waits_for(stack: StackStatus, 
     assert mend == "start PostgreSQL, or mend the way to it"
 
 
-def test_a_process_that_stands_still_is_named(stack: StackStatus, qmtl: Qmtl) -> None:
-    executor = next(each.pid for each in stack.processes if each.name == "executor")
-    assert executor is not None
-    os.kill(executor, signal.SIGSTOP)
+@pytest.mark.parametrize(("name", "known"), [("executor", ""), ("world", "world service"), ("dagmgr", "DAG manager")])
+def test_a_process_that_stands_still_is_named(stack: StackStatus, qmtl: Qmtl, name: str, known: str) -> None:
+    pid = next(each.pid for each in stack.processes if each.name == name)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
     try:
-        found = findings(qmtl("doctor"))["local executor"]
+        found = findings(qmtl("doctor"))
     finally:
-        os.kill(executor, signal.SIGCONT)
-    assert (found["verdict"], found["says"]) == ("fault", "runs, and is not ready")
+        os.kill(pid, signal.SIGCONT)
+    assert (found[f"local {name}"]["verdict"], found[f"local {name}"]["says"]) == ("fault", "runs, and is not ready")
+    assert found["gateway"]["verdict"] == "ok"
+    if known:
+        assert found[known]["verdict"] == "fault"
+        assert "stands still" in found[known]["mend"]
+
+
+def test_each_of_several_gateways_is_looked_at(stack: StackStatus, qmtl: Qmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QMTL_GATEWAY", f"{stack.gateway_address},127.0.0.1:1")
+    found = verdicts(qmtl("doctor"))
+    assert found[f"connection ({stack.gateway_address})"] == "ok"
+    assert found["connection (127.0.0.1:1)"] == "fault"
+
+
+def test_a_token_that_cannot_be_sent_is_named(qmtl: Qmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QMTL_TOKEN", "two\nlines")
+    ended = qmtl("doctor")
+    assert ended.code == 4
+    assert ("token", "fault") in verdicts(ended).items()
 
 
 def test_an_expired_token_is_named_by_itself_and_by_who_refuses_it(

@@ -18,10 +18,11 @@ RULES: Final = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Name a metric that an expression selects, with the labels that it matches or groups by."""
+    """Name a metric that an expression selects, the labels that it matches or groups by, and the values it names."""
 
     metric: str
     labels: frozenset[str]
+    values: frozenset[tuple[str, str]]
 
 
 def rules() -> list[dict[str, Any]]:
@@ -51,8 +52,16 @@ def _asked(part: Any, grouped: frozenset[str]) -> Iterator[Asked]:
         case promql.MatrixSelector():
             yield from _asked(part.vector_selector, grouped)
         case promql.VectorSelector():
-            yield Asked(part.name, grouped | {each.name for each in part.matchers.matchers})
+            matchers = part.matchers.matchers
+            values = {(each.name, value) for each in matchers for value in _values(each)}
+            yield Asked(part.name, grouped | {each.name for each in matchers}, frozenset(values))
         case promql.NumberLiteral():
             return
         case _:
             raise ValueError(f"{type(part).__name__} is not followed to its metrics")
+
+
+def _values(matcher: Any) -> list[str]:
+    """Return the values of a matcher of the form ``=`` or ``=~`` of alternatives, and those that others leave out."""
+    found: list[str] = matcher.value.split("|")
+    return found
