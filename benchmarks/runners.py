@@ -33,6 +33,7 @@ WORLD: Final = "bench"
 STRATEGY: Final = "bench/SmaCross"
 CONNECTIONS: Final = 2  # of a process to a gateway
 BEAT_SECONDS: Final = 1.0
+LINE_SECONDS: Final = 60.0
 FOLLOW: Final = "/qmtl.control.v1.SessionService/Follow"
 PHASES: Final = {
     activation_event_pb2.ACTIVATION_EVENT_KIND_FREEZE: ack_pb.APPLY_PHASE_FREEZE,
@@ -229,7 +230,8 @@ async def holding(
 
 async def _line(process: asyncio.subprocess.Process, expected: str) -> None:
     assert process.stdout is not None
-    line = (await process.stdout.readline()).decode().strip()
+    async with asyncio.timeout(LINE_SECONDS):  # a session that was told otherwise than the rest is never counted
+        line = (await process.stdout.readline()).decode().strip()
     if line != expected:
         raise ChildProcessError(f"the process of the runners said {line!r} instead of {expected!r}")
 
