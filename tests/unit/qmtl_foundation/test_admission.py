@@ -264,7 +264,7 @@ async def test_in_a_dialogue_each_message_that_names_a_strategy_is_judged(served
 async def test_a_stream_ends_when_its_token_does(served: Served) -> None:
     request = submission_service_pb2.WatchSubmissionRequest(submission_id="1")
     skew = believing(served.issuer).skew_seconds
-    async with served.by("*:reader", seconds=1.0 - skew) as channel:
+    async with served.by("*:reader", seconds=3.0 - skew) as channel:  # of 2 to 3: its end is a whole second
         call = submission_service_pb2_grpc.SubmissionServiceStub(channel).WatchSubmission(request, timeout=CALL_SECONDS)
         await call.read()
         error = await refusal(call.read)
