@@ -36,7 +36,7 @@ _GRANTS: Final = (
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     "REVOKE INSERT, UPDATE, DELETE ON {schema}.alembic_version FROM {role}",
 )
-WITHHELD: Final = "grants.sql"  # beside a package's revisions: what its service may not do to which tables
+WITHHELD: Final = "withheld.sql"  # beside a package's revisions: what its service may not do to which tables
 ADVISORY_LOCK: Final = 0x716D746C  # "qmtl": one migrator of a database at a time
 
 
@@ -114,16 +114,15 @@ async def _upgrade_schema(connection: Any, revisions: _Revisions) -> Migration:
     role = role_of(revisions.schema)
     await _ensure_role(connection, role)
     async with connection.transaction():
+        await connection.execute(f"SET LOCAL search_path TO {revisions.schema}")
         if before != revisions.newest:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {revisions.schema}")
-            await connection.execute(f"SET LOCAL search_path TO {revisions.schema}")
             for statement in _statements(revisions, before):
                 await connection.execute(statement)
         for grant in _GRANTS:  # a database that was restored into another cluster has no grants
             await connection.execute(grant.format(schema=revisions.schema, role=role))
         withheld = revisions.folder / WITHHELD
         if withheld.exists():
-            await connection.execute(f"SET LOCAL search_path TO {revisions.schema}")
             await connection.execute(withheld.read_text(encoding="utf-8").format(role=role))
     return Migration(revisions.schema, before, revisions.newest)
 

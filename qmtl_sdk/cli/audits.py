@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,14 +31,13 @@ def list_newest(session: Session, world: str, limit: int) -> list[Document]:
     """Return up to ``limit`` of a world's newest entries, the newest first."""
 
     async def work(gateway: Gateway) -> list[AuditEntry]:
-        entries: list[AuditEntry] = []
-        token = ""
-        while not entries or (token and len(entries) < limit):
-            page = await _page(gateway, world, token, min(PAGE, limit - len(entries)))
-            entries, token = [*entries, *page.entries], page.next_page_token
-            if not page.entries:
-                break
-        return entries
+        send = _asking(gateway, world, min(PAGE, limit))
+        page = await gateway.call(partial(send, ""))
+        entries = list(page.entries)
+        while page.next_page_token and len(entries) < limit:
+            page = await gateway.call(partial(send, page.next_page_token))
+            entries += page.entries
+        return entries[:limit]
 
     return [_document(each) for each in session.ask(work)]
 
@@ -66,7 +66,7 @@ def read_since(file: Path | None, world: str | None) -> dict[str, Head]:
         noted = dict(_noted(each) for each in json.loads(file.read_text(encoding="utf-8"))["worlds"] if each["noted"])
     except OSError as error:
         raise invalid_field("since", f"{file} cannot be read ({error.strerror}); name an earlier answer") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         mend = "name what `qmtl audit verify --output json` wrote"
         raise invalid_field("since", f"{file} is no answer of an earlier verification; {mend}") from error
     if world is not None and world not in noted:
@@ -90,18 +90,19 @@ async def _heads(gateway: Gateway) -> list[AuditHead]:
     return [head for page in await all_pages(gateway, send) for head in page.heads]
 
 
-async def _page(gateway: Gateway, world: str, token: str, size: int) -> ListAuditEntriesResponse:
-    request = ListAuditEntriesRequest(world=world, page_size=size, page_token=token)
-    return await gateway.call(lambda: gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS))
+def _asking(gateway: Gateway, world: str, size: int = PAGE) -> Callable[[str], Awaitable[ListAuditEntriesResponse]]:
+    """Return what asks for the page that a token stands for."""
+
+    def send(token: str) -> Awaitable[ListAuditEntriesResponse]:
+        request = ListAuditEntriesRequest(world=world, page_size=size, page_token=token)
+        return gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS)
+
+    return send
 
 
 async def _verified(gateway: Gateway, world: str, anchor: Head | None) -> Document:
-    def send(token: str) -> Awaitable[ListAuditEntriesResponse]:
-        request = ListAuditEntriesRequest(world=world, page_size=PAGE, page_token=token)
-        return gateway.audits.list_audit_entries(request, timeout=CALL_SECONDS)
-
     try:
-        pages = await all_pages(gateway, send)
+        pages = await all_pages(gateway, _asking(gateway, world))
     except QmtlError as error:
         if anchor is None or error.reason is not Reason.WORLD_NOT_FOUND:
             raise

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from qmtl_foundation.clock import format_rfc3339
 from qmtl_sdk.diagnosis.finding import Finding, fault, ok, warning
 
 WHAT: Final = "token"
@@ -31,10 +32,10 @@ def examine_token(text: str, now: datetime) -> Finding:
     if now - SKEW <= ends <= now:
         return warning(WHAT, f"{whose}, ended {_span(now - ends)} ago, and is taken as far as clocks may differ", ANEW)
     if ends <= now:
-        return fault(WHAT, f"{whose}, ended at {_text(ends)}, {_span(now - ends)} ago", ANEW)
+        return fault(WHAT, f"{whose}, ended at {format_rfc3339(ends)}, {_span(now - ends)} ago", ANEW)
     if begins is not None and begins > now + SKEW:
         mend = "wait, or set this machine's clock"
-        return fault(WHAT, f"{whose}, begins at {_text(begins)}, in {_span(begins - now)}", mend)
+        return fault(WHAT, f"{whose}, begins at {format_rfc3339(begins)}, in {_span(begins - now)}", mend)
     says = f"{whose}, ends in {_span(ends - now)}"
     return ok(WHAT, says) if ends - now > SOON else warning(WHAT, says, ANEW)
 
@@ -62,10 +63,6 @@ def _moment(seconds: object) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _text(moment: datetime) -> str:
-    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def _span(span: timedelta) -> str:

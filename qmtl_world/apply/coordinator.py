@@ -46,8 +46,9 @@ from qmtl_world.apply.place import (
 from qmtl_world.apply.proposals import Proposal
 from qmtl_world.apply.records import PROTOCOL, ROUND_RUN, ApplyRecord, MarkPassed, RunRecord, Standing
 from qmtl_world.apply.refusals import foreign_acknowledgement
-from qmtl_world.apply.timeline import records, set_detail
-from qmtl_world.audit.model import Cause, stating
+from qmtl_world.apply.timeline import planned, records
+from qmtl_world.audit import store as audit_store
+from qmtl_world.audit.model import Cause
 
 POLL_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 1.0
@@ -126,7 +127,7 @@ class Coordinator:
             standing = await store.lock_place(connection, record.world)
         if queue and standing.place.running is not None:
             await store.add_run(connection, record)
-            await store.add_record(connection, _waiting(standing, record, "queued", record.cause, record.create_time))
+            await _note(connection, record, "queued", record.cause, record.create_time)
             return standing
         return await self._go_on(connection, await self._start(connection, standing, record, is_new=True))
 
@@ -218,8 +219,7 @@ class Coordinator:
         """End a run that waits, within a transaction that has its world's place locked."""
         now = self._clock()
         await store.end_queued(connection, queued, cause.reason, now)
-        standing = await store.read_place(connection, queued.world)
-        await store.add_record(connection, _waiting(standing, queued, "aborted", cause, now))
+        await _note(connection, queued, "aborted", cause, now)
         after_commit(self._metrics.aborted)
 
     async def _fail_switch(self, world: str, error: asyncpg.PostgresError) -> Standing:
@@ -380,11 +380,11 @@ async def _check_mark(connection: Connection, place: Place, passed: MarkPassed) 
             raise foreign_acknowledgement("mark", passed.mark, f"within [{each.mark}, {place.mark}]")
 
 
-def _waiting(standing: Standing, record: RunRecord, event: str, cause: Cause, now: datetime) -> ApplyRecord:
-    """Return the entry of a run that waits: where its world stands meanwhile, and what the run would trade."""
-    run, place = record.run, standing.place
-    detail = stating({"ends_hold": run.clears}) if run.clears else set_detail(run.plan)
-    return ApplyRecord(record.world, run.run_id, event, cause, place.epoch, place.sequence, now, detail)
+async def _note(connection: Connection, record: RunRecord, event: str, cause: Cause, now: datetime) -> None:
+    """Add to the audit what becomes of a run that waits, which is no step."""
+    run = record.run
+    detail = planned(run.clears, run.plan)
+    await audit_store.add(connection, record.world, event, cause, detail, now, run.run_id)
 
 
 def _moved(record: RunRecord | None, place: Place, now: datetime) -> RunRecord | None:

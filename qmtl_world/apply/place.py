@@ -240,10 +240,10 @@ class Reseed:
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """Let an executor take part from the next mark on; ``mode``, whose orders it takes, is told only."""
+    """Let an executor take the orders of one mode, from the next mark on."""
 
     executor: str
-    mode: EffectiveMode | None = None
+    mode: EffectiveMode
 
 
 @dataclass(frozen=True, slots=True)

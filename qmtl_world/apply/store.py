@@ -100,10 +100,6 @@ _NEXT_QUEUED = f"""
 SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r
 WHERE r.world = $1 AND r.end_time IS NULL AND r.phase = 'queued' ORDER BY r.id LIMIT 1
 """
-_ADD_RECORD = """
-INSERT INTO audit (world, run_id, event, actor, reason, detail, epoch, sequence, create_time)
-VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9)
-"""
 _RECORDS = "SELECT * FROM audit WHERE world = $1 AND run_id = $2 ORDER BY number"
 _NOTIFY = f"SELECT pg_notify('{STEPS_CHANNEL}', $1)"
 # Records are never changed, and outlive their world.
@@ -213,11 +209,6 @@ async def list_runs(connection: Connection, world: str, below: int, limit: int) 
     """Return up to ``limit`` runs below a number, the newest first, each with its number."""
     rows = await connection.fetch(_LIST_RUNS, world, below, limit)
     return [(row["id"], _to_record(row)) for row in rows]
-
-
-async def add_record(connection: Connection, record: ApplyRecord) -> None:
-    """Add to the audit timeline."""
-    await connection.execute(_ADD_RECORD, record.world, *_record_values(record))
 
 
 async def read_timeline(connection: Connection, world: str, run_id: str) -> list[ApplyRecord]:

@@ -41,22 +41,24 @@ def records(
 def asked_for(event: Event) -> str:
     """Return what an event asks for, in one line."""
     match event:
-        case Start(clears=hold) if hold:
-            return stating({"ends_hold": hold})
-        case Start(plan=plan) if plan is not None:
-            return set_detail(plan)
+        case Start():
+            return planned(event.clears, event.plan or ())
         case Stop(hold=hold):
             return stating({"hold": hold})
-        case Enrol(executor=executor, mode=mode) if mode is not None:
+        case Enrol(executor=executor, mode=mode):
             return stating({"executor": executor, "mode": mode.value})
-        case Enrol(executor=executor) | Deregister(executor=executor):
+        case Deregister(executor=executor):
             return stating({"executor": executor})
         case _:
             return ""
 
 
-def set_detail(activations: Sequence[Activation]) -> str:
-    """Return which set is meant, in one line."""
+def planned(clears: str, plan: Sequence[Activation]) -> str:
+    """Return what a run is for, in one line: the hold that it ends, else the set that it puts in."""
+    return stating({"ends_hold": clears}) if clears else _set(plan)
+
+
+def _set(activations: Sequence[Activation]) -> str:
     return stating({"state_hash": state_hash(activations)})
 
 
@@ -73,7 +75,7 @@ def _asked(before: Place, after: Place, event: Event, cause: Cause, at: ApplyRec
 def _told(effects: Sequence[Effect], at: ApplyRecord) -> Iterator[ApplyRecord]:
     for each in effects:
         if isinstance(each, Told):
-            traded = set_detail(each.activations) if each.kind in _TRADED else ""
+            traded = _set(each.activations) if each.kind in _TRADED else ""
             event = EventKind(each.kind).value
             yield replace(at, event=event, epoch=each.epoch, sequence=each.sequence, detail=traded)
 

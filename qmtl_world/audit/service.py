@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from qmtl_foundation.audit import Entry, Head
 from qmtl_foundation.errors import Reason
-from qmtl_foundation.pb.qmtl.audit.v1 import audit_pb2
 from qmtl_foundation.pb.qmtl.audit.v1 import audit_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.audit.v1.audit_service_pb2_grpc import AuditServiceServicer
 from qmtl_foundation.postgres import acquire, snapshot
@@ -20,8 +18,8 @@ from qmtl_foundation.requests import (
     not_found,
 )
 from qmtl_foundation.rpc.admission import caller
-from qmtl_foundation.rpc.timestamps import to_timestamp
 from qmtl_world.audit import store
+from qmtl_world.audit.messages import to_entry, to_head
 
 NEWEST: Final = 2**63 - 1
 
@@ -43,8 +41,8 @@ class AuditService(AuditServiceServicer):
                 raise not_found(Reason.WORLD_NOT_FOUND, "world", name, mend, world=name)
             entries = await store.list_entries(connection, name, below, size + 1)
         token = encode_page_token(str(entries[size - 1].number)) if len(entries) > size else ""
-        listed = [_to_entry(each) for each in entries[:size]]
-        return pb.ListAuditEntriesResponse(entries=listed, next_page_token=token, head=_to_head(name, head))
+        listed = [to_entry(each) for each in entries[:size]]
+        return pb.ListAuditEntriesResponse(entries=listed, next_page_token=token, head=to_head(name, head))
 
     async def ListAuditHeads(self, request: pb.ListAuditHeadsRequest, context: Any) -> pb.ListAuditHeadsResponse:
         """List the heads of the worlds that the caller may read."""
@@ -52,24 +50,4 @@ class AuditService(AuditServiceServicer):
         async with acquire(self._pool) as connection:
             heads = await store.list_heads(connection, after, size + 1, caller().readable)
         token = encode_page_token(heads[size - 1][0]) if len(heads) > size else ""
-        return pb.ListAuditHeadsResponse(heads=[_to_head(*each) for each in heads[:size]], next_page_token=token)
-
-
-def _to_entry(entry: Entry) -> audit_pb2.AuditEntry:
-    return audit_pb2.AuditEntry(
-        world=entry.world,
-        number=entry.number,
-        event=entry.event,
-        actor=entry.actor,
-        reason=entry.reason,
-        detail=entry.detail,
-        run_id=entry.run_id,
-        epoch=entry.epoch,
-        sequence=entry.sequence,
-        create_time=to_timestamp(entry.create_time),
-        hash=entry.hash,
-    )
-
-
-def _to_head(world: str, head: Head) -> audit_pb2.AuditHead:
-    return audit_pb2.AuditHead(world=world, number=head.number, hash=head.hash)
+        return pb.ListAuditHeadsResponse(heads=[to_head(*each) for each in heads[:size]], next_page_token=token)

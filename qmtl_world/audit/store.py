@@ -11,8 +11,8 @@ from qmtl_world.audit.model import Cause
 from qmtl_world.place_lock import hold_place
 
 _ADD = """
-INSERT INTO audit (world, event, actor, reason, detail, epoch, sequence, create_time)
-SELECT world, $2, $3, $4, $5, epoch, sequence, $6 FROM place WHERE world = $1
+INSERT INTO audit (world, event, actor, reason, detail, epoch, sequence, create_time, run_id)
+SELECT world, $2, $3, $4, $5, epoch, sequence, $6, nullif($7, '') FROM place WHERE world = $1
 """
 _LIST = "SELECT * FROM audit WHERE world = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
 _HEAD = "SELECT number, hash FROM audit_head WHERE world = $1"
@@ -22,10 +22,12 @@ WHERE world > $1 AND ($3::text[] IS NULL OR world = ANY ($3)) ORDER BY world LIM
 """
 
 
-async def add(connection: Connection, world: str, event: str, cause: Cause, detail: str, now: datetime) -> None:
-    """Add an entry of a change of a world that is no step of a run; what follows in its transaction takes no time."""
+async def add(
+    connection: Connection, world: str, event: str, cause: Cause, detail: str, now: datetime, run_id: str = ""
+) -> None:
+    """Add an entry of what is no step of a run, which adds its own; what follows in the transaction takes no time."""
     await hold_place(connection, world)  # before the end of the audit, as each step of a run does
-    await connection.execute(_ADD, world, event, cause.actor, cause.reason, detail, now)
+    await connection.execute(_ADD, world, event, cause.actor, cause.reason, detail, now, run_id)
 
 
 async def list_entries(connection: Connection, world: str, below: int, limit: int) -> list[Entry]:

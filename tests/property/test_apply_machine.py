@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.model import Activation
 from qmtl_world.apply.place import Enrol, Place, RollBack, Start, Stop, SwitchFailed, TimePassed
 from tests.support.apply_world import EXECUTOR, SECOND, STRATEGIES, Bug, World, plan
@@ -47,7 +48,7 @@ class Schedules(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         """Begin with an enrolled executor and a world that trades."""
-        self.world.commit(Enrol(EXECUTOR))
+        self.world.commit(Enrol(EXECUTOR, EffectiveMode.PAPER))
         self.start(plan(STRATEGIES[0]))
         self.world.settle()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_world.apply.place import (
     Enrol,
     Start,
@@ -15,7 +16,7 @@ from tests.support.apply_scene import EXECUTOR, G1, G2, NEW, OLD, Scene
 def scene() -> Scene:
     """Return a world that trades OLD at epoch 2, an executor enrolled."""
     made = Scene()
-    made.do(Enrol(EXECUTOR))
+    made.do(Enrol(EXECUTOR, EffectiveMode.PAPER))
     made.apply("run-0", OLD)
     assert (made.place.epoch, made.place.is_open, made.place.activations) == (2, True, OLD)
     return made

@@ -63,7 +63,7 @@ def test_a_run_waits_again_for_an_executor_that_missed_a_mark(started: Scene) ->
 
 
 def test_an_executor_enrols_behind_marks_that_act_on_it_alone(scene: Scene) -> None:
-    assert scene.do(Enrol("paper-2")) == ["fence 2", "open 2"]
+    assert scene.do(Enrol("paper-2", EffectiveMode.PAPER)) == ["fence 2", "open 2"]
     assert (scene.place.epoch, scene.place.is_open, scene.place.is_settled) == (2, True, False)
     scene.do(ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
     assert scene.place.is_settled
@@ -71,21 +71,21 @@ def test_an_executor_enrols_behind_marks_that_act_on_it_alone(scene: Scene) -> N
 
 def test_the_first_executor_of_a_world_is_fenced_by_an_epoch_of_its_own() -> None:
     scene = Scene()
-    assert scene.do(Enrol(EXECUTOR)) == ["fence 1"]
+    assert scene.do(Enrol(EXECUTOR, EffectiveMode.PAPER)) == ["fence 1"]
 
 
 def test_executors_come_and_go_between_runs_only(started: Scene) -> None:
-    for event in (Enrol("paper-2"), Deregister(EXECUTOR)):
+    for event in (Enrol("paper-2", EffectiveMode.PAPER), Deregister(EXECUTOR)):
         assert started.refused(event).reason is Reason.RUN_IN_PROGRESS
     started.reach(Phase.COMPLETED)
-    started.do(Enrol("paper-2"))
+    started.do(Enrol("paper-2", EffectiveMode.PAPER))
     assert started.place.executors == {EXECUTOR, "paper-2"}
     started.do(Deregister("paper-2"))
     assert started.place.executors == {EXECUTOR}
 
 
 def test_an_executor_leaves_an_open_world_only_when_no_orders_go_to_it(scene: Scene) -> None:
-    scene.do(Enrol("paper-2"))
+    scene.do(Enrol("paper-2", EffectiveMode.PAPER))
     error = scene.refused(Deregister(EXECUTOR))
     assert (error.reason, error.metadata["strategy_id"]) == (Reason.NO_EXECUTOR, "ann/Trend")
     scene.do(Deregister("paper-2"), Stop(OPERATOR, "asked for"), Deregister(EXECUTOR))
@@ -100,23 +100,23 @@ def test_the_only_executor_leaves_an_open_world_without_orders(scene: Scene) -> 
 
 
 def test_a_resume_waits_for_the_executor_of_its_set_to_be_enrolled_again(scene: Scene) -> None:
-    scene.do(Stop(OPERATOR, "asked for"), Deregister(EXECUTOR), Enrol("paper-2"))
+    scene.do(Stop(OPERATOR, "asked for"), Deregister(EXECUTOR), Enrol("paper-2", EffectiveMode.PAPER))
     resume = Start("run-1", None, frozenset({G1, G2}), clears=OPERATOR)
     assert scene.refused(resume).reason is Reason.NO_EXECUTOR
-    scene.do(Enrol(EXECUTOR), resume)
+    scene.do(Enrol(EXECUTOR, EffectiveMode.PAPER), resume)
     assert scene.run.phase is Phase.FREEZING
 
 
 def test_an_executor_that_comes_back_has_acknowledged_nothing(scene: Scene) -> None:
-    scene.do(Enrol("paper-2"), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
+    scene.do(Enrol("paper-2", EffectiveMode.PAPER), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
     assert scene.place.is_settled
-    scene.do(Deregister("paper-2"), Enrol("paper-2"))
+    scene.do(Deregister("paper-2"), Enrol("paper-2", EffectiveMode.PAPER))
     assert (scene.place.fenced, scene.place.opened, scene.place.is_settled) == ({EXECUTOR}, {EXECUTOR}, False)
 
 
 def test_what_passed_an_open_passed_its_fence(scene: Scene) -> None:
     assert (scene.place.opened, scene.place.fenced) == ({EXECUTOR}, {EXECUTOR})
-    scene.do(Enrol("paper-2"), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
+    scene.do(Enrol("paper-2", EffectiveMode.PAPER), ExecutorAcknowledged("paper-2", MarkKind.OPEN, 2))
     assert scene.place.fenced == {EXECUTOR, "paper-2"}
 
 

@@ -52,7 +52,7 @@ def test_the_set_changes_once_everybody_is_closed_and_not_before(started: Scene)
 
 def test_each_phase_awaits_acknowledgements_of_its_own_event() -> None:
     scene = Scene()
-    scene.do(Enrol(EXECUTOR), Start("run-1", OLD, frozenset({G1, G2})))
+    scene.do(Enrol(EXECUTOR, EffectiveMode.PAPER), Start("run-1", OLD, frozenset({G1, G2})))
     assert awaited(scene.place) == (("g1", "g2"), (EXECUTOR,))
     scene.fenced()
     scene.acknowledged(EventKind.FREEZE, G1, G2)
@@ -63,7 +63,7 @@ def test_each_phase_awaits_acknowledgements_of_its_own_event() -> None:
 
 def test_a_set_is_put_in_as_a_whole_by_its_switch() -> None:
     scene = Scene()
-    scene.do(Enrol(EXECUTOR), Start("run-1", (*OLD, *NEW), frozenset({G1})))
+    scene.do(Enrol(EXECUTOR, EffectiveMode.PAPER), Start("run-1", (*OLD, *NEW), frozenset({G1})))
     scene.fenced()
     assert scene.place.activations == ()
     assert scene.acknowledged(EventKind.FREEZE, G1) == ["switch 2"]
