@@ -14,9 +14,20 @@ from importlib import import_module
 from typing import Final
 
 from benchmarks import report
-from benchmarks.measure import Findings
+from benchmarks.measure import Amounts, Findings
 
-NAMES: Final = ("backtest", "live", "statistics", "proofs", "starts", "control_plane", "orders", "apply")
+NAMES: Final = (
+    "backtest",
+    "live",
+    "statistics",
+    "proofs",
+    "starts",
+    "control_plane",
+    "protection",
+    "orders",
+    "apply",
+    "sizing",
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +58,7 @@ def _apart(name: str) -> bool:
 
 
 def _run(name: str) -> None:
-    found: Findings = import_module(f"benchmarks.{name}").run()
+    found: Findings | Amounts = import_module(f"benchmarks.{name}").run()
     text = report.table(found)
     print(text)
     report.write(name, text)

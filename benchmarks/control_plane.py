@@ -103,11 +103,11 @@ async def _one_by_one(client: Client, floor: Floor) -> list[Line]:
     for number in range(WARM_ROUNDS + ROUNDS):
         request = client.request("one")
         document = request.SerializeToString()
-        answer, ours = await _timed(partial(client.submit, request))
+        answer, ours = await timed(partial(client.submit, request))
         await client.await_end(answer.submission.submission_id)
-        _, commit = await _timed(partial(floor.commit, document))
-        _, publish = await _timed(floor.publish)
-        _, echo = await _timed(partial(floor.echo, document))
+        _, commit = await timed(partial(floor.commit, document))
+        _, publish = await timed(floor.publish)
+        _, echo = await timed(partial(floor.echo, document))
         if number >= WARM_ROUNDS:
             for name, elapsed in zip(times, (ours, commit + publish + echo, commit, publish, echo), strict=True):
                 times[name].append(elapsed)
@@ -118,9 +118,9 @@ async def _one_by_one(client: Client, floor: Floor) -> list[Line]:
 async def _burst(client: Client, floor: Floor) -> tuple[list[Line], str]:
     requests = [client.request(f"burst_{number}") for number in range(BURST)]
     documents = [request.SerializeToString() for request in requests]
-    floors = await asyncio.gather(*(_timed(partial(floor.all, document)) for document in documents))
+    floors = await asyncio.gather(*(timed(partial(floor.all, document)) for document in documents))
     began = time.perf_counter()
-    answers = await asyncio.gather(*(_timed(partial(client.submit, request)) for request in requests))
+    answers = await asyncio.gather(*(timed(partial(client.submit, request)) for request in requests))
     answered = time.perf_counter() - began
     ends = await asyncio.gather(*(client.await_end(answer.submission.submission_id) for answer, _ in answers))
     ended = time.perf_counter() - began
@@ -138,7 +138,7 @@ def _at(share: float, ours: list[float], theirs: list[float]) -> Line:
     return Line(f"`Submit` answered, {BURST:,} at once, p{share * 100:.0f}", mine, FLOOR, floor, mine / floor)
 
 
-async def _timed(call: Callable[[], Awaitable[Any]]) -> tuple[Any, float]:
+async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[Any, float]:
     began = time.perf_counter()
     answer = await call()
     return answer, (time.perf_counter() - began) * MS

@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
 from urllib.request import urlopen
 
 from benchmarks.local_stack import LocalStack
@@ -18,24 +20,40 @@ from qmtl_sdk.local.start import HOST
 from qmtl_sdk.local.state import Endpoint, Layout, load
 
 SERVING_SECONDS = 30.0
+SERVES = "serving on"
 POLL_SECONDS = 0.05
 BUCKET = re.compile(r'^activation_skew_seconds_bucket\{.*?le="([^"]+)".*?\} (\S+)$', re.MULTILINE)
 
 
 @asynccontextmanager
-async def another_gateway(stack: LocalStack, name: str) -> AsyncIterator[Endpoint]:
-    """Yield where one more gateway of a stack listens, once it is healthy."""
-    each = next(each for each in service.SERVICES if each.name == "gateway")
+async def another_gateway(
+    stack: LocalStack,
+    name: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    module: str = "qmtl_gateway",
+) -> AsyncIterator[Endpoint]:
+    """Yield where one more gateway of a stack listens, once it serves; ``settings`` come before the stack's."""
+    async with another_service(stack, "gateway", {"QMTL_NAME": name, **settings}, module) as own:
+        yield own
+
+
+@asynccontextmanager
+async def another_service(
+    stack: LocalStack, kind: str, settings: Mapping[str, str], module: str
+) -> AsyncIterator[Endpoint]:
+    """Yield where one more process of a kind listens, once it serves."""
+    each = next(each for each in service.SERVICES if each.name == kind)
     own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
-    values = {**service.settings(each, endpoints, stack.ground), "QMTL_NAME": name}
-    command = service.command(each.arguments, values, stack.folder, stack.folder / f"{name}.log")
-    with command.log.open("wb") as log:
+    values = {**service.settings(each, endpoints, stack.ground), **settings}
+    log = stack.folder / f"{settings.get('QMTL_NAME', 'another')}-{kind}.log"
+    command = service.command(("-m", module), values, stack.folder, log)
+    with command.log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            *command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log
+            *command.argv, env=command.env, cwd=command.directory, stdout=output, stderr=output
         )
     try:
-        await asyncio.to_thread(_await_serving, own.address)
+        await asyncio.to_thread(_await_serving, log)
         yield own
     finally:
         child.terminate()
@@ -73,11 +91,11 @@ def quantile(counts: dict[float, float], share: float) -> float:
     return below
 
 
-def _await_serving(address: str) -> None:
+def _await_serving(log: Path) -> None:
     deadline = time.monotonic() + SERVING_SECONDS
-    while not service.healthy(address):
+    while SERVES not in log.read_text(encoding="utf-8"):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the gateway at {address} does not serve")
+            raise TimeoutError(f"{log.name} says: {log.read_text(encoding='utf-8')}")
         time.sleep(POLL_SECONDS)
 
 

@@ -57,6 +57,24 @@ class Findings:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Hold what one of a thing costs, in ``unit``, counted ``on`` so many of them, and how many there are to be."""
+
+    what: str
+    one: float
+    unit: str
+    count: int
+    on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Hold what a benchmark counted."""
+
+    amounts: tuple[Amount, ...]
+
+
 def timed(work: Contender) -> float:
     """Return how long one call takes, in milliseconds."""
     began = time.perf_counter()

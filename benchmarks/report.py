@@ -9,19 +9,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from benchmarks.measure import Findings, Line
+from benchmarks.measure import Amount, Amounts, Findings, Line
 
-DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+DOCUMENT: Final = DOCS / "benchmarks.md"
+DOCUMENTS: Final = {"sizing": DOCS / "operations" / "sizing.md"}  # of those that have a page of their own
 LIBRARIES: Final = ("numpy", "numba", "polars", "grpcio", "asyncpg", "nats-py", "vectorbt", "vectorbt-rust")
 HEADER: Final = (
     "| what | QMTL, ms | beside it | its ms | ratio | target | |",
     "| --- | --: | --- | --: | --: | --- | --- |",
 )
+AMOUNTS_HEADER: Final = (
+    "| what | counted on | one | there are to be | together |",
+    "| --- | --- | --: | --: | --: |",
+)
+SCALES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 MACHINE: Final = "machine"
 
 
-def table(found: Findings) -> str:
+def table(found: Findings | Amounts) -> str:
     """Return the findings as Markdown."""
+    if isinstance(found, Amounts):
+        return "\n".join([*AMOUNTS_HEADER, *(_amount(each) for each in found.amounts)])
     rows = [*HEADER, *(_row(line) for line in found.lines)]
     return "\n".join([*rows, *(f"\n{note}" for note in found.notes)])
 
@@ -33,14 +42,15 @@ def machine() -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Put a text between the markers of a benchmark in the document."""
-    document = DOCUMENT.read_text(encoding="utf-8")
+    """Put a text between the markers of a benchmark in its document."""
+    path = DOCUMENTS.get(name, DOCUMENT)
+    document = path.read_text(encoding="utf-8")
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     written, count = pattern.subn(lambda _: f"{begin}{text}\n{end}", document)
     if count != 1:
-        raise ValueError(f"{DOCUMENT.name} must have the markers of {name!r} once, has them {count} times")
-    DOCUMENT.write_text(written, encoding="utf-8")
+        raise ValueError(f"{path.name} must have the markers of {name!r} once, has them {count} times")
+    path.write_text(written, encoding="utf-8")
 
 
 def _row(line: Line) -> str:
@@ -49,6 +59,19 @@ def _row(line: Line) -> str:
     target = "" if line.target is None else str(line.target)
     verdict = {None: "", True: "met", False: "**not met**"}[line.met]
     return f"| {line.what} | {_number(line.ours_ms)} | {line.peer} | {peer_ms} | {ratio} | {target} | {verdict} |"
+
+
+def _amount(amount: Amount) -> str:
+    together = _scaled(amount.one * amount.count, amount.unit)
+    return f"| {amount.what} | {amount.on} | {_scaled(amount.one, amount.unit)} | {amount.count:,} | {together} |"
+
+
+def _scaled(value: float, unit: str) -> str:
+    """Return a number with its unit, of three digits; counts are not scaled."""
+    if unit in ("", "commits"):
+        return f"{value:,.3g} {unit}".strip() if value < 1_000 else f"{value:,.0f} {unit}".strip()
+    factor, prefix = next((each for each in SCALES if abs(value) >= each[0]), (1e-6, "µ"))
+    return f"{value / factor:.3g} {prefix}{unit}"
 
 
 def _number(ms: float) -> str:

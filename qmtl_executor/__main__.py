@@ -9,7 +9,7 @@ from qmtl_foundation.process import run_service
 
 def main() -> None:
     """Run until signalled."""
-    run_service(ExecutorSettings, running)
+    run_service("qmtl-executor", ExecutorSettings, running)
 
 
 if __name__ == "__main__":

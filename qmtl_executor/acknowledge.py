@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from qmtl_executor.model import Passed
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import UNANSWERED, QmtlError
 
@@ -23,14 +24,14 @@ class Acknowledgements:
     def __init__(self, world: str, send: Callable[[Passed], Awaitable[None]]) -> None:
         self._world = world
         self._send = send
-        self._unsaid: deque[Passed] = deque()
+        self._unsaid: deque[tuple[Passed, str]] = deque()  # each with the trace that it belongs to
         self._some = asyncio.Event()
 
     def say(self, passed: Passed) -> None:
         """Acknowledge a mark from now on."""
-        if any(each.epoch < passed.epoch for each in self._unsaid):
+        if any(each.epoch < passed.epoch for each, _ in self._unsaid):
             self._unsaid.clear()
-        self._unsaid.append(passed)
+        self._unsaid.append((passed, tracing.current()))
         self._some.set()
 
     def void(self) -> None:
@@ -45,13 +46,14 @@ class Acknowledgements:
                 self._some.clear()
                 await self._some.wait()
                 continue
-            passed = self._unsaid[0]
+            passed, trace = self._unsaid[0]
             try:
-                await self._send(passed)
+                with tracing.span("acknowledge mark", trace, attributes={"qmtl.world": self._world}):
+                    await self._send(passed)
             except QmtlError as error:
                 if error.reason in UNANSWERED:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 _log.info("world %s: mark %d was not taken: %s", self._world, passed.number, error)
-            if self._unsaid and self._unsaid[0] is passed:
+            if self._unsaid and self._unsaid[0][0] is passed:
                 self._unsaid.popleft()

@@ -109,10 +109,11 @@ Content = Mark | Intent | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Hold one message of a world, at its place in the order stream."""
+    """Hold one message of a world, at its place in the order stream, and the trace that it belongs to."""
 
     position: int
     content: Content
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

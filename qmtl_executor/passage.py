@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from opentelemetry.trace import SpanKind
+
 from qmtl_executor import follow
 from qmtl_executor.acknowledge import Acknowledgements
 from qmtl_executor.counters import Counters
@@ -31,6 +33,7 @@ from qmtl_executor.model import (
 )
 from qmtl_executor.stream import Reader, reading
 from qmtl_executor.trader import Market, Trader
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
@@ -128,7 +131,12 @@ class Passage:
                     await self._rest(reader)
                 elif message.position > self.place.position:
                     self._beats = 0
-                    await self._pass(message)
+                    await self._pass_traced(message)
+
+    async def _pass_traced(self, message: Message) -> None:
+        what = type(message.content).__name__.lower()
+        with tracing.span(f"pass {what}", message.trace, SpanKind.CONSUMER, {"qmtl.world": self._world}):
+            await self._pass(message)
 
     async def _pass(self, message: Message) -> None:
         match message.content:

@@ -51,4 +51,4 @@ class Reader:
         if delivered is None:
             return None
         read = read_mark if delivered.subject == mark_subject(self._world) else read_intent
-        return Message(delivered.position, read(delivered.payload, self._world))
+        return Message(delivered.position, read(delivered.payload, self._world), delivered.trace)

@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.exporters import exporting_spans
+from qmtl_foundation.logs import configure_logging
 from qmtl_foundation.rpc.server import until_signalled
 from qmtl_foundation.settings import read_settings
-from qmtl_foundation.telemetry import configure_logging
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
@@ -29,9 +30,11 @@ SettingsType = TypeVar("SettingsType", bound=ServiceSettings)
 
 
 def run_service(
-    settings_type: type[SettingsType], running: Callable[[SettingsType], AbstractAsyncContextManager[int]]
+    name: str,
+    settings_type: type[SettingsType],
+    running: Callable[[SettingsType], AbstractAsyncContextManager[int]],
 ) -> None:
-    """Run a service until SIGTERM or SIGINT; exit with 78 for bad settings, 69 for what does not answer."""
+    """Run the service of a name until SIGTERM or SIGINT; exit with 78 for bad settings, 69 for what does not answer."""
     try:
         settings = read_settings(settings_type)
         configure_logging(settings.log_level)
@@ -39,7 +42,8 @@ def run_service(
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_CONFIGURATION)
     try:
-        asyncio.run(_run(settings, running))
+        with exporting_spans(name):
+            asyncio.run(_run(settings, running))
     except* (QmtlError, OSError) as failed:
         for line in dict.fromkeys(_sentences(failed)):
             sys.stderr.write(f"{line}\n")

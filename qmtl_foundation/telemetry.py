@@ -1,28 +1,23 @@
-"""Metrics in Prometheus form at ``/metrics``, and the log's shape. A metric's name carries its unit."""
+"""Metrics in Prometheus form at ``/metrics``, and sent where ``exporters`` says. A metric's name carries its unit."""
 
 from __future__ import annotations
 
 import logging
 import ssl
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import metrics
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from prometheus_client import start_http_server
 
+from qmtl_foundation.exporters import METRICS, end, exporter
 from qmtl_foundation.settings import Address, check_listened
 from qmtl_foundation.tls import Certificates
 
 _log = logging.getLogger(__name__)
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-
-
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line an event; raise ValueError for a level that logging does not know."""
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
 
 
 @contextmanager
@@ -32,7 +27,9 @@ def exposing_metrics(listen: Address, certificates: Certificates | None = None) 
         check_listened("QMTL_METRICS_LISTEN", listen)
     # Not the library's own way to TLS: its certificate would stay the one of the start.
     tls = None if certificates is None else certificates.context(ssl.PROTOCOL_TLS_SERVER)
-    provider = MeterProvider([PrometheusMetricReader(disable_target_info=True)])
+    sent = exporter(METRICS)
+    elsewhere = () if sent is None else (PeriodicExportingMetricReader(sent),)
+    provider = MeterProvider([PrometheusMetricReader(disable_target_info=True), *elsewhere])
     server, thread = start_http_server(listen.port, addr=listen.host)
     try:
         # Instead of a traceback for each client that speaks something else.
@@ -44,7 +41,10 @@ def exposing_metrics(listen: Address, certificates: Certificates | None = None) 
         server.shutdown()
         server.server_close()
         thread.join()
-        provider.shutdown()
+        if sent is None:
+            provider.shutdown()
+        else:
+            end(provider, sent)
 
 
 def _note_stranger(_request: object, client_address: object) -> None:

@@ -171,6 +171,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     probes,
                     [admission, limits, Permissions()],
                     credentials,
+                    begins_traces=True,
                     forwarded=forwarded,
                     handlers=[forwarder],
                     shown=shown,

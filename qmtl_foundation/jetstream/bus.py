@@ -16,11 +16,13 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.permissions import OWNERS
 from qmtl_foundation.jetstream.streams import StreamSpec, inbox_of
 from qmtl_foundation.settings import is_loopback
 from qmtl_foundation.tls import Certificates
+from qmtl_foundation.tracing import TRACEPARENT
 
 CONNECT_TIMEOUT_SECONDS = 5
 START_TIMEOUT_SECONDS = 10.0
@@ -51,7 +53,10 @@ class StreamState:
 
 
 class Bus:
-    """Speak to JetStream; every failure is QmtlError(DEPENDENCY_UNAVAILABLE) with dependency ``nats``."""
+    """Speak to JetStream; every failure is QmtlError(DEPENDENCY_UNAVAILABLE) with dependency ``nats``.
+
+    What is stored carries the trace within which it is.
+    """
 
     def __init__(self, connection: Any, service: str) -> None:
         self.connection = connection
@@ -87,7 +92,7 @@ class Bus:
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Store a message and return its stream sequence; it is on disk when this returns."""
         with translated_errors():
-            stored = await self.jetstream.publish(subject, payload, headers=dict(headers or {}))
+            stored = await self.jetstream.publish(subject, payload, headers=_traced(headers))
         return int(stored.seq)
 
     async def publish_all(self, subject: str, payloads: Sequence[bytes]) -> list[int]:
@@ -97,14 +102,16 @@ class Bus:
         that is down: the driver would keep it, and send it whenever the connection comes back.
         """
         sequences: list[int] = []
+        headers = _traced(None)
         for begin in range(0, len(payloads), WINDOW):
             with translated_errors():
                 if not self.connection.is_connected:
                     raise nats.errors.ConnectionReconnectingError
                 if len(payloads) == 1:  # needs no task
-                    return [int((await self.jetstream.publish(subject, payloads[0])).seq)]
+                    return [int((await self.jetstream.publish(subject, payloads[0], headers=headers)).seq)]
                 # One task after the other begins, and writes before it first waits: so the order is kept.
-                window = (self.jetstream.publish(subject, each) for each in payloads[begin : begin + WINDOW])
+                part = payloads[begin : begin + WINDOW]
+                window = (self.jetstream.publish(subject, each, headers=headers) for each in part)
                 answers = await asyncio.gather(*window, return_exceptions=True)
                 for answer in answers:
                     if isinstance(answer, BaseException):
@@ -140,7 +147,7 @@ class Bus:
         self, subject: str, payload: bytes, last: int, headers: Mapping[str, str] | None = None
     ) -> int | None:
         """Store a message if its subject still ends at ``last`` (0: is empty), else return None, and store nothing."""
-        condition = {**(headers or {}), "Nats-Expected-Last-Subject-Sequence": str(last)}
+        condition = {**(_traced(headers) or {}), "Nats-Expected-Last-Subject-Sequence": str(last)}
         with translated_errors():
             try:
                 stored = await self.jetstream.publish(subject, payload, headers=condition)
@@ -195,6 +202,12 @@ async def open_bus(url: str, service: str, certificates: Certificates | None = N
         yield Bus(connection, service)
     finally:
         await connection.close()
+
+
+def _traced(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return headers with the trace of what goes on; None where there are none."""
+    traceparent = tracing.current()
+    return {**(headers or {}), TRACEPARENT: traceparent} if traceparent else dict(headers or {}) or None
 
 
 def _tls(servers: Sequence[str], certificates: Certificates | None) -> ssl.SSLContext | None:

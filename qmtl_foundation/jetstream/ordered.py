@@ -20,6 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.bus import Bus, translated_errors
+from qmtl_foundation.tracing import TRACEPARENT
 
 HEARTBEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.0  # without a sign of life the consumer counts as gone
@@ -29,11 +30,12 @@ FORGET_SECONDS: Final = 10.0  # after which the server forgets a consumer that n
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Hold one message: its place in the stream, from 1, its subject and its bytes."""
+    """Hold one message: its place in the stream, from 1, its subject and its bytes, and the trace it belongs to."""
 
     position: int
     subject: str
     payload: bytes
+    trace: str = ""
 
 
 class OrderedReader:
@@ -75,7 +77,7 @@ class OrderedReader:
         if numbers.consumer != self._number + 1:
             raise _lost(f"delivery {numbers.consumer} arrived behind {self._number}")
         self._number, self.behind = numbers.consumer, message.metadata.num_pending
-        return Delivered(numbers.stream, message.subject, message.data)
+        return Delivered(numbers.stream, message.subject, message.data, headers.get(TRACEPARENT, ""))
 
     async def is_quiet(self) -> bool:
         """Tell whether everything of these subjects that the stream has by now was handed out."""

@@ -6,11 +6,15 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
+from opentelemetry.trace import SpanKind
 
+from qmtl_foundation import tracing
+from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Secret, is_loopback
 
@@ -58,6 +62,7 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             reset=_leave_as_it_is,
+            init=_observe if tracing.are_recorded() else None,
             server_settings={
                 "search_path": schema,
                 "application_name": f"qmtl-{schema}",
@@ -155,6 +160,27 @@ async def _leave_as_it_is(_connection: Connection) -> None:
 
     What a session would keep (settings, LISTEN, advisory locks beyond a transaction, cursors) is not used on a pool.
     """
+
+
+async def _observe(connection: Connection) -> None:
+    connection.add_query_logger(_span_statement)
+
+
+def _span_statement(statement: asyncpg.connection.LoggedQuery) -> None:
+    """Record a statement within the trace of who asked it; its values are nobody's business."""
+    if not tracing.is_sampled():
+        return
+    ended = utc_now()
+    text = " ".join(statement.query.split())
+    operation = text.partition(" ")[0].rstrip(";")
+    tracing.past(
+        operation,
+        ended - timedelta(seconds=statement.elapsed),
+        ended,
+        kind=SpanKind.CLIENT,
+        attributes={"db.system.name": "postgresql", "db.operation.name": operation, "db.query.text": text},
+        failed="" if statement.exception is None else type(statement.exception).__name__,
+    )
 
 
 @contextmanager

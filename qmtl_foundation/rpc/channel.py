@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from qmtl_foundation import tracing
 from qmtl_foundation.auth.bearer import AUTHORIZATION, bearer
 from qmtl_foundation.auth.token_file import TokenFile
 from qmtl_foundation.errors import QmtlError, Reason
@@ -19,6 +20,7 @@ from qmtl_foundation.rpc.credentials import channel_credentials
 from qmtl_foundation.rpc.status import from_rpc_error
 from qmtl_foundation.settings import Address, check_dialled
 from qmtl_foundation.tls import Certificates, Material
+from qmtl_foundation.tracing import TRACEPARENT
 
 GRACE_SECONDS = 60.0
 _OF_OURS = frozenset({Reason.UNAUTHENTICATED, Reason.PERMISSION_DENIED})
@@ -38,7 +40,7 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
 
 
 class ServiceToken(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """State on each call who makes it, by the token of a service; raises as ``TokenFile``."""
+    """State on each call who makes it, by the token of a service, and its trace; raises as ``TokenFile``."""
 
     def __init__(self, file: str) -> None:
         self._file = TokenFile(file, "QMTL_TOKEN_FILE")
@@ -46,9 +48,11 @@ class ServiceToken(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc] 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        """Add the token to the call's metadata."""
-        stated = (AUTHORIZATION, bearer(self._file.token))
-        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()), stated)
+        """Add the token, and the trace of what goes on, to the call's metadata."""
+        stated = [(AUTHORIZATION, bearer(self._file.token))]
+        if traceparent := tracing.current():
+            stated.append((TRACEPARENT, traceparent))
+        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()), *stated)
         return await continuation(client_call_details._replace(metadata=metadata), request)
 
 

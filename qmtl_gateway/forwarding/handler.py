@@ -13,9 +13,11 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.access import access_of
 from qmtl_foundation.rpc.channel import ServiceChannel
+from qmtl_foundation.tracing import TRACEPARENT
 
 # Metadata of the hop itself; everything else belongs to the caller or the answering service.
 HOP_METADATA = frozenset({"user-agent", "te", "content-type", "grpc-accept-encoding", "grpc-timeout", "grpc-encoding"})
@@ -95,7 +97,7 @@ def _forwarding_stream(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
         sent = forward(
             request,
             timeout=context.time_remaining(),
-            metadata=_passing(context.invocation_metadata() or ()),
+            metadata=_asking(context.invocation_metadata() or ()),
             wait_for_ready=False,
         )
         try:
@@ -120,7 +122,7 @@ def _forwarding_one(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
         sent = forward(
             request,
             timeout=context.time_remaining(),
-            metadata=_passing(context.invocation_metadata() or ()),
+            metadata=_asking(context.invocation_metadata() or ()),
             wait_for_ready=False,
         )
         try:
@@ -161,6 +163,15 @@ def _refusing(method: str) -> grpc.RpcMethodHandler:
         )
 
     return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _asking(metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
+    """Return what a call is forwarded with: its answer belongs to the gateway's, where that belongs to a trace."""
+    traceparent = tracing.current()
+    if not traceparent:
+        return _passing(metadata)
+    others = ((name, value) for name, value in metadata if name != TRACEPARENT)
+    return (*_passing(others), (TRACEPARENT, traceparent))
 
 
 def _passing(metadata: Metadata, *, details: bool = False) -> tuple[tuple[str, str | bytes], ...]:

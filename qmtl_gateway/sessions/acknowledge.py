@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import UNANSWERED, QmtlError
 from qmtl_gateway.sessions.holders import Holders
@@ -66,10 +67,11 @@ class Acknowledgements:
 
     async def _acknowledge(self, gate: Gate) -> None:
         try:
-            if gate.phase is Phase.FREEZE:
-                await self._drained(gate.world)
-                await self._released(gate, self._heard[gate.world])
-            await self._repeat(gate)
+            with tracing.span(f"acknowledge {gate.phase}", attributes={"qmtl.world": gate.world}):
+                if gate.phase is Phase.FREEZE:
+                    await self._drained(gate.world)
+                    await self._released(gate, self._heard[gate.world])
+                await self._repeat(gate)
         except Exception:  # a fault of ours must not end the gateway: the run goes on without it when its time is over
             _log.exception("acknowledging %s of world %s", gate.phase, gate.world)
 

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
+from opentelemetry.trace import SpanKind
+
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream.bus import Bus
@@ -62,7 +66,8 @@ class Control:
             self._gates.doubt(world, Resync.GAP)
             return
         if event.gate.world == world:
-            self._gates.take(event)
+            with tracing.span(f"hear {event.gate.phase}", delivered.trace, SpanKind.CONSUMER, {"qmtl.world": world}):
+                self._gates.take(replace(event, trace=tracing.current()))
         else:
             _log.error("place %d of the control stream names world %r", delivered.position, event.gate.world)
             self._gates.doubt(world, Resync.GAP)

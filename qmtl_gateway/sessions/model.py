@@ -57,13 +57,15 @@ class Event:
     """Hold one event of a world, or a snapshot in its place: the gate after it.
 
     ``previous_hash`` is empty for the first event and in a snapshot. ``payload`` are the bytes of an
-    ``ActivationEvent``, for runners. ``create_time`` is unknown of a snapshot.
+    ``ActivationEvent``, for runners. ``create_time`` is unknown of a snapshot. ``trace``: what it belongs to, as a
+    ``traceparent``.
     """
 
     gate: Gate
     payload: bytes
     previous_hash: str = ""
     create_time: datetime | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class SessionService(SessionServiceServicer):
                 gateway=self._identity.name,
                 gateway_incarnation=self._identity.incarnation,
                 ttl_ms=round(LEASE_SECONDS * 1000),
-                snapshot=None if snapshot is None else _event(snapshot.payload).event,
+                snapshot=None if snapshot is None else _event(snapshot.payload, snapshot.trace).event,
                 report_position=report_position,
             )
         )
@@ -210,9 +210,9 @@ def _acknowledged(message: acknowledgement_pb2.Acknowledgement) -> Acknowledged:
 
 
 @lru_cache(maxsize=256)
-def _event(payload: bytes) -> pb.FollowResponse:
+def _event(payload: bytes, trace: str) -> pb.FollowResponse:
     """Return the response of an event, parsed once for all sessions of its world."""
-    return pb.FollowResponse(event=activation_event_pb2.ActivationEvent.FromString(payload))
+    return pb.FollowResponse(event=activation_event_pb2.ActivationEvent.FromString(payload), trace=trace)
 
 
 def _renewal(renewed: Renewed) -> pb.FollowResponse:
@@ -225,7 +225,7 @@ def _delivered(report: Report) -> pb.FollowResponse:
 
 
 _RESPONSES: Final[dict[type, Callable[[Any], pb.FollowResponse]]] = {
-    Event: lambda event: _event(event.payload),
+    Event: lambda event: _event(event.payload, event.trace),
     Renewed: _renewal,
     Report: _delivered,
 }

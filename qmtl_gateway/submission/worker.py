@@ -10,13 +10,16 @@ import logging
 from typing import Any, Final
 
 import nats.errors
+from opentelemetry.trace import SpanKind
 
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.bus import Bus
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.rpc.status import internal_error
 from qmtl_foundation.telemetry import LabelledCounter
+from qmtl_foundation.tracing import TRACEPARENT
 from qmtl_gateway.submission import ingest, store
 from qmtl_gateway.submission.decisions import Decisions
 from qmtl_gateway.submission.model import Ready, Rejected, SubmissionOrder
@@ -94,8 +97,10 @@ class Worker:
     async def _handle(self, message: Any, slots: asyncio.Semaphore) -> None:
         submission_id = message.data.decode(errors="replace")
         try:
-            async with ingest.held(message):
-                await self._work(submission_id, message.metadata.num_delivered)
+            trace = (message.headers or {}).get(TRACEPARENT, "")
+            with tracing.span("bind submission", trace, SpanKind.CONSUMER, {"qmtl.submission_id": submission_id}):
+                async with ingest.held(message):
+                    await self._work(submission_id, message.metadata.num_delivered)
             await _acknowledge(message)
         except asyncio.CancelledError:
             await _put_back(message, 0.0)  # this gateway drains: another takes the submission at once

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -72,7 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     session = _as_far_as_readable(given)
     try:
-        code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
+        with _exporting_spans():
+            code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
         sys.stdout.flush()
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -90,6 +92,22 @@ def _run(given: list[str]) -> int:
         return failures.report_fault(session, error)
     # Typer makes an exit code of Ctrl-C.
     return failures.report_interrupt(session) if code == ExitCode.INTERRUPTED else code
+
+
+@contextmanager
+def _exporting_spans() -> Iterator[None]:
+    """Send the spans of a command where OpenTelemetry's variables say so, and the SDK of OpenTelemetry is there."""
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        yield
+        return
+    try:
+        from qmtl_foundation.exporters import exporting_spans
+    except ImportError:
+        sys.stderr.write(f"{PROGRAM}: no spans are sent: `pip install 'qmtl[tracing]'` brings what sends them\n")
+        yield
+        return
+    with exporting_spans(PROGRAM):
+        yield
 
 
 def _as_far_as_readable(arguments: Sequence[str]) -> Session:

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -115,7 +116,8 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def wrapped(**given: Any) -> int:
-        before: Session = (given[CONTEXT] if keeps_context else given.pop(CONTEXT)).obj or Session()
+        context: typer.Context = given[CONTEXT] if keeps_context else given.pop(CONTEXT)
+        before: Session = context.obj or Session()
         session = Session(
             output=given.pop("output") or before.output,
             gateway=given.pop("gateway") or before.gateway,
@@ -123,7 +125,8 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
         )
         for name, bundle in bundles.items():
             given[name] = bundle(**{each.name: given.pop(each.name) for each in fields(bundle)})
-        return function(session, **given) or 0
+        with _spanned(context.command_path):
+            return function(session, **given) or 0
 
     alone = [each for each in own if each.name != CONTEXT and each.name not in bundles]
     bundled = [
@@ -134,6 +137,18 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
     wrapped.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]  # functions take it
     wrapped.__annotations__ = {each.name: each.annotation for each in declared}
     return wrapped
+
+
+@contextmanager
+def _spanned(path: str) -> Iterator[None]:
+    """Begin a trace of a command, where spans are sent: nothing else needs OpenTelemetry's modules."""
+    if "qmtl_foundation.exporters" not in sys.modules:
+        yield
+        return
+    from qmtl_foundation import tracing
+
+    with tracing.span(path, begins=True):
+        yield
 
 
 class Unconfirmed(typer.BadParameter):

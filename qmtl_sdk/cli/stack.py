@@ -77,8 +77,9 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with the lines to come, until Ctrl-C.")] = False,
     state_dir: StateDir = None,
 ) -> None:
-    """Print the log of a process."""
+    """Print the log of a process; --output json has the lines as they are written."""
     from qmtl_sdk.local import stack
+    from qmtl_sdk.local.log_lines import readable
 
     if follow and session.json:
         raise typer.BadParameter("a log that is followed has no end, and so no JSON document; leave out one of the two")
@@ -87,7 +88,7 @@ def logs(
         session.answer({"service": service, "lines": list(found)})
         return
     for line in found:
-        typer.echo(line)
+        typer.echo(readable(line))
 
 
 @command

@@ -18,9 +18,11 @@ from grpclib.config import Configuration
 from grpclib.events import SendRequest, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from qmtl_foundation import tracing
 from qmtl_foundation.auth.bearer import AUTHORIZATION, bearer
 from qmtl_foundation.errors import RETRY_AFTER_MS, QmtlError, Reason, invalid_field
 from qmtl_foundation.settings import Address
+from qmtl_foundation.tracing import TRACEPARENT
 from qmtl_sdk.client.codec import BoundedCodec
 from qmtl_sdk.client.credential import TokenSource, token_source
 from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
@@ -287,15 +289,17 @@ def stated_run(run: ApplyRun | None) -> ApplyRun:
 async def connect(
     address: Address, patience_s: float = PATIENCE_SECONDS, token: TokenSource | None = None
 ) -> AsyncIterator[Gateway]:
-    """Yield a gateway client whose calls carry a token, by default the one that the environment names.
+    """Yield a gateway client whose calls carry a token, by default the one that the environment names, and their trace.
 
     The connection is made at the first call. Raises QmtlError NOT_CONFIGURED for a token that cannot be read.
     """
     tell = token_source(address) if token is None else token
 
-    async def state_token(event: SendRequest) -> None:
+    async def state_caller(event: SendRequest) -> None:
         if stated := tell():
             event.metadata[AUTHORIZATION] = bearer(stated)
+        if traceparent := tracing.current():
+            event.metadata[TRACEPARENT] = traceparent
 
     config = Configuration(http2_connection_window_size=FLOW_WINDOW_BYTES, http2_stream_window_size=FLOW_WINDOW_BYTES)
     codec, details = BoundedCodec(), StatusDetailsCodec()
@@ -307,6 +311,6 @@ async def connect(
         config=config,
         ssl=tls_context(address),
     )
-    listen(channel, SendRequest, state_token)
+    listen(channel, SendRequest, state_caller)
     async with channel:
         yield Gateway(channel, address, patience_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -52,7 +53,8 @@ async def in_thread(work: Callable[Arguments, Result], *args: Arguments.args, **
         else:
             loop.call_soon_threadsafe(settle, lambda: future.set_result(result))
 
-    threading.Thread(target=carry_out, name="qmtl-work", daemon=True).start()
+    within = contextvars.copy_context()  # the trace goes on in the thread
+    threading.Thread(target=within.run, args=(carry_out,), name="qmtl-work", daemon=True).start()
     return await future
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local.log_lines import readable
 
 POLL_SECONDS: Final = 0.005
 RECORD_SECONDS: Final = 5.0  # a shell writes its record within milliseconds; a machine that swaps takes longer
@@ -160,10 +161,10 @@ def stop(child: Child, with_signal: signal.Signals, grace_seconds: float) -> boo
 
 
 def log_tail(log: Path, lines: int) -> tuple[str, ...]:
-    """Return the last lines of a log; an absent log has none."""
+    """Return the last lines of a log, as people read them; an absent log has none."""
     try:
         with log.open(encoding="utf-8", errors="replace") as text:
-            return tuple(line.rstrip("\n") for line in deque(text, maxlen=lines))
+            return tuple(readable(line.rstrip("\n")) for line in deque(text, maxlen=lines))
     except FileNotFoundError:
         return ()
 

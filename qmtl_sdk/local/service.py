@@ -18,6 +18,7 @@ from qmtl_sdk.local.state import Endpoint
 
 PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 STOP_SECONDS: Final = 15.0  # a service drains its calls first
+_OF_ITS_OWN: Final = ("QMTL_", "OTEL_SERVICE_NAME")  # variables that a process does not inherit
 SERVING: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING) on the wire
 
 
@@ -78,7 +79,7 @@ def settings(service: Service, endpoints: Mapping[str, Endpoint], ground: Ground
 
 def command(arguments: tuple[str, ...], values: Mapping[str, str], directory: Path, log: Path) -> Command:
     """Return how to run our own Python code in a process: the same interpreter and the same checkout as this one."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QMTL_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_ITS_OWN)}
     # -P: a file in the working directory must not pass for a module.
     argv = (sys.executable, "-P", *arguments)
     return Command(argv, {**inherited, **_python_path(), "PYTHONUNBUFFERED": "1", **values}, directory, log)

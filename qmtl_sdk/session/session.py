@@ -16,13 +16,15 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from grpclib.exceptions import GRPCError
+from opentelemetry.trace import SpanKind
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.errors import to_domain_error
@@ -157,7 +159,11 @@ class RunnerSession:
         they are not.
         """
         self.stamp()  # raises what ended the session
-        future = asyncio.run_coroutine_threadsafe(self._publish(wishes, stamp, live_consent), self._loop)
+        with tracing.span("publish intents", "", SpanKind.CLIENT, {"qmtl.world": self._runner.world}, begins=True):
+            self._await_published(self._publish(wishes, stamp, live_consent))
+
+    def _await_published(self, publishing: Coroutine[Any, Any, None]) -> None:
+        future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
         try:
             while not concurrent.futures.wait([future], SLICE_SECONDS).done and self._thread.is_alive():
                 pass
@@ -166,7 +172,7 @@ class RunnerSession:
             raise
         if not future.done():
             raise _ended()
-        return future.result()
+        future.result()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -282,9 +288,7 @@ class RunnerSession:
 
         with self._changed:
             if response.event is not None:
-                told = to_told(response.event)
-                if self._gate.event(told):
-                    self._acknowledge(told, outgoing)
+                self._apply(to_told(response.event), response.trace, outgoing)
             elif response.renewal is not None:
                 renewal = response.renewal
                 sent = self._beats.get(renewal.number)
@@ -296,6 +300,11 @@ class RunnerSession:
                 self._position = max(self._position or 0, report.position)
                 self._reports.append(report)
             self._changed.notify_all()
+
+    def _apply(self, told: Told, trace: str, outgoing: Outgoing) -> None:
+        with tracing.span(f"follow {told.phase}", trace, SpanKind.CONSUMER, {"qmtl.world": self._runner.world}):
+            if self._gate.event(told):
+                self._acknowledge(told, outgoing)
 
     def _acknowledge(self, told: Told, outgoing: Outgoing) -> None:
         from qmtl_sdk._pb.qmtl.control.v1 import FollowRequest

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason, invalid_field
 from qmtl_foundation.execution_domain import EffectiveMode
 from qmtl_foundation.identity import ComputeContext, Json, canonical_json
@@ -100,8 +101,9 @@ async def submit(
     world refuses is a result, not an error.
     """
     wish = Wish(strategy, world, checked_author(author), mode, data_preset, returns, auto_returns, as_of)
-    async with connect(gateway_address(gateway)) as client:
-        return await carry_out(client, wish, on_progress)
+    with tracing.span("submit", attributes={"qmtl.world": wish.world}, begins=True):
+        async with connect(gateway_address(gateway)) as client:
+            return await carry_out(client, wish, on_progress)
 
 
 async def sweep(
@@ -147,7 +149,8 @@ async def _cell(
     memo: Memo,
 ) -> SweepCell:
     try:
-        result = await carry_out(client, replace(wish, strategy=strategy(**parameters)), ground=ground, memo=memo)
+        with tracing.span("submit", attributes={"qmtl.world": wish.world}, begins=True):
+            result = await carry_out(client, replace(wish, strategy=strategy(**parameters)), ground=ground, memo=memo)
     except QmtlError as error:
         if error.reason not in OF_THE_CELL:
             raise

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from qmtl_foundation import tracing
+
 if TYPE_CHECKING:
     from qmtl_sdk.strategy.evaluate import OnStep
     from qmtl_sdk.submission.result import SweepCell
@@ -76,7 +78,8 @@ class Timings:
         began = time.perf_counter()
         detail: list[str] = []
         try:
-            yield detail
+            with tracing.span(phase.value):
+                yield detail
         except AbandonedError:
             raise
         except BaseException:

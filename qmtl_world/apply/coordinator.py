@@ -16,13 +16,14 @@ from typing import Final
 
 import asyncpg
 
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.execution_domain import ORDER_MODES, EffectiveMode
 from qmtl_foundation.postgres import acquire, after_commit, transaction
 from qmtl_foundation.postgres.pool import Connection, Pool
-from qmtl_world.apply import machine, participants, proposals, store
+from qmtl_world.apply import machine, participants, proposals, spans, store
 from qmtl_world.apply.messages import refuse_large_set
 from qmtl_world.apply.metrics import ApplyMetrics
 from qmtl_world.apply.model import Activation, ActivationSet, RunTerms, state_hash
@@ -147,7 +148,7 @@ class Coordinator:
         place = standing.place
         # Kept while a run is under way, were it to this very set: that may still be rolled back.
         pending = None if place.running is None and state_hash(wanted) == place.state_hash else wanted
-        proposal = Proposal(world, round_id, _routed(says, routes), pending)
+        proposal = Proposal(world, round_id, _routed(says, routes), pending, trace=tracing.current())
         await proposals.put_proposal(connection, proposal)
         await self._go_on(connection, standing)
 
@@ -178,6 +179,7 @@ class Coordinator:
         saved = await store.save(connection, before, after, effects, lines, now)
         if saved.record is not None:
             after_commit(partial(self._metrics.moved, before.record, saved.record, now))
+            after_commit(partial(spans.moved, before.record, saved.record, now))
         return saved
 
     async def _go_on(self, connection: Connection, standing: Standing) -> Standing:
@@ -204,7 +206,8 @@ class Coordinator:
             await proposals.put_proposal(connection, replace(proposal, pending=None, waits_for=""))
             return standing
         cause = Cause(reason=f"round {proposal.round_id}")
-        record = new_run(world, f"{ROUND_RUN}{proposal.round_id}", plan, standing.terms, cause, self._clock())
+        run_id, trace = f"{ROUND_RUN}{proposal.round_id}", proposal.trace
+        record = new_run(world, run_id, plan, standing.terms, cause, self._clock(), trace=trace)
         try:
             refuse_large_set(world, plan)
             standing = await self._start(connection, standing, record, is_new=True)
@@ -341,7 +344,7 @@ async def intended(connection: Connection, world: str) -> ActivationSet:
 def new_run(
     world: str, run_id: str, plan: Sequence[Activation], terms: RunTerms, cause: Cause, now: datetime, **stated: str
 ) -> RunRecord:
-    """Return a run that has not begun; ``stated``: request_hash, base, clears."""
+    """Return a run that has not begun; ``stated``: request_hash, base, clears, trace."""
     run = Run(
         run_id=run_id,
         phase=Phase.QUEUED,
@@ -354,7 +357,8 @@ def new_run(
         clears=stated.get("clears", ""),
     )
     hashed = stated.get("request_hash", state_hash(plan))
-    return RunRecord(world, run, hashed, cause, stated.get("base", ""), 0, 1, now, now, None)
+    base, trace = stated.get("base", ""), stated.get("trace", "")
+    return RunRecord(world, run, hashed, cause, base, 0, 1, now, now, None, trace)
 
 
 async def route(connection: Connection, world: str, activations: Sequence[Activation]) -> tuple[Activation, ...]:

@@ -11,21 +11,24 @@ from qmtl_world.apply.model import Activation
 
 _GET = "SELECT * FROM proposal WHERE world = $1"
 _PUT = """
-INSERT INTO proposal (world, round_id, says, pending, waits_for) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO proposal (world, round_id, says, pending, waits_for, trace) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (world) DO UPDATE SET round_id = excluded.round_id, says = excluded.says, pending = excluded.pending,
-                                  waits_for = excluded.waits_for
+                                  waits_for = excluded.waits_for, trace = excluded.trace
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Hold what a round says. ``pending`` None: nothing waits. ``waits_for`` says in one sentence what keeps it."""
+    """Hold what a round says. ``pending`` None: nothing waits. ``waits_for`` says in one sentence what keeps it.
+    ``trace``: what its run is to belong to, as a ``traceparent``.
+    """
 
     world: str
     round_id: int
     says: tuple[Activation, ...]
     pending: tuple[Activation, ...] | None = None
     waits_for: str = ""
+    trace: str = ""
 
 
 async def read_proposal(connection: Connection, world: str) -> Proposal | None:
@@ -34,7 +37,8 @@ async def read_proposal(connection: Connection, world: str) -> Proposal | None:
     if row is None:
         return None
     pending = None if row["pending"] is None else decode_activations(row["pending"])
-    return Proposal(world, row["round_id"], decode_activations(row["says"]), pending, row["waits_for"])
+    says = decode_activations(row["says"])
+    return Proposal(world, row["round_id"], says, pending, row["waits_for"], row["trace"])
 
 
 async def put_proposal(connection: Connection, proposal: Proposal) -> None:
@@ -46,6 +50,7 @@ async def put_proposal(connection: Connection, proposal: Proposal) -> None:
         encode_activations(proposal.says),
         _encode(proposal.pending),
         proposal.waits_for,
+        proposal.trace,
     )
 
 

@@ -20,7 +20,9 @@ PROTOCOL: Final = Cause()  # what follows from acknowledgements and time
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Hold a run as stored. ``base``: the ``state_hash`` it was planned on, empty for any. ``epoch``: of its freeze."""
+    """Hold a run as stored. ``base``: the ``state_hash`` it was planned on, empty for any. ``epoch``: of its freeze.
+    ``trace``: what it belongs to, as a ``traceparent``; empty for none.
+    """
 
     world: str
     run: Run
@@ -32,6 +34,7 @@ class RunRecord:
     create_time: datetime
     phase_time: datetime
     end_time: datetime | None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.trace import SpanKind
 
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError
@@ -50,7 +52,7 @@ WITH begun AS MATERIALIZED (
     FROM (SELECT min(create_time) AS oldest FROM outbox WHERE publish_time IS NULL) o
 )
 SELECT b.locked, b.oldest, n.* FROM begun b LEFT JOIN LATERAL (
-    SELECT o.id, o.event_id, o.world, o.kind, o.number, o.payload,
+    SELECT o.id, o.event_id, o.world, o.kind, o.number, o.payload, o.trace,
            coalesce(r.number, 0) AS before_number, coalesce(r.position, 0) AS before_position
     FROM outbox o JOIN place p ON p.world = o.world LEFT JOIN relayed r ON r.world = o.world AND r.kind = o.kind
     WHERE o.publish_time IS NULL AND NOT $2 = ANY(p.holds) ORDER BY o.id LIMIT $1
@@ -211,7 +213,10 @@ class Relay:
         return stored
 
     async def _append(self, row: Mapping[str, Any], place: int) -> int | None:
-        return await self._bus.append(_where(row)[1], row["payload"], place, {EVENT_ID: row["event_id"]})
+        subject = _where(row)[1]
+        attributes = {"messaging.system": "nats", "messaging.destination.name": subject, "qmtl.world": row["world"]}
+        with tracing.span(f"publish {row['kind']}", row["trace"], SpanKind.PRODUCER, attributes):
+            return await self._bus.append(subject, row["payload"], place, {EVENT_ID: row["event_id"]})
 
     def _lag(self, _options: CallbackOptions) -> Iterator[Observation]:
         age = 0.0 if self._oldest is None else (self._clock() - self._oldest).total_seconds()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from qmtl_foundation import tracing
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.clock import Clock
 from qmtl_foundation.errors import QmtlError, Reason
@@ -281,6 +282,7 @@ class ApplyService(ApplyServiceServicer):
                     request_hash=asked.request_hash,
                     base=asked.base,
                     clears=asked.clears,
+                    trace=tracing.current(),
                 )
                 await self._coordinator.begin(connection, record, queue=queue, standing=standing)
             elif known.request_hash != asked.request_hash:

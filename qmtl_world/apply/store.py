@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from qmtl_foundation import tracing
 from qmtl_foundation.identity import EVENT_CONTEXT, bytes_id
 from qmtl_foundation.postgres.pool import Connection
 from qmtl_world.apply.codec import (
@@ -38,7 +39,7 @@ _NO_RUN: Final = (None,) * 15  # as many as a run has values
 _RUN_COLUMNS = """
 r.world AS run_world, r.request_hash, r.phase, r.plan, r.base, r.prior, r.prior_holds, r.timeouts, r.deadline,
 r.awaited, r.acked, r.sequence AS run_sequence, r.epoch AS run_epoch, r.clears, r.reason, r.unopened, r.actor, r.cause,
-r.revision, r.phase_time, r.create_time, r.end_time
+r.trace, r.revision, r.phase_time, r.create_time, r.end_time
 """
 _READ_PLACE = f"""
 SELECT p.*, {_RUN_COLUMNS}, coalesce(w.allow_live, false) AS allow_live,
@@ -68,8 +69,8 @@ _SAVE = f"""
 WITH run AS (
     UPDATE apply_run SET {_RUN_CHANGES} WHERE world = $1 AND run_id = $2
 ), told AS (
-    INSERT INTO outbox (event_id, world, kind, number, payload)
-    SELECT t.event_id, $1, t.kind, t.number, t.payload
+    INSERT INTO outbox (event_id, world, kind, number, payload, trace)
+    SELECT t.event_id, $1, t.kind, t.number, t.payload, $43
     FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bytea[])
         WITH ORDINALITY AS t (event_id, kind, number, payload, at) ORDER BY t.at
 ), noted AS (
@@ -88,8 +89,8 @@ SELECT pg_notify('{STEPS_CHANNEL}', $1)
 """
 _ADD_RUN = """
 INSERT INTO apply_run (world, run_id, request_hash, phase, plan, base, prior, prior_holds, timeouts, awaited, acked,
-                       sequence, epoch, clears, reason, unopened, actor, cause, phase_time, create_time)
-VALUES ($1, $2, $3, 'queued', $4, $5, '[]', '{}', $6, '[]', '[]', 0, 0, $7, '', '{}', $8, $9, $10, $10)
+                       sequence, epoch, clears, reason, unopened, actor, cause, phase_time, create_time, trace)
+VALUES ($1, $2, $3, 'queued', $4, $5, '[]', '{}', $6, '[]', '[]', 0, 0, $7, '', '{}', $8, $9, $10, $10, $11)
 """
 _SAVE_RUN = f"UPDATE apply_run SET {_RUN_CHANGES} WHERE world = $1 AND run_id = $2"
 _GET_RUN = f"SELECT r.run_id, {_RUN_COLUMNS} FROM apply_run r WHERE r.world = $1 AND r.run_id = $2"
@@ -151,6 +152,7 @@ async def save(
         *_columns(rows, 4),
         *_columns([_record_values(each) for each in records], 8),
         *_place_values(told),
+        _trace(before, told),
     )
     return told
 
@@ -177,6 +179,7 @@ async def add_run(connection: Connection, record: RunRecord) -> None:
         record.cause.actor,
         record.cause.reason,
         record.create_time,
+        record.trace,
     )
 
 
@@ -314,6 +317,14 @@ def _told(
     return rows, previous
 
 
+def _trace(before: Standing, after: Standing) -> str:
+    """Return what a step's events and marks belong to: its run, else what goes on."""
+    for standing in (before, after):
+        if standing.place.running is not None and standing.record is not None:
+            return standing.record.trace
+    return tracing.current()
+
+
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [[row[column] for row in rows] for column in range(width)]
 
@@ -422,4 +433,5 @@ def _to_record(row: Mapping[str, Any]) -> RunRecord:
         create_time=row["create_time"],
         phase_time=row["phase_time"],
         end_time=row["end_time"],
+        trace=row["trace"],
     )

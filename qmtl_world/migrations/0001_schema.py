@@ -218,6 +218,7 @@ STATEMENTS = (
         unopened text[] NOT NULL,
         actor text NOT NULL,
         cause text NOT NULL,
+        trace text NOT NULL,
         revision bigint NOT NULL DEFAULT 1,
         phase_time timestamptz NOT NULL,
         create_time timestamptz NOT NULL,
@@ -233,7 +234,8 @@ STATEMENTS = (
         round_id bigint NOT NULL,
         says jsonb NOT NULL,
         pending jsonb,
-        waits_for text NOT NULL DEFAULT ''
+        waits_for text NOT NULL DEFAULT '',
+        trace text NOT NULL DEFAULT ''
     )
     """,
     # The audit: what was done in a world, by whom and why. Each entry is hashed with the hash of the one before it, as
@@ -362,6 +364,7 @@ STATEMENTS = (
         kind text NOT NULL,
         number bigint NOT NULL,
         payload bytea NOT NULL,
+        trace text NOT NULL,
         create_time timestamptz NOT NULL DEFAULT now(),
         publish_time timestamptz,
         position bigint,

@@ -320,8 +320,8 @@ WORLD: Final = (
         "S5",
         "a row is stored only where the subject ends with its predecessor",
         RELAY,
-        'return await self._bus.append(_where(row)[1], row["payload"], place, {EVENT_ID: row["event_id"]})',
-        'return await self._bus.publish(_where(row)[1], row["payload"], {EVENT_ID: row["event_id"]})',
+        'return await self._bus.append(subject, row["payload"], place, {EVENT_ID: row["event_id"]})',
+        'return await self._bus.publish(subject, row["payload"], {EVENT_ID: row["event_id"]})',
         (f"{RELAYING}a_subject_that_goes_another_way_is_not_added_to_and_its_world_is_told_no_further",),
     ),
     Guard(

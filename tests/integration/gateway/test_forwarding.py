@@ -20,9 +20,11 @@ from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.server import serving
 from qmtl_foundation.rpc.status import abort
 from qmtl_foundation.settings import Address
+from qmtl_foundation.tracing import TRACEPARENT
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream, public_methods
 from tests.support.desk import read_refusal
 from tests.support.doors import OpenDoor
+from tests.support.recorded import id_of, parent_of, recording_spans
 
 PATH = "/qmtl.world.v1.WorldService/GetWorld"
 WORLD = world_service_pb2.DESCRIPTOR.services_by_name["WorldService"]
@@ -30,6 +32,7 @@ GRAPH = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"]
 APPLY = apply_service_pb2.DESCRIPTOR.services_by_name["ApplyService"]
 SESSION = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
 WATCH = "/qmtl.apply.v1.ApplyService/WatchApply"
+STATED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ANYWHERE = Address("127.0.0.1", 0)
 
 Behaviour = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
@@ -92,6 +95,23 @@ async def test_bytes_and_metadata_pass_both_ways_and_the_hop_s_own_do_not() -> N
         assert dict(await call.trailing_metadata())["x-trailing-bin"] == b"\x00\xff"
     assert (seen["x-trace"], seen["x-raw-bin"]) == ("7", b"\x01")
     assert str(seen["user-agent"]).startswith("grpc-python-asyncio")
+
+
+async def test_what_is_forwarded_belongs_to_the_gateway_s_answer() -> None:
+    seen: list[str] = []
+
+    async def answer(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        seen.extend(str(value) for name, value in context.invocation_metadata() or () if name == TRACEPARENT)
+        return b""
+
+    with recording_spans() as spans:
+        async with forwarding(answer) as channel:
+            await channel.unary_unary(PATH)(b"", metadata=((TRACEPARENT, STATED), ("tracestate", "desk=1")))
+            await channel.unary_unary(PATH)(b"", metadata=())
+    upstream, gateway = spans.all
+    assert (upstream.name, gateway.name) == (PATH[1:], PATH[1:])
+    assert (parent_of(upstream), parent_of(gateway)) == (id_of(gateway), int(STATED[36:52], 16))
+    assert seen == [f"{STATED[:36]}{id_of(gateway):016x}-01"]
 
 
 async def test_a_refusal_passes_with_its_details_and_trailing_metadata() -> None:

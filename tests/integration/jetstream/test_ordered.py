@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.jetstream.bus import Bus, open_bus
 from qmtl_foundation.jetstream.ordered import Delivered, read_after, reading
@@ -18,6 +19,7 @@ from qmtl_sdk.local.stack import down, up
 from tests.support.credentials import nats_url_of
 
 LOST_SECONDS = 10.0
+STATED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LARGE_BYTES = 100_000
 
 
@@ -56,6 +58,18 @@ async def test_what_is_new_is_read_in_order(bus: Bus, stream: str) -> None:
         await publish(bus, stream, "two", subject="b")
         read = [await anext(coming), await anext(coming)]
     assert read == [Delivered(2, f"{stream}.a", b"one"), Delivered(3, f"{stream}.b", b"two")]
+
+
+async def test_a_message_carries_the_trace_within_which_it_was_stored(bus: Bus, stream: str) -> None:
+    async with reading(bus, stream, f"{stream}.*") as reader:
+        coming = aiter(reader)
+        with tracing.span("work", STATED):
+            await publish(bus, stream, "one")
+            await bus.publish_all(f"{stream}.a", [b"two", b"three"])
+            await bus.append(f"{stream}.b", b"four", 0)
+        await publish(bus, stream, "five")
+        traces = [(await anext(coming)).trace for _ in range(5)]
+    assert traces == [STATED] * 4 + [""]
 
 
 async def test_reading_goes_on_behind_a_place(bus: Bus, stream: str) -> None:

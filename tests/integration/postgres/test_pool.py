@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 
+from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres import acquire, open_pool, ping, transaction
 from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.settings import Secret
 from tests.support.link import Link, link_to
+from tests.support.recorded import id_of, parent_of, recording_spans
 
 STATEMENT_SECONDS = 0.2
 BOUND_SECONDS = 10.0  # of a rollback that waits for a dead connection it would be 30
@@ -31,6 +34,27 @@ async def test_a_transaction_on_a_stalled_connection_ends_when_its_statement_tim
             assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
             link.release()
             await ping(pool)
+
+
+async def test_statements_are_spans_of_who_asks_without_their_values(postgres_dsn: str) -> None:
+    with recording_spans() as spans:
+        async with open_pool(Secret(postgres_dsn), "public") as pool:
+            await ping(pool)  # of no trace
+            with tracing.span("work", begins=True):
+                async with transaction(pool) as connection:
+                    await connection.fetchval("SELECT   length($1)\n", "secret")
+                    with pytest.raises(asyncpg.DivisionByZeroError):
+                        async with connection.transaction():
+                            await connection.execute("SELECT 1 / $1::int", 0)
+            await ping(pool)  # what was asked last is noted a moment later
+    work = spans.one("work")
+    statements = [each for each in spans.all if each is not work]
+    texts = [str((each.attributes or {})["db.query.text"]) for each in statements]
+    assert texts[:2] == ["BEGIN;", "SELECT length($1)"]
+    assert "COMMIT;" in texts
+    assert "secret" not in repr([each.to_json() for each in statements])
+    assert {parent_of(each) for each in statements} == {id_of(work)}
+    assert [each.name for each in statements if each.status.description == "DivisionByZeroError"] == ["SELECT"]
 
 
 async def test_a_connection_that_the_server_has_ended_but_not_closed_is_replaced(postgres_dsn: str) -> None:
@@ -65,7 +89,10 @@ async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
             writer.write(data)
             await writer.drain()
 
+    serving = set[asyncio.Task[None]]()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())  # type: ignore[arg-type]  # within a task
         from_server, to_server = await asyncio.open_unix_connection(str(socket))
         up = asyncio.create_task(passed_on(reader, to_server))
         try:
@@ -82,6 +109,9 @@ async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
     async with server:
         host, port = server.sockets[0].getsockname()
         yield f"{host}:{port}"
+        for each in serving:
+            each.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def _stalled(pool: Pool, link: Link) -> None:

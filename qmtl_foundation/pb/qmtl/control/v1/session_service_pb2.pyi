@@ -72,13 +72,15 @@ class DeliveredReport(_message.Message):
     def __init__(self, position: _Optional[int] = ..., report: _Optional[_Union[_report_pb2.OrderReport, _Mapping]] = ...) -> None: ...
 
 class FollowResponse(_message.Message):
-    __slots__ = ("welcome", "event", "renewal", "report")
+    __slots__ = ("welcome", "event", "renewal", "report", "trace")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     RENEWAL_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     event: _activation_event_pb2.ActivationEvent
     renewal: Renewal
     report: DeliveredReport
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[_activation_event_pb2.ActivationEvent, _Mapping]] = ..., renewal: _Optional[_Union[Renewal, _Mapping]] = ..., report: _Optional[_Union[DeliveredReport, _Mapping]] = ...) -> None: ...
+    trace: str
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[_activation_event_pb2.ActivationEvent, _Mapping]] = ..., renewal: _Optional[_Union[Renewal, _Mapping]] = ..., report: _Optional[_Union[DeliveredReport, _Mapping]] = ..., trace: _Optional[str] = ...) -> None: ...

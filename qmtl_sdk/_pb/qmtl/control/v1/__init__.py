@@ -228,6 +228,11 @@ class FollowResponse(betterproto2.Message):
     What came of an intent of this strategy.
     """
 
+    trace: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    W3C `traceparent` that an event belongs to; empty for none.
+    """
+
 
 default_message_pool.register_message("qmtl.control.v1", "FollowResponse", FollowResponse)
 
