@@ -9,7 +9,7 @@ from qmtl_foundation.process import run_service
 
 def main() -> None:
     """Run until signalled."""
-    run_service("qmtl-dagmgr", DagManagerSettings, running)
+    run_service("dagmgr", DagManagerSettings, running)
 
 
 if __name__ == "__main__":

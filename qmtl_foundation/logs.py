@@ -10,11 +10,26 @@ from typing import Any, Final
 from opentelemetry import trace
 from pythonjsonlogger.json import JsonFormatter
 
+from qmtl_foundation.errors import QmtlError, Reason
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
 _NAMES: Final = {"levelname": "level", "name": "logger"}
 
 
+def check_log_level(level: str) -> None:
+    """Raise QmtlError NOT_CONFIGURED for a level that logging does not know."""
+    if level.lower() not in LOG_LEVELS:
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"QMTL_LOG_LEVEL is {level!r}, must be one of {', '.join(LOG_LEVELS)}",
+            metadata={"setting": "QMTL_LOG_LEVEL"},
+        )
+
+
 def configure_logging(level: str) -> None:
-    """Log to standard error from a level on; raise ValueError for a level that logging does not know."""
+    """Log to standard error from a level on. Raises as ``check_log_level``."""
+    check_log_level(level)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])

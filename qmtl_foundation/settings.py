@@ -13,6 +13,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.requests import check_resource_name
 
 PREFIX: Final = "QMTL_"
+FILE_SUFFIX: Final = "_FILE"  # of a variable that names the file of a secret
 SettingsType = TypeVar("SettingsType")
 
 
@@ -62,64 +63,95 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Hold what one variable says: ``value``, or why there is none; ``source`` is the variable that stated it, or the
+    one that names a file, empty for the default."""
+
+    variable: str
+    kind: Any
+    value: Any
+    source: str = ""
+    fault: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Return what is wrong, without the variable that it begins with."""
+        return without_name(self.variable, self.fault)
+
+
+def without_name(variable: str, sentence: str) -> str:
+    """Return a sentence without the variable that it begins with."""
+    rest = sentence.removeprefix(variable)
+    return rest.removeprefix(":").strip() if rest.startswith((": ", " is ")) else sentence
+
+
 def read_settings(settings: type[SettingsType], environ: Mapping[str, str] = os.environ) -> SettingsType:
     """Return the settings that the environment states; field ``listen`` is read from ``QMTL_LISTEN``, and ``jwks`` of
     a group ``auth`` from ``QMTL_AUTH_JWKS``; a secret also from the file that ``QMTL_…_FILE`` names.
 
     Raises QmtlError(NOT_CONFIGURED) that names every variable that is missing or malformed, and what it must be.
     """
-    faults: list[str] = []
-    found: SettingsType = _read(settings, PREFIX, environ, faults)
-    if faults:
-        raise QmtlError(
-            Reason.NOT_CONFIGURED, "; ".join(faults), metadata={"setting": faults[0].split(" ")[0].rstrip(":")}
-        )
-    return found
+    found = readings(settings, environ)
+    faulty = [each for each in found.values() if each.fault]
+    if faulty:
+        sentences = "; ".join(each.fault for each in faulty)
+        raise QmtlError(Reason.NOT_CONFIGURED, sentences, metadata={"setting": faulty[0].variable})
+    return built(settings, {name: each.value for name, each in found.items()})
 
 
-def flattened(settings: type, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
+def readings(settings: type, environ: Mapping[str, str]) -> dict[str, Reading]:
+    """Return what each variable of some settings says, by its name in lower case without ``QMTL_``."""
+    return {name: _reading(name, field, kind, environ) for name, field, kind in _flattened(settings, "")}
+
+
+def built(settings: type[SettingsType], values: Mapping[str, Any], prefix: str = "") -> SettingsType:
+    """Return settings made of values, which go by the names of ``readings``; raises what the settings refuse."""
+    kinds = get_type_hints(settings)
+    return settings(
+        **{
+            each.name: values[prefix + each.name]
+            if kinds[each.name] in _PARSERS
+            else built(kinds[each.name], values, f"{prefix}{each.name}_")
+            for each in fields(settings)  # type: ignore[arg-type]  # settings are dataclasses
+        }
+    )
+
+
+def flattened(settings: type) -> Iterator[tuple[str, Field[Any]]]:
     """Yield each setting that is read from one variable, by its name in lower case without ``QMTL_``."""
+    for name, field, _ in _flattened(settings, ""):
+        yield name, field
+
+
+def _flattened(settings: type, prefix: str) -> Iterator[tuple[str, Field[Any], Any]]:
     kinds = get_type_hints(settings)
     for each in fields(settings):
         if kinds[each.name] in _PARSERS:
-            yield prefix + each.name, each
+            yield prefix + each.name, each, kinds[each.name]
         else:
-            yield from flattened(kinds[each.name], f"{prefix}{each.name}_")
+            yield from _flattened(kinds[each.name], f"{prefix}{each.name}_")
 
 
-def _read(settings: Any, prefix: str, environ: Mapping[str, str], faults: list[str]) -> Any:
-    """Return what was read, None where ``faults`` grew."""
-    kinds = get_type_hints(settings)
-    values: dict[str, Any] = {}
-    before = len(faults)
-    for each in fields(settings):
-        name = prefix + each.name.upper()
-        if kinds[each.name] not in _PARSERS:
-            values[each.name] = _read(kinds[each.name], f"{name}_", environ, faults)
-            continue
-        text = environ.get(name, "")
-        if kinds[each.name] is Secret and not text:
-            text = _from_file(f"{name}_FILE", environ, faults)
-        if text:
-            try:
-                values[each.name] = _PARSERS[kinds[each.name]](text)
-            except ValueError as error:
-                faults.append(f"{name}: {error}")
-        elif each.default is MISSING:
-            faults.append(f"{name} is not set")
-    return settings(**values) if len(faults) == before else None
-
-
-def _from_file(name: str, environ: Mapping[str, str], faults: list[str]) -> str:
-    """Return what the file that a variable names holds, nothing where it names none."""
-    path = environ.get(name, "")
-    if not path:
-        return ""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        faults.append(f"{name} is {path!r}, cannot be read: {error}")
-        return ""
+def _reading(name: str, field: Field[Any], kind: Any, environ: Mapping[str, str]) -> Reading:
+    variable = PREFIX + name.upper()
+    text, source = environ.get(variable, ""), variable
+    if kind is Secret and not text and environ.get(variable + FILE_SUFFIX, ""):
+        source = variable + FILE_SUFFIX
+        try:
+            text = Path(environ[source]).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            return Reading(variable, kind, None, source, f"{source} is {environ[source]!r}, cannot be read: {error}")
+        if not text:
+            return Reading(variable, kind, None, source, f"{source} is {environ[source]!r}, which is empty")
+    if text:
+        try:
+            return Reading(variable, kind, _PARSERS[kind](text), source)
+        except ValueError as error:
+            return Reading(variable, kind, None, source, f"{variable}: {error}")
+    if field.default is MISSING:
+        return Reading(variable, kind, None, "", f"{variable} is not set")
+    return Reading(variable, kind, field.default)
 
 
 def check_at_least(field: str, value: int, least: int) -> None:
@@ -160,6 +192,20 @@ def check_name(field: str, text: str) -> None:
         raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": PREFIX + field.upper()}) from error
 
 
+def _parse_whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no whole number") from error
+
+
+def _parse_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no number") from error
+
+
 def _parse_switch(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(f"{text!r} is neither true nor false")
@@ -168,8 +214,8 @@ def _parse_switch(text: str) -> bool:
 
 _PARSERS: Final[Mapping[Any, Callable[[str], Any]]] = {
     str: str,
-    int: int,
-    float: float,
+    int: _parse_whole,
+    float: _parse_number,
     bool: _parse_switch,
     Secret: Secret,
     Address: Address.parse,

@@ -9,7 +9,7 @@ from qmtl_gateway.settings import GatewaySettings
 
 def main() -> None:
     """Run until signalled."""
-    run_service("qmtl-gateway", GatewaySettings, running)
+    run_service("gateway", GatewaySettings, running)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from qmtl_world.settings import WorldSettings
 
 def main() -> None:
     """Run until signalled."""
-    run_service("qmtl-world", WorldSettings, running)
+    run_service("world", WorldSettings, running)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qmtl_foundation.auth.settings import AuthSettings
-from qmtl_foundation.requests import check_resource_name
-from qmtl_foundation.settings import Address, Secret, check_at_least
+from qmtl_foundation.settings import Address, Secret, check_at_least, check_name
 from qmtl_foundation.tls import TlsSettings
 
 
@@ -32,6 +31,6 @@ class WorldSettings:
     def __post_init__(self) -> None:
         """Refuse a name that is none, and to forget what a repetition within the day may still ask for."""
         if self.paper_executor:
-            check_resource_name("paper_executor", self.paper_executor)
+            check_name("paper_executor", self.paper_executor)
         check_at_least("keep_days", self.keep_days, 1)
         check_at_least("keep_series_days", self.keep_series_days, 1)

@@ -81,7 +81,7 @@ class Keys:
                 async with asyncio.timeout(2 * READ_SECONDS):  # of a name that is looked up for long, too
                     document = await asyncio.to_thread(self._read)
                 if document != self._document:
-                    self._keys = _parsed(document)
+                    self._keys = usable_keys(document)
                     self._document = document
                     self.generation += 1
                 self._succeeded = self._monotonic()
@@ -101,14 +101,23 @@ class Keys:
 @asynccontextmanager
 async def open_keys(source: str) -> AsyncIterator[Keys]:
     """Yield the keys of a file or a URL, read once and kept fresh; a source that cannot be read yet is asked again."""
-    keys = Keys((lambda: _from_url(source)) if "://" in source else Path(source).read_bytes, source)
+    keys = Keys(lambda: read_document(source), source)
     await keys.refresh()
     async with going_on(keys.follow()):
         yield keys
 
 
-def _parsed(document: bytes) -> Mapping[str | None, jwt.PyJWK]:
-    """Return the keys that sign; raise for a document that has none: an empty one must not pass for a change."""
+def read_document(source: str) -> bytes:
+    """Return what a file or a URL holds now; blocks, and raises OSError or ValueError."""
+    return _from_url(source) if "://" in source else Path(source).read_bytes()
+
+
+def usable_keys(document: bytes) -> Mapping[str | None, jwt.PyJWK]:
+    """Return the keys that sign, by their ids; a single one stands under None too.
+
+    Raises ValueError, TypeError or jwt.PyJWTError for a document that has none: an empty one must not pass for a
+    change.
+    """
     stated = json.loads(document)
     if not isinstance(stated, dict):
         raise TypeError("it is no JSON object")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,8 @@ RECONNECT_WAIT_SECONDS = 0.2
 WINDOW = 64  # messages under way of one sequence: enough for the full rate, and a millisecond of the event loop
 WRONG_LAST_SEQUENCE = 10071  # JSStreamWrongLastSequenceErrF of nats-server
 
+OnError = Callable[[Exception], Awaitable[None]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,11 @@ class StreamState:
     first: int
     last: int
     used_bytes: int
+
+
+async def note_error(error: Exception) -> None:
+    """Log what goes wrong on a connection beside calls."""
+    _log.warning("nats: %s: %s", type(error).__name__, error)
 
 
 class Bus:
@@ -172,14 +179,24 @@ class Bus:
 
 
 @asynccontextmanager
-async def open_bus(url: str, service: str, certificates: Certificates | None = None) -> AsyncIterator[Bus]:
+async def open_bus(
+    url: str,
+    service: str,
+    certificates: Certificates | None = None,
+    *,
+    patient: bool = True,
+    on_error: OnError = note_error,
+) -> AsyncIterator[Bus]:
     """Yield a service's connection, which comes back by itself; closed at the end. ``url`` may be several, by commas.
+
+    Not ``patient``, a server is given up that is not there, or refuses the login. ``on_error`` is given what goes wrong
+    beside calls.
 
     To another machine the URL must be ``tls://``, which encrypts before a word is spoken, so that nobody on the way can
     talk the client out of it (the server needs ``handshake_first``). Raises QmtlError NOT_CONFIGURED otherwise.
     """
-    servers = [each if "://" in each else f"nats://{each}" for each in map(str.strip, url.split(","))]
-    first, tls = urlsplit(servers[0]), _tls(servers, certificates)
+    servers = servers_of(url)
+    first, tls = urlsplit(servers[0]), _tls(url, certificates)
     # Reconnecting never gives up; the first connection must, so that a service says why it does not start.
     with translated_errors():
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
@@ -193,10 +210,10 @@ async def open_bus(url: str, service: str, certificates: Certificates | None = N
                 tls=tls,
                 tls_handshake_first=tls is not None,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
+                allow_reconnect=patient,
+                max_reconnect_attempts=-1 if patient else 1,
                 reconnect_time_wait=RECONNECT_WAIT_SECONDS,
-                error_cb=_note_error,
+                error_cb=on_error,
             )
     try:
         yield Bus(connection, service)
@@ -210,21 +227,28 @@ def _traced(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     return {**(headers or {}), TRACEPARENT: traceparent} if traceparent else dict(headers or {}) or None
 
 
-def _tls(servers: Sequence[str], certificates: Certificates | None) -> ssl.SSLContext | None:
-    addresses = [urlsplit(each) for each in servers]
-    if all(each.scheme == "tls" for each in addresses) and certificates is not None:
-        return certificates.context(ssl.PROTOCOL_TLS_CLIENT)
+def servers_of(url: str) -> list[str]:
+    """Return the URL of each server that a setting names."""
+    return [each if "://" in each else f"nats://{each}" for each in map(str.strip, url.split(","))]
+
+
+def _tls(url: str, certificates: Certificates | None) -> ssl.SSLContext | None:
+    is_encrypted = check_encrypted(url, has_certificates=certificates is not None)
+    return certificates.context(ssl.PROTOCOL_TLS_CLIENT) if is_encrypted and certificates is not None else None
+
+
+def check_encrypted(url: str, *, has_certificates: bool) -> bool:
+    """Tell whether connections are encrypted; raise QmtlError NOT_CONFIGURED where they would have to be."""
+    addresses = [urlsplit(each) for each in servers_of(url)]
+    if all(each.scheme == "tls" for each in addresses) and has_certificates:
+        return True
     if all(each.scheme != "tls" and is_loopback(each.hostname or "") for each in addresses):
-        return None
+        return False
     raise QmtlError(
         Reason.NOT_CONFIGURED,
         "QMTL_NATS_URL names another machine: it must be tls://…, and QMTL_TLS_CERTIFICATE, _KEY and _CA be set",
         metadata={"setting": "QMTL_NATS_URL"},
     )
-
-
-async def _note_error(error: Exception) -> None:
-    _log.warning("nats: %s: %s", type(error).__name__, error)
 
 
 @contextmanager

@@ -73,6 +73,12 @@ PUBLISHED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 HEARD: Final[Mapping[str, tuple[str, ...]]] = {"executor": (ALL_MARKS,)}
 
+# What a service may ask that leaves no trace: whether JetStream answers, how its streams are.
+LOOKED_AT: Final[Mapping[str, tuple[str, ...]]] = {
+    service: (_ANSWERS, *(each for each in subjects if each.startswith("$JS.API.STREAM.INFO.")))
+    for service, subjects in PUBLISHED.items()
+}
+
 
 def user(service: str, password: str) -> dict[str, Any]:
     """Return a service's entry among the users of a nats-server's configuration."""

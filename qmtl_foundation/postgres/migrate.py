@@ -61,6 +61,11 @@ def role_of(schema: str) -> str:
     return f"{PACKAGE_PREFIX}{schema}"
 
 
+def newest_revision(schema: str) -> str:
+    """Return the revision of a service's schema that this program works with."""
+    return _revisions(f"{PACKAGE_PREFIX}{schema}").newest
+
+
 def upgrade(dsn: str, packages: Sequence[str]) -> tuple[Migration, ...]:
     """Bring the schemas of the packages to their newest revisions, in the order given.
 
@@ -103,7 +108,7 @@ async def _upgrade(dsn: str, wanted: Sequence[_Revisions]) -> tuple[Migration, .
 
 
 async def _upgrade_schema(connection: Any, revisions: _Revisions) -> Migration:
-    before = await _current(connection, revisions.schema)
+    before = await current_revision(connection, revisions.schema)
     if before is not None and int(before) > int(revisions.newest):
         raise QmtlError(
             Reason.NOT_CONFIGURED,
@@ -145,7 +150,8 @@ async def _ensure_role(connection: Any, role: str) -> None:
         ) from error
 
 
-async def _current(connection: Any, schema: str) -> str | None:
+async def current_revision(connection: Any, schema: str) -> str | None:
+    """Return the revision at which a schema is, None where there is no such schema."""
     table = f"{schema}.alembic_version"
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return None

@@ -44,17 +44,24 @@ _PASSING = (
     TimeoutError,
 )
 
+# What a login is refused by, until somebody mends it.
+_REFUSING = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
 
 @asynccontextmanager
 async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -> AsyncIterator[Pool]:
     """Yield a pool whose connections see ``schema`` first; closed at the end.
 
     ``idle_transaction_s``: seconds after which the server ends a transaction in which nothing is asked, so that a
-    process that was paused keeps no locks; 0 for never. Raises QmtlError(DEPENDENCY_UNAVAILABLE) when the server does
-    not answer.
+    process that was paused keeps no locks; 0 for never. Raises QmtlError: DEPENDENCY_UNAVAILABLE when the server does
+    not answer, NOT_CONFIGURED when it refuses the login or the DSN is none.
     """
     check_encryption_stated(dsn)
-    with translated_errors(OSError):
+    with translated_errors(OSError), _refusals():
         pool = await asyncpg.create_pool(
             dsn.value,
             min_size=POOL_MIN_CONNECTIONS,
@@ -95,6 +102,25 @@ def check_encryption_stated(dsn: Secret) -> None:
             "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise",
             metadata={"setting": "QMTL_POSTGRES_DSN"},
         )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what does not pass by itself at the first connection into QmtlError(NOT_CONFIGURED)."""
+    try:
+        yield
+    except _REFUSING as error:
+        raise _refused(f"PostgreSQL refuses the login: {error}") from error
+    except ValueError as error:  # its text may repeat the password
+        if isinstance(error, OSError):  # a certificate that is not believed
+            raise
+        raise _refused(
+            "QMTL_POSTGRES_DSN is no DSN of PostgreSQL: postgresql://user:password@host:5432/qmtl"
+        ) from error
+
+
+def _refused(sentence: str) -> QmtlError:
+    return QmtlError(Reason.NOT_CONFIGURED, sentence, metadata={"setting": "QMTL_POSTGRES_DSN"})
 
 
 @asynccontextmanager

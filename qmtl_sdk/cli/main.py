@@ -14,7 +14,21 @@ from typing import Annotated
 import typer
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.cli import apply, audit, certs, data, doctor, executor, failures, init, stack, submit, sweep, world
+from qmtl_sdk.cli import (
+    apply,
+    audit,
+    certs,
+    config,
+    data,
+    doctor,
+    executor,
+    failures,
+    init,
+    stack,
+    submit,
+    sweep,
+    world,
+)
 from qmtl_sdk.cli import run as run_command
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed, WatchInterruptedError
@@ -38,6 +52,7 @@ app.add_typer(executor.app, name="executor")
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(certs.app, name="certs")
+app.add_typer(config.app, name="config")
 
 
 @app.callback(invoke_without_command=True)

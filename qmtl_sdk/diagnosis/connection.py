@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
-from qmtl_sdk.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_sdk.settings import GATEWAY_VARIABLE
 
 WHAT: Final = "connection"

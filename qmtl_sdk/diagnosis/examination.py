@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qmtl_foundation.clock import utc_now
+from qmtl_foundation.diagnosis.finding import Finding, Verdict, fault
+from qmtl_foundation.diagnosis.token import examine_token, is_sendable
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.credential import token_source
 from qmtl_sdk.client.gateway import gateway_addresses
 from qmtl_sdk.client.loop import run
 from qmtl_sdk.diagnosis.connection import examine_connection
-from qmtl_sdk.diagnosis.finding import Finding, Verdict, fault
 from qmtl_sdk.diagnosis.readiness import SPEECH, examine_readiness
 from qmtl_sdk.diagnosis.services import examine_services
 from qmtl_sdk.diagnosis.stack import examine_stack
-from qmtl_sdk.diagnosis.token import examine_token, is_sendable
 from qmtl_sdk.local import state
 
 

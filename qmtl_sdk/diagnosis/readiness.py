@@ -8,10 +8,10 @@ from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
 from qmtl_sdk.client.gateway import LOST
-from qmtl_sdk.diagnosis.finding import Finding, fault, ok
 
 SPEECH: Final = "gRPC"
 ANSWER_SECONDS: Final = 5.0

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from grpclib.exceptions import GRPCError
 
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Address
 from qmtl_sdk._pb.qmtl.dataset.v1 import ListPresetsRequest
@@ -15,7 +16,6 @@ from qmtl_sdk._pb.qmtl.world.v1 import ListWorldsRequest
 from qmtl_sdk.client.credential import TokenSource
 from qmtl_sdk.client.errors import to_domain_error
 from qmtl_sdk.client.gateway import LOST, Gateway, connect
-from qmtl_sdk.diagnosis.finding import Finding, fault, ok
 from qmtl_sdk.diagnosis.readiness import STANDS_ON
 
 CALL_SECONDS: Final = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qmtl_sdk.diagnosis.finding import Finding, fault, ok
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok
 from qmtl_sdk.diagnosis.readiness import STANDS_ON
 from qmtl_sdk.local import stack
 from qmtl_sdk.local.progress import Health, ProcessStatus

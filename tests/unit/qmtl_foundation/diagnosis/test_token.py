@@ -10,8 +10,8 @@ from typing import Any
 import jwt
 import pytest
 
-from qmtl_sdk.diagnosis.finding import Verdict
-from qmtl_sdk.diagnosis.token import examine_token, is_sendable
+from qmtl_foundation.diagnosis.finding import Verdict
+from qmtl_foundation.diagnosis.token import examine_token, is_sendable
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 KEY = "a key that nobody asks for here, long enough"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from qmtl_foundation.clock import format_rfc3339
-from qmtl_sdk.diagnosis.finding import Finding, fault, ok, warning
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 
 WHAT: Final = "token"
 SOON: Final = timedelta(minutes=5)

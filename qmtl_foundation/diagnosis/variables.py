@@ -1,0 +1,165 @@
+"""What the variables of a service say: missing, malformed, refused, or of a name that nobody reads; secrets unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
+from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.jetstream.bus import check_encrypted, servers_of
+from qmtl_foundation.postgres.pool import check_encryption_stated
+from qmtl_foundation.settings import (
+    FILE_SUFFIX,
+    PREFIX,
+    Address,
+    Reading,
+    Secret,
+    built,
+    check_dialled,
+    check_listened,
+    flattened,
+    readings,
+    without_name,
+)
+from qmtl_foundation.logs import check_log_level
+
+LISTENS: Final = ("listen", "metrics_listen")
+DIALS: Final = "_address"  # how names of addresses end that a service calls
+_STAND_INS: Final[Mapping[Any, Any]] = {str: "", Secret: Secret(""), Address: Address("127.0.0.1", 0)}
+_FORMS: Final[Mapping[Any, str]] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Address: "host:port",
+    str: "a text",
+    Secret: "a text",
+}
+
+
+def examine_variables(
+    settings: type, environ: Mapping[str, str], beside: Collection[str] = ()
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what was found of each variable that is stated or wrong, and the values that are right, by name.
+
+    ``beside`` names variables that the program reads besides its settings.
+    """
+    read = readings(settings, environ)
+    refused = {
+        **_unfit({name: each.value for name, each in read.items() if not each.fault}),
+        **_refused(settings, read),
+    }
+    found = [_examine(each, _default(settings, name), refused, environ) for name, each in read.items()]
+    known = {each.variable for each in read.values()} | set(beside)
+    secrets = {each.variable + FILE_SUFFIX for each in read.values() if each.kind is Secret}
+    unknown = sorted(each for each in environ if each.startswith(PREFIX) and each not in known | secrets)
+    values = {name: each.value for name, each in read.items() if not each.fault and each.variable not in refused}
+    return [*filter(None, found), *(_unknown(each, known | secrets) for each in unknown)], values
+
+
+def _examine(reading: Reading, default: Any, refused: Mapping[str, str], environ: Mapping[str, str]) -> Finding | None:
+    variable, file = reading.variable, reading.variable + FILE_SUFFIX
+    if reading.fault:
+        mend = _mend(reading, default)
+        return fault(variable, reading.sentence, mend)
+    if variable in refused:
+        back = "" if default is MISSING or default == "" else f", or unset it for {default}"
+        mend = f"change what is stated{back}" if reading.source else "set it, or unset what asks for it"
+        return fault(variable, without_name(variable, refused[variable]), mend)
+    if not reading.source:
+        return None
+    if reading.kind is not Secret:
+        return ok(variable, str(reading.value))
+    if reading.source == file:
+        return ok(variable, f"set, by the file {environ[file]}")
+    if environ.get(file):
+        return warning(variable, f"set, and so is {file}, which is not read then", "unset one of the two")
+    return ok(variable, "set")
+
+
+def _mend(reading: Reading, default: Any) -> str:
+    if reading.source.endswith(FILE_SUFFIX):
+        return f"name a file that the service may read, and that holds {reading.variable}"
+    form = _FORMS[reading.kind]
+    if reading.source:
+        return f"write {form}" + ("" if default is MISSING else f", or unset it for {default}")
+    also = f", or {reading.variable}{FILE_SUFFIX} to a file that holds it" if reading.kind is Secret else ""
+    return f"set it to {form}{also}"
+
+
+def _unknown(variable: str, known: Collection[str]) -> Finding:
+    near = get_close_matches(variable, known, n=1, cutoff=0.8)
+    mend = f"is it {near[0]}?" if near else "unset it, unless it is for another program"
+    return warning(variable, "this service reads no variable of that name", mend)
+
+
+def _refused(settings: type, read: Mapping[str, Reading]) -> dict[str, str]:
+    """Return what settings refuse although it can be read, by variable; what cannot be read is left out of account."""
+    values = {name: _stand_in(settings, name, each) if each.fault else each.value for name, each in read.items()}
+    refused: dict[str, str] = {}
+    while True:
+        try:
+            built(settings, values)
+        except QmtlError as error:
+            variable = error.metadata["setting"]
+            name = variable.removeprefix(PREFIX).lower()
+            group = f"{name.partition('_')[0]}_"  # a part of it is missing
+            again = [each for each in values if each.startswith(group)] if variable in refused else [name]
+            refused.setdefault(variable, error.message)
+            values |= {each: _stand_in(settings, each, read[each]) for each in again}
+        else:
+            return refused
+
+
+def _unfit(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what does not fit the rest, by variable."""
+    encrypted = bool(values.get("tls_certificate"))
+    rules: dict[str, Callable[[Any], object]] = {
+        "log_level": check_log_level,
+        "postgres_dsn": _check_dsn,
+        "nats_url": lambda url: _check_url(url, encrypted),
+        "metrics_listen": lambda own: _check_apart(own, values.get("listen")),
+    }
+    if not encrypted:
+        listens = {name: lambda own, name=name: check_listened(PREFIX + name.upper(), own) for name in LISTENS}
+        dials = {name: check_dialled for name in values if name.endswith(DIALS)}
+        rules = {**listens, **dials, **rules}
+    unfit = {}
+    for name in rules.keys() & values.keys():
+        try:
+            rules[name](values[name])
+        except (QmtlError, ValueError) as error:
+            unfit[PREFIX + name.upper()] = error.message if isinstance(error, QmtlError) else str(error)
+    return unfit
+
+
+def _check_dsn(dsn: Secret) -> None:
+    if urlsplit(dsn.value).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("is no DSN such as postgresql://user:password@host:5432/qmtl")
+    check_encryption_stated(dsn)
+
+
+def _check_url(url: Secret, encrypted: bool) -> None:
+    if any(
+        urlsplit(each).scheme not in {"nats", "tls"} or not urlsplit(each).hostname for each in servers_of(url.value)
+    ):
+        raise ValueError("is no URL such as nats://user:password@host:4222, or several by commas")
+    check_encrypted(url.value, has_certificates=encrypted)
+
+
+def _check_apart(own: Address, other: Address | None) -> None:
+    if own == other and own.port:
+        raise ValueError(f"is {own}, as QMTL_LISTEN is: one port cannot serve both")
+
+
+def _default(settings: type, name: str) -> Any:
+    return next(field.default for each, field in flattened(settings) if each == name)
+
+
+def _stand_in(settings: type, name: str, reading: Reading) -> Any:
+    """Return what may stand for a value that is none, so that the others can be looked at."""
+    default = _default(settings, name)
+    return _STAND_INS[reading.kind] if default is MISSING else default
