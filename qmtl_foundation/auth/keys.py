@@ -10,20 +10,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 import jwt
 
 from qmtl_foundation.cancellation import going_on, heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.settings import is_loopback
+from qmtl_foundation.fetch import READ_SECONDS, fetch
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 REFRESH_SECONDS: Final = 60.0  # between two readings: so long a withdrawn key may still be believed
 RETRY_SECONDS: Final = 5.0  # between two for unknown keys, however many are named
 KEPT_SECONDS: Final = 24 * 3_600.0  # how long keys are believed that cannot be read again
-READ_SECONDS: Final = 5.0
 MAX_BYTES: Final = 1024 * 1024
 
 _log = logging.getLogger(__name__)
@@ -109,7 +106,7 @@ async def open_keys(source: str) -> AsyncIterator[Keys]:
 
 def read_document(source: str) -> bytes:
     """Return what a file or a URL holds now; blocks, and raises OSError or ValueError."""
-    return _from_url(source) if "://" in source else Path(source).read_bytes()
+    return fetch(source, MAX_BYTES) if "://" in source else Path(source).read_bytes()
 
 
 def usable_keys(document: bytes) -> Mapping[str | None, jwt.PyJWK]:
@@ -134,19 +131,3 @@ def usable_keys(document: bytes) -> Mapping[str | None, jwt.PyJWK]:
     if len(found) == 1:
         keys[None] = found[0]
     return keys
-
-
-class _Refused(HTTPRedirectHandler):
-    """Follow no redirect: keys come from where the operator said, or not at all."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Return no request to follow."""
-
-
-def _from_url(url: str) -> bytes:
-    loopback = (ProxyHandler({}),) if is_loopback(urlsplit(url).hostname or "") else ()
-    with build_opener(_Refused, *loopback).open(url, timeout=READ_SECONDS) as answer:
-        content: bytes = answer.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
-    return content

@@ -12,13 +12,14 @@ from typing import Any
 import jwt
 
 from qmtl_foundation.auth.caller import SERVICE_PREFIX
-from qmtl_foundation.auth.keys import READ_SECONDS, Keys, read_document, usable_keys
+from qmtl_foundation.auth.keys import Keys, read_document, usable_keys
 from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.auth.token_file import TokenFile
 from qmtl_foundation.auth.tokens import Tokens
 from qmtl_foundation.diagnosis.finding import Finding, Verdict, fault, ok
 from qmtl_foundation.diagnosis.token import examine_token
 from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.fetch import READ_SECONDS, why
 
 _KEYS = "keys"
 _TOKEN = "token"  # noqa: S105  # what it is, not one
@@ -34,7 +35,7 @@ async def examine_keys(source: str) -> tuple[Finding, Keys | None]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         return fault(_KEYS, f"{source} is not JSON ({error})", _NAMED), None
     except (OSError, TimeoutError, HTTPException) as error:
-        return fault(_KEYS, f"{source} cannot be read ({_why(error)})", _way(source)), None
+        return fault(_KEYS, f"{source} cannot be read ({why(error)})", _way(source)), None
     except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError) as error:  # whatever it is made of
         return fault(_KEYS, f"{source} has no usable keys ({error})", f"{_NAMED}, of RS256, ES256 or EdDSA"), None
     keys = Keys(lambda: document, source)
@@ -62,11 +63,6 @@ async def examine_service_token(
         says = f"of {caller.name}, without the permission {needed}: it may not do this service's part"
         return fault(_TOKEN, says, f"have its issuer add {needed} to it")
     return found
-
-
-def _why(error: Exception) -> str:
-    inner = getattr(error, "reason", error)  # of what urllib raises
-    return str(getattr(inner, "strerror", None) or inner) or type(error).__name__
 
 
 def _counted(found: Mapping[str | None, Any]) -> str:

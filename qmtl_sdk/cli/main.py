@@ -27,6 +27,7 @@ from qmtl_sdk.cli import (
     stack,
     submit,
     sweep,
+    top,
     world,
 )
 from qmtl_sdk.cli import run as run_command
@@ -45,6 +46,7 @@ app.command("submit")(submit.submit)
 app.command("sweep")(sweep.sweep)
 app.command("run")(run_command.run)
 app.command("doctor")(doctor.doctor)
+app.command("top")(top.top)
 app.add_typer(stack.app, name="stack")
 app.add_typer(world.app, name="world")
 app.add_typer(apply.app, name="apply")

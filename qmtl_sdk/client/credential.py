@@ -44,12 +44,9 @@ def _from_file(file: TokenFile) -> TokenSource:
 def _local_token(address: Address) -> TokenFile | None:
     from qmtl_sdk.local import state
 
-    layout = state.Layout(state.stated_dir())
     try:
-        endpoint = state.load(layout).endpoints.get("gateway")
-        own = Address.parse(endpoint.address) if endpoint is not None else None
-        if own is None or not address.is_loopback or own.port != address.port:
+        if not state.endpoints_of(address):
             return None
-        return TokenFile(layout.user_token, "the stack's token")
+        return TokenFile(state.Layout(state.stated_dir()).user_token, "the stack's token")
     except QmtlError:  # a stack that is damaged, or another user's
         return None

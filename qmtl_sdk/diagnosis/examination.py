@@ -34,11 +34,8 @@ def examine(stated: str) -> list[Finding]:
 
 def _of_stack(address: Address) -> list[Finding]:
     """Return how the local stack is where the gateway is its own."""
-    directory = state.stated_dir()
     try:
-        own = state.load(state.Layout(directory)).endpoints.get("gateway")
-        is_own = own is not None and address.is_loopback and Address.parse(own.address).port == address.port
-        return examine_stack(directory) if is_own else []
+        return examine_stack(state.stated_dir()) if state.endpoints_of(address) else []
     except QmtlError as error:  # what is remembered of the stack is damaged
         return [fault("local stack", error.message, "`qmtl up` heals it")]
 

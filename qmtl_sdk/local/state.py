@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.settings import Address
 from qmtl_sdk.local.whole_file import SECRET, replace_file
 
 SCHEMA: Final = "qmtl.stack/1"
@@ -109,6 +110,16 @@ def gateway_address(state_dir: Path) -> str:
             metadata={"state_dir": str(state_dir)},
         )
     return endpoint.address
+
+
+def endpoints_of(address: Address) -> Mapping[str, Endpoint]:
+    """Return where the processes of the environment's stack listen if a gateway's address is its own, else nothing.
+
+    Raises as ``load``.
+    """
+    endpoints = load(Layout(stated_dir())).endpoints
+    own = Address.parse(endpoints["gateway"].address) if "gateway" in endpoints else None
+    return endpoints if own is not None and address.is_loopback and own.port == address.port else {}
 
 
 def load(layout: Layout) -> StackState:
