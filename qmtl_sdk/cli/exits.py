@@ -30,7 +30,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     "of `sweep`: no cell is valid; of `apply start` and `apply watch`: the run was rolled back or aborted; "
     "of `run`: the targets are not the backtest's; of `audit verify`: an entry was changed or is missing",
     ExitCode.UNREACHABLE: "the gateway, or what it stands on, is not there; of `stack status`: not all is healthy; "
-    "of `doctor`, `config validate` and `config show`: something is wrong",
+    "of `top --once`: or a source of its figures; of `doctor`, `config validate` and `config show`: something is wrong",
     ExitCode.PENDING: "no answer within the deadline; of `submit`: not decided yet, it goes on in the world",
     ExitCode.INTERNAL: "a fault of QMTL's own; `--debug` shows where",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
