@@ -17,6 +17,7 @@ from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.auth.token_file import TokenFile
 from qmtl_foundation.auth.tokens import Tokens
 from qmtl_foundation.diagnosis.finding import Finding, Verdict, fault, ok
+from qmtl_foundation.diagnosis.setting import without_user
 from qmtl_foundation.diagnosis.token import examine_token
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.fetch import READ_SECONDS, why
@@ -28,19 +29,20 @@ _NAMED = "QMTL_AUTH_JWKS must name the issuer's key set (JWKS, RFC 7517)"
 
 async def examine_keys(source: str) -> tuple[Finding, Keys | None]:
     """Return whether a file or a URL holds keys that sign, and those."""
+    shown = without_user(source)
     try:
         async with asyncio.timeout(2 * READ_SECONDS):
             document = await asyncio.to_thread(read_document, source)
         found = usable_keys(document)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return fault(_KEYS, f"{source} is not JSON ({error})", _NAMED), None
+        return fault(_KEYS, f"{shown} is not JSON ({error})", _NAMED), None
     except (OSError, TimeoutError, HTTPException) as error:
-        return fault(_KEYS, f"{source} cannot be read ({why(error)})", _way(source)), None
+        return fault(_KEYS, f"{shown} cannot be read ({why(error)})", _way(source)), None
     except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError) as error:  # whatever it is made of
-        return fault(_KEYS, f"{source} has no usable keys ({error})", f"{_NAMED}, of RS256, ES256 or EdDSA"), None
+        return fault(_KEYS, f"{shown} has no usable keys ({error})", f"{_NAMED}, of RS256, ES256 or EdDSA"), None
     keys = Keys(lambda: document, source)
     await keys.refresh()
-    return ok(_KEYS, f"{source} has {_counted(found)}"), keys
+    return ok(_KEYS, f"{shown} has {_counted(found)}"), keys
 
 
 async def examine_service_token(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 HIDDEN: Final = "***"
 ENVIRONMENT: Final = "environment"
 DEFAULT: Final = "default"
+_USER: Final = re.compile(r"(?<=:)//[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class Setting:
     value: str = ""
     source: str = ""
     fault: str = ""
+
+
+def without_user(text: str) -> str:
+    """Return a text whose URLs are without user and password."""
+    return _USER.sub(f"//{HIDDEN}@", text)
 
 
 def shown_settings(settings: type, environ: Mapping[str, str]) -> list[Setting]:
@@ -61,5 +68,5 @@ def _shown(reading: Reading) -> Setting:
         return Setting(reading.variable, fault=reading.sentence)
     source = ENVIRONMENT if reading.source else DEFAULT
     if reading.kind is not Secret:
-        return Setting(reading.variable, str(reading.value), source)
+        return Setting(reading.variable, without_user(str(reading.value)), source)
     return Setting(reading.variable, HIDDEN, reading.source if reading.source.endswith(FILE_SUFFIX) else source)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
+from qmtl_foundation.diagnosis.setting import without_user
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream.bus import check_encrypted, servers_of
 from qmtl_foundation.postgres.pool import check_encryption_stated
@@ -68,11 +69,11 @@ def _examine(reading: Reading, default: Any, refused: Mapping[str, str], environ
     if variable in refused:
         back = "" if default is MISSING or default == "" else f", or unset it for {default}"
         mend = f"change what is stated{back}" if reading.source else "set it, or unset what asks for it"
-        return fault(variable, without_name(variable, refused[variable]), mend)
+        return fault(variable, without_user(without_name(variable, refused[variable])), mend)
     if not reading.source:
         return None
     if reading.kind is not Secret:
-        return ok(variable, str(reading.value))
+        return ok(variable, without_user(str(reading.value)))
     if reading.source == file:
         return ok(variable, f"set, by the file {environ[file]}")
     if environ.get(file):
@@ -137,17 +138,28 @@ def _unfit(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_dsn(dsn: Secret) -> None:
-    if urlsplit(dsn.value).scheme not in {"postgresql", "postgres"}:
-        raise ValueError("is no DSN such as postgresql://user:password@host:5432/qmtl")
+    if not _is_url(dsn.value, ("postgresql", "postgres")):
+        raise ValueError("is no DSN such as postgresql://user:password@host:5432/qmtl; is all of it percent-encoded?")
     check_encryption_stated(dsn)
 
 
 def _check_url(url: Secret, encrypted: bool) -> None:
-    if any(
-        urlsplit(each).scheme not in {"nats", "tls"} or not urlsplit(each).hostname for each in servers_of(url.value)
-    ):
-        raise ValueError("is no URL such as nats://user:password@host:4222, or several by commas")
+    if not all(_is_url(each, ("nats", "tls")) and urlsplit(each).hostname for each in servers_of(url.value)):
+        raise ValueError(
+            "is no URL such as nats://user:password@host:4222, or several by commas; is it percent-encoded?"
+        )
     check_encrypted(url.value, has_certificates=encrypted)
+
+
+def _is_url(text: str, schemes: Collection[str]) -> bool:
+    """Tell whether a text can be taken apart; what Python says of one that cannot would repeat a password."""
+    try:
+        parts = urlsplit(text)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        ports = [urlsplit(f"//{host}").port for host in hosts]  # raises for what is no number
+    except ValueError:
+        return False
+    return parts.scheme in schemes and 0 not in ports
 
 
 def _check_apart(own: Address, other: Address | None) -> None:

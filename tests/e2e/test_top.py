@@ -191,7 +191,7 @@ def test_ctrl_c_ends_it_on_a_narrow_terminal_which_is_left_as_it_was(stack: Stac
         seen = read_until(terminal, "executor")
         process.send_signal(signal.SIGINT)
         seen += read_until(terminal, "\x1b[?1049l")
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_SECONDS) == 0
     os.close(terminal)
     assert "sessions" in seen
     assert "Traceback" not in seen
@@ -205,7 +205,7 @@ def test_without_a_terminal_rounds_are_printed_until_ctrl_c(stack: StackStatus) 
         while headings < 3:
             headings += process.stdout.readline().startswith("qmtl top")
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=10)
+        _, told = process.communicate(timeout=WAIT_SECONDS)
     assert (process.returncode, told) == (0, "")
 
 

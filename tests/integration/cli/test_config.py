@@ -26,6 +26,7 @@ from tests.support.stack import guarded_directory
 from tests.support.waiting import wait_until
 
 Validate = Callable[..., tuple[int, dict[str, Any]]]
+WAIT_SECONDS = 60.0
 PASSWORD = "right"  # noqa: S105  # of a server that lives for a test
 
 
@@ -146,7 +147,7 @@ def test_a_wrong_password_of_postgresql_is_named(whole: StackStatus, validate: V
             dsn = stated["QMTL_POSTGRES_DSN"].replace("qmtl_gateway@", f"qmtl_gateway:{password}@")
             return validate("gateway", {**stated, "QMTL_POSTGRES_DSN": dsn})[1]
 
-        wait_until(lambda: bool(faults(by("hidden"))))  # the server has read its configuration again
+        wait_until(lambda: bool(faults(by("hidden"))), WAIT_SECONDS)  # the server has read its configuration again
         found = by("hidden")
         assert faults(found) == {"PostgreSQL": "state the role's password in QMTL_POSTGRES_DSN"}
         assert "refuses the login: password authentication failed" in found["PostgreSQL"]["says"]
@@ -273,7 +274,7 @@ def test_a_service_that_is_down_itself_and_its_ground_are_named_after_a_kill(
         process.kill()
         psutil.wait_procs([process], timeout=5)
         assert what in faults(validate("gateway", settings(whole, "gateway"))[1])
-    wait_until(lambda: "world service" in faults(validate("gateway", settings(whole, "gateway"))[1]), 30.0)
+    wait_until(lambda: "world service" in faults(validate("gateway", settings(whole, "gateway"))[1]), WAIT_SECONDS)
     _, found = validate("gateway", settings(whole, "gateway"))
     assert found["world service"]["mend"] == "its log says what it waits for"
     up(whole.state_dir)

@@ -46,6 +46,9 @@ def wrong_in(settings: type, environ: dict[str, str]) -> dict[str, str]:
     [
         (WorldSettings, WORLD),
         (WorldSettings, {**WORLD, "QMTL_PAPER_EXECUTOR": ""}),
+        (WorldSettings, {**WORLD, "QMTL_POSTGRES_DSN": "postgresql://a:b@h1:5432,h2:5433/qmtl?sslmode=verify-full"}),
+        (WorldSettings, {**WORLD, "QMTL_POSTGRES_DSN": "postgresql://a@/qmtl?host=%2Frun%2Fpostgres&port=5432"}),
+        (WorldSettings, {**WORLD, "QMTL_NATS_URL": "nats://a:b@127.0.0.1:1, 127.0.0.1:2,nats://[::1]:3"}),
         (GatewaySettings, {**WORLD, **DIALS}),
     ],
 )
@@ -86,7 +89,12 @@ def test_what_cannot_be_used_is_named_with_its_value(variable: str, value: str, 
         ("QMTL_POSTGRES_DSN", "db/qmtl", "no DSN"),
         ("QMTL_NATS_URL", "nats://world:hidden@nats:4222", "must be tls://"),
         ("QMTL_NATS_URL", "http://world:hidden@127.0.0.1", "no URL such as"),
+        ("QMTL_POSTGRES_DSN", "postgresql://a:hidden/x@db/qmtl?sslmode=require", "percent-encoded"),
+        ("QMTL_POSTGRES_DSN", "postgresql://a:hidden\u2100@db/qmtl", "percent-encoded"),
+        ("QMTL_NATS_URL", "nats://a:hidden/x@127.0.0.1:4222", "percent-encoded"),
+        ("QMTL_NATS_URL", "nats://127.0.0.1:hidden", "percent-encoded"),
         ("QMTL_AUTH_JWKS", "http://id.example/keys", "must be https"),
+        ("QMTL_AUTH_JWKS", "http://a:hidden@id.example/keys", "must be https"),
         ("QMTL_PAPER_EXECUTOR", "Not A Name", "must be 1 to 63 characters"),
     ],
 )
@@ -169,6 +177,13 @@ def test_no_secret_is_told(tmp_path: Path) -> None:
     assert "hidden" not in f"{shown} {found_in(WorldSettings, environ)}"
     assert (shown["QMTL_POSTGRES_DSN"].value, shown["QMTL_POSTGRES_DSN"].source) == ("***", "QMTL_POSTGRES_DSN_FILE")
     assert (shown["QMTL_NATS_URL"].value, shown["QMTL_NATS_URL"].source) == ("***", "environment")
+
+
+def test_a_password_in_a_url_that_is_no_secret_is_not_told_either() -> None:
+    environ = {**WORLD, "QMTL_AUTH_JWKS": "https://a:hidden@id.example/keys"}
+    shown = {each.variable: each.value for each in shown_settings(WorldSettings, environ)}
+    assert shown["QMTL_AUTH_JWKS"] == "https://***@id.example/keys"
+    assert found_in(WorldSettings, environ)["QMTL_AUTH_JWKS"].says == "https://***@id.example/keys"
 
 
 def test_effective_settings_say_where_each_is_from_and_what_is_wrong() -> None:

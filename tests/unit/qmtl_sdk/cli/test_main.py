@@ -60,6 +60,9 @@ def test_version_as_json_is_one_document(arguments: list[str], capsys: Captured)
         ["world", "reseed", "w"],
         ["executor", "enrol", "w", "e"],
         ["executor", "paper", "--output", "json"],
+        ["config", "validate", "nonsense"],
+        ["config", "show"],
+        ["top", "--interval", "0"],
     ],
 )
 def test_wrong_command_line_ends_with_usage(arguments: list[str], capsys: Captured) -> None:
@@ -158,6 +161,14 @@ def test_page_of_the_commands_is_up_to_date(columns: str, monkeypatch: pytest.Mo
     page = (ROOT / "docs" / "cli.md").read_text()
     assert reference.commands() in page
     assert reference.exit_codes() in page
+
+
+def test_what_a_service_would_be_started_with_needs_the_service(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setitem(sys.modules, "nats", None)  # as where it is not installed
+    assert run(["config", "validate", "gateway", "--offline"]) == ExitCode.UNREACHABLE
+    assert "run pip install 'qmtl[server]'" in capsys.readouterr().err
 
 
 def test_executor_without_the_services_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
