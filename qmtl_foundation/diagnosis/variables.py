@@ -12,6 +12,7 @@ from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_foundation.diagnosis.setting import without_user
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream.bus import check_encrypted, servers_of
+from qmtl_foundation.logs import check_log_level
 from qmtl_foundation.postgres.pool import check_encryption_stated
 from qmtl_foundation.settings import (
     FILE_SUFFIX,
@@ -26,7 +27,6 @@ from qmtl_foundation.settings import (
     readings,
     without_name,
 )
-from qmtl_foundation.logs import check_log_level
 
 LISTENS: Final = ("listen", "metrics_listen")
 DIALS: Final = "_address"  # how names of addresses end that a service calls
