@@ -16,9 +16,11 @@ from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2, graph_service_pb
 from qmtl_foundation.postgres import open_pool, ping
 from qmtl_foundation.rpc.admission import open_admission
 from qmtl_foundation.rpc.credentials import server_credentials
+from qmtl_foundation.rpc.durations import Durations
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
+from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.telemetry import exposing_metrics
 from qmtl_foundation.tls import open_certificates
 
@@ -49,5 +51,7 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
                     DatasetService(pool, utc_now),
                 ),
             ]
-            async with serving(settings.listen, rooms, probes, [admission, Permissions()], credentials) as port:
+            doors = [admission, Permissions()]
+            outside = [Durations(meter), Traces(begins=False)]
+            async with serving(settings.listen, rooms, probes, doors, credentials, outside=outside) as port:
                 yield port

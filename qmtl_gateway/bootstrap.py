@@ -37,10 +37,12 @@ from qmtl_foundation.postgres.signals import Signals
 from qmtl_foundation.rpc.admission import open_admission
 from qmtl_foundation.rpc.channel import ServiceToken, open_channel
 from qmtl_foundation.rpc.credentials import server_credentials
+from qmtl_foundation.rpc.durations import Durations
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.limits import LIMITS, Limits
 from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
+from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.telemetry import LabelledCounter, exposing_metrics, zeroed_counter
 from qmtl_foundation.tls import open_certificates
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream
@@ -171,7 +173,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     probes,
                     [admission, limits, Permissions()],
                     credentials,
-                    begins_traces=True,
+                    outside=[Durations(meter), Traces(begins=True)],
                     forwarded=forwarded,
                     handlers=[forwarder],
                     shown=shown,

@@ -19,9 +19,11 @@ from qmtl_foundation.postgres.retention import sweeping
 from qmtl_foundation.postgres.signals import Signals
 from qmtl_foundation.rpc.admission import open_admission
 from qmtl_foundation.rpc.credentials import server_credentials
+from qmtl_foundation.rpc.durations import Durations
 from qmtl_foundation.rpc.health import Probe
 from qmtl_foundation.rpc.permission import Permissions
 from qmtl_foundation.rpc.server import ServedService, serving
+from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.telemetry import exposing_metrics, zeroed_counter
 from qmtl_foundation.tls import open_certificates
 from qmtl_world.allocation.service import AllocationService
@@ -112,7 +114,14 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
             probes: dict[str, Probe] = {"postgres": partial(ping, pool), "nats": bus.ping}
             async with (
                 asyncio.TaskGroup() as group,
-                serving(settings.listen, rooms, probes, [admission, Permissions()], credentials) as port,
+                serving(
+                    settings.listen,
+                    rooms,
+                    probes,
+                    [admission, Permissions()],
+                    credentials,
+                    outside=[Durations(meter), Traces(begins=False)],
+                ) as port,
             ):
                 forgetting = sweeping(pool, aged(settings.keep_days, settings.keep_series_days), utc_now)
                 work = (

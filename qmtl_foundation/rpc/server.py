@@ -18,7 +18,6 @@ from grpc_reflection.v1alpha import reflection
 from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.health import HealthFollower, Probe
 from qmtl_foundation.rpc.interceptor import DomainErrors
-from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.settings import Address, check_listened
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -57,21 +56,20 @@ async def serving(
     doors: Sequence[grpc.aio.ServerInterceptor],
     credentials: grpc.ServerCredentials | None = None,
     *,
-    begins_traces: bool = False,
+    outside: Sequence[grpc.aio.ServerInterceptor] = (),
     forwarded: Sequence[str] = (),
     handlers: Sequence[grpc.GenericRpcHandler] = (),
     shown: DescriptorPool | None = None,
 ) -> AsyncIterator[int]:
     """Yield the port of a running server; drain at the end.
 
-    ``probes`` are what readiness follows; calls come in through ``doors``; ``begins_traces``: calls that belong to no
-    trace begin one; without ``credentials`` connections are not
-    encrypted, and the address must be of the loopback. ``forwarded`` names services that ``handlers`` answer for, so
-    that reflection lists them; it describes them from ``shown``, or from all that is loaded. Raises OSError when the
-    address is taken, QmtlError NOT_CONFIGURED for one that is not of the loopback.
+    ``probes`` are what readiness follows; calls come in through ``doors``, and what stands ``outside`` of everything
+    sees the status that they get; without ``credentials`` connections are not encrypted, and the address must be of the
+    loopback. ``forwarded`` names services that ``handlers`` answer for, so that reflection lists them; it describes them
+    from ``shown``, or from all that is loaded. Raises OSError when the address is taken, QmtlError NOT_CONFIGURED for
+    one that is not of the loopback.
     """
-    passed = [Traces(begins=begins_traces), DomainErrors(), *doors]
-    server = grpc.aio.server(interceptors=passed, options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[*outside, DomainErrors(), *doors], options=SERVER_OPTIONS)
     for room in rooms:
         room.add(room.servicer, server)
     names = [room.service for room in rooms] + list(forwarded)

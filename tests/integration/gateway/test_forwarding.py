@@ -19,6 +19,7 @@ from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc.channel import open_channel
 from qmtl_foundation.rpc.server import serving
 from qmtl_foundation.rpc.status import abort
+from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.settings import Address
 from qmtl_foundation.tracing import TRACEPARENT
 from qmtl_gateway.forwarding.handler import Forwarder, Upstream, public_methods
@@ -34,6 +35,7 @@ SESSION = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
 WATCH = "/qmtl.apply.v1.ApplyService/WatchApply"
 STATED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ANYWHERE = Address("127.0.0.1", 0)
+SPANS = Traces(begins=False)
 
 Behaviour = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
@@ -52,10 +54,15 @@ class Upstreamed(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no
 async def forwarding(behaviour: Behaviour, options: Sequence[tuple[str, int]] = ()) -> AsyncIterator[grpc.aio.Channel]:
     """Serve upstream and forwarder, and yield a channel to the forwarder."""
     async with (
-        serving(ANYWHERE, [], {}, [OpenDoor()], handlers=[Upstreamed(behaviour)]) as upstream_port,
+        serving(ANYWHERE, [], {}, [OpenDoor()], outside=[SPANS], handlers=[Upstreamed(behaviour)]) as upstream_port,
         open_channel(Address("127.0.0.1", upstream_port)) as upstream,
         serving(
-            ANYWHERE, [], {}, [OpenDoor()], handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])]
+            ANYWHERE,
+            [],
+            {},
+            [OpenDoor()],
+            outside=[SPANS],
+            handlers=[Forwarder([Upstream("world service", upstream, [WORLD])])],
         ) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel,
     ):

@@ -11,6 +11,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.server import serving
+from qmtl_foundation.rpc.tracing import Traces
 from qmtl_foundation.settings import Address
 from qmtl_foundation.tracing import TRACEPARENT
 from tests.support.doors import OpenDoor
@@ -46,11 +47,11 @@ class Serving(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
 
 
 @asynccontextmanager
-async def asked(answer: Answer, *, begins_traces: bool = False) -> AsyncIterator[tuple[Any, Spans]]:
+async def asked(answer: Answer, *, begins: bool) -> AsyncIterator[tuple[Any, Spans]]:
     with recording_spans() as spans:
         async with (
             serving(
-                Address("127.0.0.1", 0), [], {}, [OpenDoor()], begins_traces=begins_traces, handlers=[Serving(answer)]
+                Address("127.0.0.1", 0), [], {}, [OpenDoor()], outside=[Traces(begins=begins)], handlers=[Serving(answer)]
             ) as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
@@ -82,7 +83,7 @@ def raising(error: Exception) -> Answer:
 async def test_an_answer_belongs_to_its_caller_s_trace_or_begins_one_at_the_gateway(
     begins: bool, stated: list[str], parents: list[int | None]
 ) -> None:
-    async with asked(well, begins_traces=begins) as (channel, spans):
+    async with asked(well, begins=begins) as (channel, spans):
         await channel.unary_unary(READ)(b"", metadata=[(TRACEPARENT, each) for each in stated])
     assert [parent_of(each) for each in spans.all] == parents
     assert spans.names == [READ[1:]] * len(parents)
@@ -98,7 +99,7 @@ async def test_an_answer_belongs_to_its_caller_s_trace_or_begins_one_at_the_gate
     ],
 )
 async def test_an_answer_says_its_status_and_only_ours_are_faults(answer: Answer, status: str, is_fault: bool) -> None:
-    async with asked(answer, begins_traces=True) as (channel, spans):
+    async with asked(answer, begins=True) as (channel, spans):
         call = channel.unary_unary(READ)(b"")
         assert (await call.code()).name == status
     span = spans.one(READ[1:])
@@ -107,13 +108,13 @@ async def test_an_answer_says_its_status_and_only_ours_are_faults(answer: Answer
 
 
 async def test_a_watch_is_a_span_and_a_dialogue_is_none() -> None:
-    async with asked(well, begins_traces=True) as (channel, spans):
+    async with asked(well, begins=True) as (channel, spans):
         assert [each async for each in channel.unary_stream(WATCH)(b"")] == [b"well"]
         assert [each async for each in channel.stream_stream(FOLLOW)(iter([b""]))] == [b"well"]
     assert spans.names == [WATCH[1:]]
 
 
 async def test_a_name_that_no_contract_has_is_no_span() -> None:
-    async with asked(well, begins_traces=True) as (channel, spans):
+    async with asked(well, begins=True) as (channel, spans):
         await channel.unary_unary(STRANGE)(b"")
     assert spans.names == []

@@ -1,0 +1,76 @@
+"""How long calls take and how they end: rate, errors and duration of every method that is served."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import grpc
+from opentelemetry.metrics import Meter
+
+from qmtl_foundation.auth.caller import Role
+from qmtl_foundation.rpc.access import stated_access
+from qmtl_foundation.rpc.admission import OPEN
+from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
+
+BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000)
+OTHER: Final = "other"  # methods that no contract has: strangers must not make new values of a label
+UNARY: Final = "unary"
+STREAM: Final = "stream"
+
+
+class Durations(Wrapping):
+    """Feed ``rpc_duration_ms{method,kind,code}``, but for health and reflection; ``code`` is what the caller gets.
+
+    A call of ``kind`` stream lasts as long as its caller wants. It stands outside of all that a call passes through.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._durations = meter.create_histogram(
+            "rpc_duration_ms",
+            description="How long calls took, from their arrival to their status.",
+            explicit_bucket_boundaries_advisory=BUCKETS_MS,
+        )
+
+    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler | None:
+        """Return a handler whose calls are measured."""
+        if method.startswith(OPEN):
+            return handler
+        name = OTHER if stated_access(method).role is Role.UNSPECIFIED else method.removeprefix("/")
+        return around(
+            handler, lambda behaviour: self._unary(behaviour, name), lambda behaviour: self._stream(behaviour, name)
+        )
+
+    def _unary(self, behaviour: Behaviour, name: str) -> Behaviour:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            with self._measuring(name, UNARY, context):
+                return await behaviour(request, context)
+
+        return call
+
+    def _stream(self, behaviour: Behaviour, name: str) -> Behaviour:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            with self._measuring(name, STREAM, context):
+                async for response in behaviour(request, context):
+                    yield response
+
+        return call
+
+    @contextmanager
+    def _measuring(self, name: str, kind: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
+        began, code = time.perf_counter(), grpc.StatusCode.UNKNOWN
+        try:
+            yield
+            code = grpc.StatusCode.OK
+        except (asyncio.CancelledError, GeneratorExit):
+            is_late = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            took = (time.perf_counter() - began) * 1_000
+            code = context.code() or code
+            self._durations.record(took, {"method": name, "kind": kind, "code": code.name})
