@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model alerts guards faults bench protos docs lock clean
+.PHONY: setup demo test check model alerts guards faults bench protos docs dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
 	@echo "make protos  generate the code of the contracts"
 	@echo "make docs    generate the generated parts of the docs"
+	@echo "make dashboards  write the dashboards of helm/qmtl/dashboards"
 	@echo "make lock    choose new versions of all dependencies"
 	@echo "make clean   remove what was made"
 
@@ -44,6 +45,7 @@ check: $(READY)
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m helm.dashboards.generate --check
 
 model: $(READY)
 	$(BIN)/python -m tests.model.check
@@ -70,6 +72,9 @@ protos: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+dashboards: $(READY)
+	$(BIN)/python -m helm.dashboards.generate
 
 lock: $(READY)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --all-extras --output-file constraints.txt pyproject.toml

@@ -1,0 +1,162 @@
+"""The loop as a whole: submissions, the graph, evaluations, applies, orders; is anything wrong, and where."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from helm.dashboards import calls
+from helm.dashboards.board import Board, Section, Variable
+from helm.dashboards.panels import Panel, Query, Unit, quantiles, series, stat, states
+
+JOBS: Final = 'job=~"qmtl.*"'
+CHOSEN: Final = 'job=~"$job",instance=~"$instance"'
+EVALUATE: Final = '{method="qmtl.evaluation.v1.EvaluationService/Evaluate"}'
+OPERATIONS: Final = "operations/index.md#metrics"
+
+NOW: Final = (
+    stat(
+        "Services down",
+        "Services whose metrics are not answered.",
+        f"count(up{{{JOBS}}} == 0) or vector(0)",
+        alert="QmtlServiceDown",
+    ),
+    stat(
+        "World services",
+        "World services that are scraped. Without one nothing is decided, and gates close with their leases.",
+        "count(outbox_lag_seconds) or vector(0)",
+        alert="QmtlNoWorldService",
+        wanted=True,
+    ),
+    stat(
+        "Alerts firing",
+        "Alerts of QMTL that fire now; they stand as lines on all panels.",
+        'count(ALERTS{alertname=~"Qmtl.*",alertstate="firing"}) or vector(0)',
+        page="operations/index.md#alerts",
+    ),
+    calls.rate_now(CHOSEN),
+    calls.faults_now(CHOSEN),
+    calls.duration_now(CHOSEN),
+    stat(
+        "Worlds held",
+        "Worlds that are closed until an operator ends a hold.",
+        "count(count by (world) (world_held)) or vector(0)",
+        alert="QmtlWorldHeld",
+    ),
+    stat(
+        "Runs under way",
+        "Apply runs that go on now.",
+        "count(count by (world) (apply_ack_outstanding)) or vector(0)",
+        alert="QmtlApplyStuck",
+    ),
+    stat(
+        "Announced late by",
+        "Age of the oldest event or mark that is not in its stream.",
+        "max(outbox_lag_seconds)",
+        unit=Unit.SECONDS,
+        alert="QmtlOutboxLag",
+    ),
+    stat(
+        "Cross-context hits, 10 m",
+        "Cached results of another compute context that runners found, and did not use; must be 0.",
+        "sum(increase(cross_context_cache_hit_total[10m]))",
+        alert="QmtlCrossContextHit",
+    ),
+    stat(
+        "Wrong NodeIDs, 10 m",
+        "Nodes that were sent under an id that is not theirs; must be 0.",
+        "sum(increase(nodeid_crc_mismatch_total[10m]))",
+        alert="QmtlNodeIdMismatch",
+    ),
+    stat("Sessions", "Runners' sessions that gateways hold.", "sum(runner_sessions)", page="live.md"),
+)
+
+CALLS: Final = (
+    calls.rates(CHOSEN, "job"),
+    calls.errors(CHOSEN),
+    calls.durations(CHOSEN),
+    calls.slowest(CHOSEN),
+    calls.spread(CHOSEN),
+)
+
+LOOP: Final = (
+    series(
+        "Submissions ended",
+        "By outcome, per second.",
+        "sum by (outcome) (rate(gateway_submissions_total[$__rate_interval]))",
+        "{{outcome}}",
+        unit=Unit.EVENTS,
+        page="submission.md",
+    ),
+    series(
+        "Merges into the graph, p95",
+        "One in twenty merges of a strategy version took longer.",
+        "histogram_quantile(0.95, sum by (le) (rate(diff_duration_ms_bucket[$__rate_interval])))",
+        "p95",
+        unit=Unit.MILLISECONDS,
+        alert="QmtlDiffSlow",
+    ),
+    series(
+        "Evaluations",
+        "Calls of Evaluate that the world service answered, by status, per second.",
+        f"sum by (code) (rate({calls.COUNT}{EVALUATE}[$__rate_interval]) unless on (instance) runner_sessions)",
+        "{{code}}",
+        unit=Unit.CALLS,
+    ),
+    series(
+        "Apply runs ended",
+        "By outcome, in each interval.",
+        "sum by (outcome) (increase(apply_runs_total[$__rate_interval]))",
+        "{{outcome}}",
+        alert="QmtlApplyRolledBack",
+    ),
+    quantiles(
+        "From an event to a runner",
+        "From the writing of an activation event to a runner's acknowledgement of it.",
+        "activation_skew_seconds",
+        unit=Unit.SECONDS,
+        page=OPERATIONS,
+    ),
+    Panel(
+        "Orders",
+        "Intents that gateways stored, and what executors made of them, per second.",
+        (
+            Query("sum(rate(orders_accepted_total[$__rate_interval]))", "accepted"),
+            Query("sum(rate(orders_refused_total[$__rate_interval]))", "refused by a gateway"),
+            Query("sum(rate(orders_executed_total[$__rate_interval]))", "executed"),
+            Query("sum(rate(orders_fenced_total[$__rate_interval]))", "fenced"),
+            Query("sum(rate(executor_refused_total[$__rate_interval]))", "refused by an executor"),
+        ),
+        unit=Unit.EVENTS,
+        page=OPERATIONS,
+    ),
+)
+
+PROCESSES: Final = (
+    states(
+        "Up",
+        "Whether a service's metrics are answered.",
+        f"up{{{JOBS},{CHOSEN}}}",
+        "{{job}} {{instance}}",
+        ((0, "down", "red"), (1, "up", "green")),
+        width=24,
+        height=6,
+        alert="QmtlServiceDown",
+    ),
+    *calls.usage(f"{JOBS},{CHOSEN}"),
+)
+
+BOARD: Final = Board(
+    "qmtl-core-loop",
+    "QMTL / Core loop",
+    "Is anything wrong, and in which part of the loop: calls, submissions, evaluations, applies, orders.",
+    (
+        Variable("job", "Service", f"up{{{JOBS}}}"),
+        Variable("instance", "Instance", f'up{{{JOBS},job=~"$job"}}'),
+    ),
+    (
+        Section("Now", NOW),
+        Section("Calls", CALLS),
+        Section("The loop", LOOP),
+        Section("Processes", PROCESSES),
+    ),
+)
