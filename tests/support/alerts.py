@@ -1,7 +1,9 @@
-"""The alerting rules as data, and what their expressions ask of the services' metrics."""
+"""The alerting rules and the dashboards as data, and what their expressions ask of the services' metrics."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,16 +11,22 @@ from typing import Any, Final
 import promql_parser as promql
 import yaml
 
+from helm.dashboards.alerts import RULES
+from helm.dashboards.generate import FOLDER
 from tests.support.stack import ROOT
 
-__all__ = ["ROOT", "RULES", "Asked", "asked", "rules"]
+__all__ = ["ROOT", "RULES", "Asked", "asked", "asked_by_alerts", "asked_by_boards", "boards", "expressions", "rules"]
 
-RULES: Final = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+VARIABLE: Final = re.compile(r"^\$\w+$")  # as a label's value: whatever the reader of a dashboard chooses
+INTERVALS: Final = {"$__rate_interval": "1m", "$__range": "1h"}
+FILTERS: Final = frozenset({"and", "unless"})
+LABEL_VALUES: Final = re.compile(r"^label_values\((.+), (\w+)\)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Name a metric that an expression selects, the labels that it matches or groups by, and the values it names."""
+    """Name a metric that an expression selects, the labels that it matches or groups by, and the values it names, each
+    as a pattern."""
 
     metric: str
     labels: frozenset[str]
@@ -31,16 +39,57 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
+def boards() -> list[dict[str, Any]]:
+    """Return the dashboards as Grafana reads them."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def expressions(part: Any) -> list[str]:
+    """Return every expression of a dashboard, or of a part of one."""
+    if isinstance(part, list):
+        return [found for each in part for found in expressions(each)]
+    if not isinstance(part, dict):
+        return []
+    own = [part["expr"]] if "expr" in part else []
+    return own + [found for each in part.values() for found in expressions(each)]
+
+
+def asked_by_alerts() -> list[Asked]:
+    """Return what the rules ask for."""
+    return [each for rule in rules() for each in asked(rule["expr"])]
+
+
+def asked_by_boards() -> dict[str, list[Asked]]:
+    """Return what each dashboard asks for, its variables too, by its uid."""
+    return {
+        board["uid"]: [each for expr in expressions(board) for each in asked(expr)]
+        + [each for variable in board["templating"]["list"] for each in _asked_by_variable(variable)]
+        for board in boards()
+    }
+
+
 def asked(expression: str) -> list[Asked]:
     """Return what an expression asks for. Raises ValueError where it is no PromQL."""
+    for variable, interval in INTERVALS.items():
+        expression = expression.replace(variable, interval)
     return list(_asked(promql.parse(expression), frozenset()))
+
+
+def _asked_by_variable(variable: dict[str, Any]) -> list[Asked]:
+    if variable["type"] != "query":
+        return []
+    found = LABEL_VALUES.match(variable["definition"])
+    assert found is not None, f"{variable['definition']} asks for something else than the values of a label"
+    return [Asked(each.metric, each.labels | {found[2]}, each.values) for each in asked(found[1])]
 
 
 def _asked(part: Any, grouped: frozenset[str]) -> Iterator[Asked]:
     match part:
         case promql.BinaryExpr():
-            yield from _asked(part.lhs, grouped)
-            yield from _asked(part.rhs, grouped)
+            matched = _matched(part)
+            yield from _asked(part.lhs, grouped | matched)
+            # Of a filter's right side nothing is seen but the labels that it is matched by.
+            yield from _asked(part.rhs, matched if str(part.op) in FILTERS else grouped | matched)
         case promql.AggregateExpr():
             labels = () if part.modifier is None else part.modifier.labels
             yield from _asked(part.expr, grouped | frozenset(labels))
@@ -61,7 +110,19 @@ def _asked(part: Any, grouped: frozenset[str]) -> Iterator[Asked]:
             raise ValueError(f"{type(part).__name__} is not followed to its metrics")
 
 
+def _matched(part: Any) -> frozenset[str]:
+    """Return the labels that a binary expression matches its sides ``on``."""
+    matching = None if part.modifier is None else part.modifier.matching
+    is_on = matching is not None and matching.type == promql.LabelModifierType.Include
+    return frozenset(matching.labels) if is_on else frozenset()
+
+
 def _values(matcher: Any) -> list[str]:
-    """Return the values of a matcher of the form ``=`` or ``=~`` of alternatives, and those that others leave out."""
+    """Return the values of a matcher as patterns, each alternative of ``=~`` for itself; those too that it leaves
+    out."""
+    if VARIABLE.match(matcher.value):
+        return []
+    if matcher.op in (promql.MatchOp.Equal, promql.MatchOp.NotEqual):
+        return [re.escape(matcher.value)]
     found: list[str] = matcher.value.split("|")
     return found
