@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model alerts guards faults bench protos docs dashboards lock clean
+.PHONY: setup demo test check model alerts provoke guards faults bench protos docs dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make test    all tests, against a real PostgreSQL and a real nats-server"
 	@echo "make check   format, lint, types, import rules, contracts, generated code and docs"
 	@echo "make model   the apply protocol, searched exhaustively by SPIN (apt-get install spin gcc); writes docs/reliability.md"
+	@echo "make alerts  the alerts' rules and when they fire, by promtool (apt-get install prometheus)"
+	@echo "make provoke each alert provoked on a real stack, before a real Prometheus; writes docs/operations/index.md"
 	@echo "make guards  each guard of the apply protocol removed from a copy: a test goes red; writes docs/reliability.md"
 	@echo "make faults  long random schedules of the apply protocol; then 200 runs on real processes that are struck meanwhile"
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
@@ -53,6 +55,9 @@ model: $(READY)
 alerts:
 	promtool check rules deploy/prometheus/alerts.yaml
 	promtool test rules deploy/prometheus/alerts.test.yaml
+
+provoke: $(READY)
+	$(BIN)/python -m tests.provoke
 
 guards: $(READY)
 	$(BIN)/python -m tests.guards.check

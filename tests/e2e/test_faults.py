@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,7 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2 as pb
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
-from qmtl_sdk.local.progress import ProcessStatus, StackStatus
-from qmtl_sdk.local.stack import status, up
+from qmtl_sdk.local.progress import StackStatus
 from tests.support.beside import another_gateway
 from tests.support.credentials import nats_url_of, token_of
 from tests.support.desk import (
@@ -36,7 +33,6 @@ from tests.support.desk import (
     FINGERPRINT,
     Asked,
     Desk,
-    answers,
     dial,
     ended,
     evaluate,
@@ -50,6 +46,7 @@ from tests.support.desk import (
     version_of,
     world_status,
 )
+from tests.support.striking import heal, kill, part, stopped
 from tests.support.waiting import wait_until
 
 PENDING = submission_pb2.SUBMISSION_STATE_PENDING
@@ -73,45 +70,6 @@ def desk(stack: StackStatus) -> Iterator[Desk]:
     """Give a client of the gateway."""
     with dial(stack.gateway_address, token_of(stack.state_dir)) as client:
         yield client
-
-
-def heal(state_dir: Path) -> StackStatus:
-    """Let go on what stands still, start what is dead, and return when the gateway has found everybody again."""
-    for process in status(state_dir).processes:
-        if process.pid is not None:
-            os.kill(process.pid, signal.SIGCONT)
-    stack = up(state_dir)
-    with dial(stack.gateway_address, token_of(stack.state_dir)) as client:
-        wait_until(lambda: answers(client))
-    return stack
-
-
-def part(stack: StackStatus, name: str) -> ProcessStatus:
-    return next(each for each in stack.processes if each.name == name)
-
-
-def send(stack: StackStatus, name: str, number: signal.Signals) -> None:
-    pid = part(stack, name).pid
-    assert pid is not None
-    os.kill(pid, number)
-
-
-def kill(stack: StackStatus, name: str) -> None:
-    """Kill -9 a process and wait until it is gone."""
-    process = psutil.Process(part(stack, name).pid)
-    process.kill()
-    psutil.wait_procs([process], timeout=5)
-
-
-@contextmanager
-def stopped(stack: StackStatus, name: str) -> Iterator[None]:
-    """Let a process stand still meanwhile."""
-    send(stack, name, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):  # it was killed meanwhile
-            send(stack, name, signal.SIGCONT)
 
 
 def resolve(client: Desk, world: str) -> execution_pb2.ComputeContext:

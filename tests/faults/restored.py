@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from qmtl_sdk.local import postgres
-from qmtl_sdk.local.process import recall, stop
-from qmtl_sdk.local.start import stopping
 from qmtl_sdk.local.state import Layout
 from tests.faults.campaign import ASTRAY, SHORT, Campaign, Say, campaign
 from tests.faults.checker import Violation
 from tests.faults.senders import SENDER
 from tests.faults.strikes import FAULTS
+from tests.support.restoring import keep_database, restore_database
 from tests.support.waiting import wait_until
 
 NOTICED_SECONDS: Final = 30.0
@@ -48,19 +44,15 @@ def restore(found: Campaign, moved_on: Sequence[str]) -> tuple[int, list[Violati
     scene = found.scene
     layout = Layout(found.cluster.directory)
     backup = found.cluster.directory / "backup"
-    _stop_postgres(layout)
-    shutil.copytree(layout.postgres / "data", backup)
-    _keep_owner(layout.postgres / "data", backup)
+    keep_database(layout, backup)
     found.cluster.heal_servers()
     found.rest()
     for name in moved_on:
         found.strike(next(each for each in FAULTS if each.name == name))
     found.await_flow()
     time.sleep(TRADED_ON_SECONDS)
-    _stop_postgres(layout)
+    restore_database(layout, backup)
     behind = scene.broker.last("orders")
-    shutil.rmtree(layout.postgres / "data")
-    backup.rename(layout.postgres / "data")
     found.cluster.heal_servers()
     wait_until(lambda: all(ASTRAY in found.applies.told(world).holds for world in scene.worlds), NOTICED_SECONDS)
     found.rest()
@@ -74,15 +66,3 @@ def restore(found: Campaign, moved_on: Sequence[str]) -> tuple[int, list[Violati
         sum(sum(each.position > fences[world] for each in history.intents) for world, (history, _) in judged.items()),
         [each for _, violations in judged.values() for each in violations if each.invariant != SENDER],
     )
-
-
-def _stop_postgres(layout: Layout) -> None:
-    child = recall(layout.record(postgres.NAME))
-    assert child is not None
-    stop(child, *stopping(postgres.NAME))
-
-
-def _keep_owner(source: Path, copy: Path) -> None:
-    for path in (copy, *copy.rglob("*")):
-        stat = (source / path.relative_to(copy)).stat()
-        shutil.chown(path, stat.st_uid, stat.st_gid)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 
 from qmtl_sdk.local import service
 from qmtl_sdk.local.progress import StackStatus
@@ -21,8 +22,15 @@ LISTENED = range(12_000, 32_000)
 STOP_SECONDS = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class Beside(Endpoint):
+    """Reach a service beside a stack's own, and know its process."""
+
+    pid: int = field(kw_only=True)
+
+
 @contextmanager
-def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Endpoint]:
+def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Beside]:
     """Run one more service of a name until the end, and yield where it listens once it is healthy."""
     kind = next(each for each in SERVICES if each.name == name)
     parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
@@ -36,7 +44,7 @@ def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Endpoint
     ):
         try:
             wait_until(lambda: service.healthy(own.address), READY_SECONDS)
-            yield own
+            yield Beside(own.address, own.metrics_address, pid=process.pid)
         finally:
             process.terminate()
             try:
@@ -45,7 +53,7 @@ def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Endpoint
                 process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
 
 
-def another_gateway(stack: StackStatus) -> AbstractContextManager[Endpoint]:
+def another_gateway(stack: StackStatus) -> AbstractContextManager[Beside]:
     """Run one more gateway, under a name of its own."""
     return another(stack, "gateway", QMTL_NAME="another")
 
