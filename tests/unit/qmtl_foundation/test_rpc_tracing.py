@@ -51,7 +51,12 @@ async def asked(answer: Answer, *, begins: bool) -> AsyncIterator[tuple[Any, Spa
     with recording_spans() as spans:
         async with (
             serving(
-                Address("127.0.0.1", 0), [], {}, [OpenDoor()], outside=[Traces(begins=begins)], handlers=[Serving(answer)]
+                Address("127.0.0.1", 0),
+                [],
+                {},
+                [OpenDoor()],
+                outside=[Traces(begins=begins)],
+                handlers=[Serving(answer)],
             ) as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
