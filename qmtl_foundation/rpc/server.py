@@ -64,10 +64,10 @@ async def serving(
     """Yield the port of a running server; drain at the end.
 
     ``probes`` are what readiness follows; calls come in through ``doors``, and what stands ``outside`` of everything
-    sees the status that they get; without ``credentials`` connections are not encrypted, and the address must be of the
-    loopback. ``forwarded`` names services that ``handlers`` answer for, so that reflection lists them; it describes them
-    from ``shown``, or from all that is loaded. Raises OSError when the address is taken, QmtlError NOT_CONFIGURED for
-    one that is not of the loopback.
+    sees the status that they get. Without ``credentials`` connections are not encrypted, and the address must be of the
+    loopback. ``forwarded`` names services that ``handlers`` answer for, so that reflection lists them; it describes
+    them from ``shown``, or from all that is loaded. Raises OSError when the address is taken, QmtlError NOT_CONFIGURED
+    for one that is not of the loopback.
     """
     server = grpc.aio.server(interceptors=[*outside, DomainErrors(), *doors], options=SERVER_OPTIONS)
     for room in rooms:
