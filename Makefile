@@ -53,8 +53,8 @@ model: $(READY)
 	$(BIN)/python -m tests.model.check
 
 alerts:
-	promtool check rules deploy/prometheus/alerts.yaml
-	promtool test rules deploy/prometheus/alerts.test.yaml
+	promtool check rules helm/qmtl/alerts/alerts.yaml
+	promtool test rules tests/helm/alerts.test.yaml
 
 provoke: $(READY)
 	$(BIN)/python -m tests.provoke

@@ -10,9 +10,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from google.protobuf.descriptor import FileDescriptor
@@ -76,6 +76,8 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "nats_url": "NATS with JetStream",
     "listen": "where it serves gRPC, `host:port`",
     "metrics_listen": "where it serves `/metrics`, `host:port`",
+    "health_listen": "where it serves health alone and never encrypted, `host:port`, for "
+    "[probes that speak no TLS](#health-and-shutdown); nowhere unless set",
     "world_address": "the world service, `host:port`",
     "dagmgr_address": "the DAG manager, `host:port`",
     "gateway_address": "a gateway, `host:port`; data presets are read there",
@@ -263,7 +265,7 @@ def nats_permissions() -> str:
 
 def alerts() -> str:
     """Return the alerts, with what each says and its runbook."""
-    document = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    document = yaml.safe_load((ROOT / "helm" / "qmtl" / "alerts" / "alerts.yaml").read_text(encoding="utf-8"))
     rows = [
         (
             f"`{rule['alert']}`",
@@ -356,8 +358,12 @@ def _setting(name: str) -> tuple[str, str]:
     """Return the default of a setting, of each reader in its turn where they differ, and its readers."""
     stated = {service: dict(flattened(owner)).get(name) for service, owner in SERVICES.items()}
     read = {service: each for service, each in stated.items() if each is not None}
-    found = dict.fromkeys("required" if each.default is MISSING else f"`{each.default}`" for each in read.values())
+    found = dict.fromkeys(_default(each) for each in read.values())
     return ", ".join(found), "all" if len(read) == len(SERVICES) else ", ".join(read)
+
+
+def _default(setting: Field[Any]) -> str:
+    return "required" if setting.default is MISSING else f"`{'' if setting.default is None else setting.default}`"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ async def running(settings: DagManagerSettings) -> AsyncIterator[int]:
                     DatasetService(pool, utc_now),
                 ),
             ]
-            doors = [admission, Permissions()]
-            outside = [Durations(meter), Traces(begins=False)]
-            async with serving(settings.listen, rooms, probes, doors, credentials, outside=outside) as port:
+            async with serving(
+                settings.listen,
+                rooms,
+                probes,
+                [admission, Permissions()],
+                credentials,
+                outside=[Durations(meter), Traces(begins=False)],
+                health_listen=settings.health_listen,
+            ) as port:
                 yield port

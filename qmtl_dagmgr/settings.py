@@ -19,4 +19,5 @@ class DagManagerSettings:
     nats_url: Secret
     listen: Address
     metrics_listen: Address
+    health_listen: Address | None = None
     log_level: str = "info"

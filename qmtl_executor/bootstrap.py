@@ -84,7 +84,14 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[int]:
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(executor.run())
                 forgetting = group.create_task(sweeping(pool, aged(settings.keep_days), utc_now))
-                async with serving(settings.listen, [], probes, [admission, Permissions()], credentials) as port:
+                async with serving(
+                    settings.listen,
+                    [],
+                    probes,
+                    [admission, Permissions()],
+                    credentials,
+                    health_listen=settings.health_listen,
+                ) as port:
                     yield port
                 task.cancel()
                 forgetting.cancel()

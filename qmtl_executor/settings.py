@@ -28,6 +28,7 @@ class ExecutorSettings:
     token_file: str
     name: str = PAPER
     mode: str = PAPER
+    health_listen: Address | None = None
     log_level: str = "info"
     nats_replicas: int = 1
     keep_days: int = 7

@@ -149,6 +149,8 @@ def _reading(name: str, field: Field[Any], kind: Any, environ: Mapping[str, str]
             return Reading(variable, kind, _PARSERS[kind](text), source)
         except ValueError as error:
             return Reading(variable, kind, None, source, f"{variable}: {error}")
+    if kind is str and variable in environ and field.default is not MISSING:
+        return Reading(variable, kind, "", variable)  # said to be empty, which is not the same as not said
     if field.default is MISSING:
         return Reading(variable, kind, None, "", f"{variable} is not set")
     return Reading(variable, kind, field.default)
@@ -219,4 +221,5 @@ _PARSERS: Final[Mapping[Any, Callable[[str], Any]]] = {
     bool: _parse_switch,
     Secret: Secret,
     Address: Address.parse,
+    Address | None: Address.parse,
 }

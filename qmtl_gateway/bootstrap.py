@@ -177,6 +177,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[int]:
                     forwarded=forwarded,
                     handlers=[forwarder],
                     shown=shown,
+                    health_listen=settings.health_listen,
                 ) as port,
             ):
                 with sessions.held():

@@ -25,6 +25,7 @@ class GatewaySettings:
     token_file: str
     limits: LimitSettings
     name: str = "gateway"
+    health_listen: Address | None = None
     log_level: str = "info"
     nats_replicas: int = 1
     keep_days: int = 7

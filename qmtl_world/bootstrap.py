@@ -121,6 +121,7 @@ async def running(settings: WorldSettings) -> AsyncIterator[int]:
                     [admission, Permissions()],
                     credentials,
                     outside=[Durations(meter), Traces(begins=False)],
+                    health_listen=settings.health_listen,
                 ) as port,
             ):
                 forgetting = sweeping(pool, aged(settings.keep_days, settings.keep_series_days), utc_now)

@@ -22,6 +22,7 @@ class WorldSettings:
     nats_url: Secret
     listen: Address
     metrics_listen: Address
+    health_listen: Address | None = None
     log_level: str = "info"
     nats_replicas: int = 1
     paper_executor: str = "paper"

@@ -12,6 +12,7 @@ from qmtl_foundation.cancellation import heed_cancellation
 
 PROBE_INTERVAL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 2.0
+LIVE = "live"  # what a process says of itself alone, whatever it stands on: a restart mends nothing else
 
 Probe = Callable[[], Awaitable[object]]
 
@@ -21,7 +22,8 @@ _log = logging.getLogger(__name__)
 class HealthFollower:
     """Serve health: SERVING while every probe answers, else NOT_SERVING; per service and for the whole (``""``).
 
-    Each probe is served too, under its own name, so that an operator sees which one does not answer.
+    Each probe is served too, under its own name, so that an operator sees which one does not answer; ``live`` is
+    SERVING as long as the process answers at all.
     """
 
     def __init__(self, services: Sequence[str], probes: Mapping[str, Probe]) -> None:
@@ -42,6 +44,8 @@ class HealthFollower:
         failing = frozenset([name for name, probe in self._probes.items() if not await _answers(probe)])
         if failing == self._failing:
             return
+        if self._failing is None:
+            await self.servicer.set(LIVE, _state(True))
         self._failing = failing
         if failing:
             _log.warning("not ready: %s", ", ".join(sorted(failing)))

@@ -30,6 +30,11 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 )
+HEALTH_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", 1024),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.so_reuseport", 0),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -60,14 +65,16 @@ async def serving(
     forwarded: Sequence[str] = (),
     handlers: Sequence[grpc.GenericRpcHandler] = (),
     shown: DescriptorPool | None = None,
+    health_listen: Address | None = None,
 ) -> AsyncIterator[int]:
     """Yield the port of a running server; drain at the end.
 
     ``probes`` are what readiness follows; calls come in through ``doors``, and what stands ``outside`` of everything
     sees the status that they get. Without ``credentials`` connections are not encrypted, and the address must be of the
     loopback. ``forwarded`` names services that ``handlers`` answer for, so that reflection lists them; it describes
-    them from ``shown``, or from all that is loaded. Raises OSError when the address is taken, QmtlError NOT_CONFIGURED
-    for one that is not of the loopback.
+    them from ``shown``, or from all that is loaded. On ``health_listen`` health alone is served, never encrypted:
+    Kubernetes' probes speak no TLS. Raises OSError when an address is taken, QmtlError NOT_CONFIGURED for a ``listen``
+    that is not of the loopback.
     """
     server = grpc.aio.server(interceptors=[*outside, DomainErrors(), *doors], options=SERVER_OPTIONS)
     for room in rooms:
@@ -79,24 +86,47 @@ async def serving(
     reflection.enable_server_reflection([*names, *own], server, shown)
     if handlers:  # last: they may answer for everything that nobody else does
         server.add_generic_rpc_handlers(handlers)
+    if credentials is None:
+        check_listened("QMTL_LISTEN", listen)
+    port = _bind(server, listen, credentials)
+    await health.probe()
+    async with _health_alone(health, health_listen):
+        await server.start()
+        following = asyncio.create_task(health.follow())
+        _log.info("serving on %s:%d", listen.host, port)
+        try:
+            yield port
+        finally:
+            following.cancel()
+            await health.leave()
+            await server.stop(DRAIN_SECONDS)
+
+
+@asynccontextmanager
+async def _health_alone(health: HealthFollower, listen: Address | None) -> AsyncIterator[None]:
+    """Serve health and nothing else in plain text, until the drain is over."""
+    if listen is None:
+        yield
+        return
+    server = grpc.aio.server(interceptors=[DomainErrors()], options=HEALTH_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    port = _bind(server, listen, None)
+    await server.start()
+    _log.info("health alone on %s:%d", listen.host, port)
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+def _bind(server: grpc.aio.Server, listen: Address, credentials: grpc.ServerCredentials | None) -> int:
+    """Return the port that a server now has; raise OSError for an address that is taken."""
     try:
         if credentials is None:
-            check_listened("QMTL_LISTEN", listen)
-            port = server.add_insecure_port(str(listen))
-        else:
-            port = server.add_secure_port(str(listen), credentials)
+            return int(server.add_insecure_port(str(listen)))
+        return int(server.add_secure_port(str(listen), credentials))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {listen}: {error}") from error
-    await health.probe()
-    await server.start()
-    following = asyncio.create_task(health.follow())
-    _log.info("serving on %s:%d", listen.host, port)
-    try:
-        yield port
-    finally:
-        following.cancel()
-        await health.leave()
-        await server.stop(DRAIN_SECONDS)
 
 
 async def until_signalled() -> None:

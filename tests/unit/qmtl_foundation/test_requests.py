@@ -26,12 +26,25 @@ class SomeSettings:
     replicas: int = 1
     factor: float = 0.5
     switch: bool = False
+    name: str = "paper"
+    elsewhere: Address | None = None
 
 
 def test_settings_are_read_by_name_with_their_defaults() -> None:
     settings = read_settings(SomeSettings, {**COMPLETE, "QMTL_REPLICAS": "3", "QMTL_SWITCH": "TRUE", "QMTL_FACTOR": ""})
     assert settings == SomeSettings(Secret(COMPLETE["QMTL_DSN"]), Address("[::1]", 8443), 3, 0.5, True)
     assert str(settings.listen) == "[::1]:8443"
+
+
+def test_a_text_that_is_said_to_be_empty_is_empty_and_one_that_is_not_said_has_its_default() -> None:
+    assert read_settings(SomeSettings, COMPLETE).name == "paper"
+    assert read_settings(SomeSettings, {**COMPLETE, "QMTL_NAME": ""}).name == ""
+
+
+def test_an_address_that_may_be_left_out_is_read_where_it_is_stated() -> None:
+    assert read_settings(SomeSettings, COMPLETE).elsewhere is None
+    stated = read_settings(SomeSettings, {**COMPLETE, "QMTL_ELSEWHERE": "0.0.0.0:9002"})
+    assert stated.elsewhere == Address("0.0.0.0", 9002)  # noqa: S104  # nothing listens
 
 
 def test_secrets_are_never_shown() -> None:
