@@ -23,6 +23,7 @@ from qmtl_foundation import dag, requests
 from qmtl_foundation.errors import GRPC_STATUS
 from qmtl_foundation.execution_domain import ALIASES, DOMAIN_RULES, DowngradeReason, domain_of
 from qmtl_foundation.identity import NodeIdentity, canonical_json, node_crc32, node_id
+from qmtl_foundation.jetstream import permissions
 from qmtl_foundation.jetstream.permissions import HEARD, OWNERS, PUBLISHED
 from qmtl_foundation.pb.qmtl.allocation.v1 import allocation_service_pb2
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
@@ -48,6 +49,7 @@ from qmtl_world.settings import WorldSettings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTOS: Final = ROOT / "protos"
+CHART: Final = ROOT / "helm" / "qmtl"
 SECTION: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 CONTRACTS: Final[Sequence[FileDescriptor]] = tuple(
@@ -131,9 +133,10 @@ SIGNS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the sections, or with ``--check`` only compare; return the exit code."""
+    """Write the sections and files, or with ``--check`` only compare; return the exit code."""
     check = list(arguments) == ["--check"]
-    stale = [path for path in documents() if _refresh(path, write=not check)]
+    fresh = {path: filled(path.read_text()) for path in documents()} | {path: make() for path, make in FILES.items()}
+    stale = [path for path, text in fresh.items() if _refresh(path, text, write=not check)]
     if check:
         for path in stale:
             sys.stderr.write(f"not what `make docs` generates: {path.relative_to(ROOT)}\n")
@@ -150,10 +153,8 @@ def filled(text: str) -> str:
     return SECTION.sub(lambda found: f"{found[1]}{GENERATORS[found[2]]()}\n{found[3]}", text)
 
 
-def _refresh(path: Path, *, write: bool) -> bool:
-    text = path.read_text()
-    fresh = filled(text)
-    if fresh == text:
+def _refresh(path: Path, fresh: str, *, write: bool) -> bool:
+    if path.exists() and path.read_text() == fresh:
         return False
     if write:
         path.write_text(fresh)
@@ -265,7 +266,7 @@ def nats_permissions() -> str:
 
 def alerts() -> str:
     """Return the alerts, with what each says and its runbook."""
-    document = yaml.safe_load((ROOT / "helm" / "qmtl" / "alerts" / "alerts.yaml").read_text(encoding="utf-8"))
+    document = yaml.safe_load((CHART / "alerts" / "alerts.yaml").read_text(encoding="utf-8"))
     rows = [
         (
             f"`{rule['alert']}`",
@@ -277,6 +278,38 @@ def alerts() -> str:
         for rule in group["rules"]
     ]
     return table(("alert", "severity", "fires on", "runbook"), rows)
+
+
+def chart_values() -> str:
+    """Return the chart's values with their defaults; what a service has as the gateway has it stands there once."""
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    said = list(_values(yaml.compose(text), text.splitlines()))
+    of_gateway = {
+        path.partition(".")[2]: (default, says) for path, default, says in said if path.startswith("gateway.")
+    }
+    rows = []
+    for path, default, says in said:
+        service, _, name = path.partition(".")
+        known, meant = of_gateway.get(name, ("", ""))
+        if service in ("gateway", "stores") or says or default != known:
+            rows.append((f"`{path}`", f"`{default}`", (says or meant).replace("<", "\\<")))
+    return table(("value", "default", "says"), rows)
+
+
+def _values(node: yaml.Node, lines: Sequence[str], path: str = "", of_all: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the path of each value, its default, and what its line says; a mapping on one line is one value.
+
+    A switch says what is said of all that it switches.
+    """
+    for key, value in node.value:
+        name, says = f"{path}{key.value}", lines[key.start_mark.line].partition(" # ")[2]
+        if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style and key.value != "resources":
+            yield from _values(value, lines, f"{name}.", says)
+        else:
+            default = yaml.safe_load(yaml.serialize(value))
+            shown = yaml.safe_dump(default, default_flow_style=True, sort_keys=False, width=1_000)
+            switched = of_all if key.value == "enabled" else ""
+            yield name, shown.removesuffix("...\n").strip(), "; ".join(filter(None, (switched, says)))
 
 
 def presets() -> str:
@@ -316,9 +349,12 @@ GENERATORS: Final[Mapping[str, Callable[[], str]]] = {
     "limits": limits,
     "settings": settings,
     "alerts": alerts,
+    "chart-values": chart_values,
     "presets": presets,
     "identity-example": identity_example,
 }
+
+FILES: Final[Mapping[Path, Callable[[], str]]] = {CHART / "nats" / "users.conf": permissions.configuration}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ import promql_parser as promql
 import yaml
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-RULES: Final = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+RULES: Final = ROOT / "helm" / "qmtl" / "alerts" / "alerts.yaml"
 
 
 @dataclass(frozen=True, slots=True)

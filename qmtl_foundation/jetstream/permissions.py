@@ -92,11 +92,16 @@ def user(service: str, password: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Print the users of a nats-server's configuration; it reads their passwords from the environment."""
+def configuration() -> str:
+    """Return the users of a nats-server's configuration, which reads their passwords from its environment."""
     users = [user(service, f"$QMTL_NATS_{service.upper()}_PASSWORD") for service in PUBLISHED]
     text = json.dumps({"authorization": {"users": users}}, indent=2)
-    sys.stdout.write(re.sub(r'"(\$QMTL_NATS_\w+_PASSWORD)"', r"\1", text) + "\n")  # a variable stands without quotes
+    return re.sub(r'"(\$QMTL_NATS_\w+_PASSWORD)"', r"\1", text) + "\n"  # a variable stands without quotes
+
+
+def main() -> None:
+    """Print that."""
+    sys.stdout.write(configuration())
 
 
 if __name__ == "__main__":

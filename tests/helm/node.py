@@ -1,7 +1,7 @@
 """A node of one machine: what was rendered runs as processes here, without containers.
 
-Taken from the manifests: commands, environment, Secrets and ConfigMaps as files, ports, probes, the order of hooks. Put in
-place of a cluster's own: a name of a Service is a port of the loopback, a mount a folder, the image this environment.
+Taken from the manifests: commands, environment, Secrets and ConfigMaps as files, ports, probes. Put in place of a
+cluster's own: a name of a Service is a port of the loopback, a mount a folder, the image this environment.
 """
 
 from __future__ import annotations
