@@ -10,7 +10,7 @@ import yaml
 
 from tests.support.alerts import ROOT, RULES, rules
 
-CASES = ROOT / "deploy" / "prometheus" / "alerts.test.yaml"
+CASES = ROOT / "tests" / "helm" / "alerts.test.yaml"
 
 each_rule = pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 
@@ -38,5 +38,5 @@ def test_a_case_tries_when_an_alert_fires_and_when_it_keeps_quiet(rule: dict[str
 
 def test_cases_try_these_rules_and_no_others() -> None:
     document = yaml.safe_load(CASES.read_text(encoding="utf-8"))
-    assert document["rule_files"] == [RULES.name]
+    assert [(CASES.parent / each).resolve() for each in document["rule_files"]] == [RULES]
     assert [each["name"] for each in document["tests"]] == [each["alert"] for each in rules()]
