@@ -144,11 +144,10 @@ class Node:
         folders = {each["mountPath"]: self._mount(pod, each) for each in container.get("volumeMounts", [])}
         environment: dict[str, str] = {}
         for each in container.get("env", []):
-            value = self._value(pod, each)
-            environment[each["name"]] = _VARIABLE.sub(lambda found: environment[found[1]], value)
-        stated = {name: self._here(component, value, folders) for name, value in environment.items()}
+            stated = self._here(component, str(each["value"]), folders) if "value" in each else self._named(pod, each)
+            environment[each["name"]] = _VARIABLE.sub(lambda found: environment[found[1]], stated)
         program = Path(sys.executable).parent
-        local = {"PATH": os.pathsep.join((str(program), os.defpath)), **stated}
+        local = {"PATH": os.pathsep.join((str(program), os.defpath)), **environment}
         if component == "postgres":
             return self._postgres(container, folders), local
         if component == "nats":
@@ -178,9 +177,8 @@ class Node:
         options = [part for name, value in own.items() for part in ("-c", f"{name}={value}")]
         return (str(self.cluster.binaries / "postgres"), "-D", str(self.cluster.data), *arguments, *options)
 
-    def _value(self, pod: Pod, each: Object) -> str:
-        if "valueFrom" not in each:
-            return str(each["value"])
+    def _named(self, pod: Pod, each: Object) -> str:
+        """Return the value of a variable that is kept elsewhere."""
         if "secretKeyRef" in each["valueFrom"]:
             named = each["valueFrom"]["secretKeyRef"]
             return self.secrets[named["name"]][named["key"]].decode()
