@@ -15,7 +15,7 @@ import yaml
 from tests.helm.chart import CHART, NAMESPACE, VALUES, Helm, Manifests, changed, values_of
 from tests.support.alerts import RULES
 
-RELEASES = ("1.35", "1.36", "1.37")
+RELEASES = ("1.30", "1.35", "1.36", "1.37")  # the oldest that the chart takes, and the newest three
 # Kinds of other projects; no schema of theirs is at hand, so they are held against what their documents demand.
 FOREIGN = {
     "Certificate": "cert-manager.io/v1",
@@ -50,6 +50,11 @@ def test_objects_have_names_of_their_own_and_the_release_s_namespace(manifests: 
     names = [(each["kind"], each["metadata"]["name"]) for each in manifests.objects]
     assert len(set(names)) == len(names)
     assert {each["metadata"]["namespace"] for each in manifests.objects} == {NAMESPACE}
+
+
+def test_the_oldest_release_that_is_tried_is_the_oldest_that_the_chart_takes() -> None:
+    stated = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["kubeVersion"]
+    assert stated == f">={RELEASES[0]}.0-0"
 
 
 def test_foreign_kinds_are_of_the_versions_that_are_served(manifests: Manifests) -> None:
@@ -190,6 +195,35 @@ def test_without_an_executor_no_paper_world_is_given_one(rendered: dict[str, Man
     }
     assert environment["QMTL_PAPER_EXECUTOR"] == ""
     assert "executor" not in {each.component for each in rendered["external-secrets"].pods()}
+
+
+def test_large_numbers_reach_services_as_whole_ones(helm: Helm) -> None:
+    values = changed(values_of("minimal"), "gateway.limits.burst", 12_000_000)
+    environment = {each["name"]: each.get("value") for each in helm.render(values).pod("gateway").container["env"]}
+    assert environment["QMTL_LIMITS_BURST"] == "12000000"
+
+
+def test_a_host_may_be_a_pattern(helm: Helm) -> None:
+    values = changed(values_of("cert-manager"), "gateway.hosts", ["*.desk.example"])
+    manifests = helm.render(changed(values, "ingress.host", "*.desk.example"))
+    assert "*.desk.example" in manifests.named("Certificate", "qmtl-gateway")["spec"]["dnsNames"]
+    assert manifests.named("Ingress", "qmtl-gateway")["spec"]["rules"][0]["host"] == "*.desk.example"
+
+
+def test_a_chart_of_another_version_changes_no_pod_and_no_selector(helm: Helm, tmp_path: Path) -> None:
+    chart = tmp_path / "qmtl"
+    shutil.copytree(CHART, chart)
+    stated = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
+    values = values_of("in-chart-stores")
+    before = helm.render(values, chart=chart)
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({**stated, "version": "9.9.9"}))
+    after = helm.render(values, chart=chart)
+    assert [each.template for each in after.pods()[:-1]] == [each.template for each in before.pods()[:-1]]
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({**stated, "appVersion": "9.9.9"}))
+    newer = helm.render(values, chart=chart)
+    selectors = [each["spec"].get("selector") for each in before.of_kind("Deployment", "Service", "StatefulSet")]
+    assert [each["spec"].get("selector") for each in newer.of_kind("Deployment", "Service", "StatefulSet")] == selectors
+    assert newer.pod("world").container["image"] == "qmtl:9.9.9"
 
 
 def test_variables_of_open_telemetry_reach_every_service(rendered: dict[str, Manifests]) -> None:

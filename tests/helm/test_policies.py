@@ -197,9 +197,10 @@ def test_beyond_the_release_a_pod_reaches_names_stores_and_the_issuer(rendered: 
     assert leaving(rendered["minimal"], "test") == {names}
     assert leaving(rendered["in-chart-stores"], "world") == {names}
     assert leaving(rendered["in-chart-stores"], "postgres") == set()
-    stores = {(5432, "databases"), (4222, "nats")}
-    assert leaving(rendered["production"], "world") == {names, *stores, (443, "")}
-    assert leaving(rendered["production"], "executor") == {names, *stores, (443, ""), (443, "198.51.100.0/24")}
+    named = {names, (5432, "databases"), (4222, "nats"), (443, ""), (4317, "observability")}
+    assert leaving(rendered["production"], "world") == named
+    assert leaving(rendered["production"], "executor") == {*named, (443, "198.51.100.0/24")}
+    assert leaving(rendered["production"], "migrate") == {names, (5432, "databases")}
 
 
 def entering(manifests: Manifests, component: str) -> set[tuple[int, str]]:

@@ -15,11 +15,11 @@
 - { name: QMTL_AUTH_AUDIENCE, value: {{ .audience | quote }} }
 - { name: QMTL_AUTH_PERMISSIONS, value: {{ .permissionsClaim | quote }} }
 - { name: QMTL_AUTH_NAME, value: {{ .nameClaim | quote }} }
-- { name: QMTL_AUTH_SKEW_SECONDS, value: {{ .skewSeconds | quote }} }
+- { name: QMTL_AUTH_SKEW_SECONDS, value: {{ int64 .skewSeconds | quote }} }
 {{- end }}
 {{- if ne $name "dagmgr" }}
-- { name: QMTL_NATS_REPLICAS, value: {{ $root.Values.natsReplicas | quote }} }
-- { name: QMTL_KEEP_DAYS, value: {{ $values.keepDays | quote }} }
+- { name: QMTL_NATS_REPLICAS, value: {{ int64 $root.Values.natsReplicas | quote }} }
+- { name: QMTL_KEEP_DAYS, value: {{ int64 $values.keepDays | quote }} }
 {{- end }}
 {{ include (printf "qmtl.environment.%s" $name) $root | trim }}
 {{ include "qmtl.environment.stores" . | trim }}
@@ -42,17 +42,17 @@
 - { name: QMTL_WORLD_ADDRESS, value: "{{ include "qmtl.component" (list . "world") }}:9000" }
 - { name: QMTL_DAGMGR_ADDRESS, value: "{{ include "qmtl.component" (list . "dagmgr") }}:9000" }
 {{- with .Values.gateway.limits }}
-- { name: QMTL_LIMITS_CALLS_PER_SECOND, value: {{ .callsPerSecond | quote }} }
-- { name: QMTL_LIMITS_BURST, value: {{ .burst | quote }} }
-- { name: QMTL_LIMITS_CALLS_AT_ONCE, value: {{ .callsAtOnce | quote }} }
-- { name: QMTL_LIMITS_CALLS_WAITING, value: {{ .callsWaiting | quote }} }
-- { name: QMTL_LIMITS_STREAMS, value: {{ .streams | quote }} }
+- { name: QMTL_LIMITS_CALLS_PER_SECOND, value: {{ int64 .callsPerSecond | quote }} }
+- { name: QMTL_LIMITS_BURST, value: {{ int64 .burst | quote }} }
+- { name: QMTL_LIMITS_CALLS_AT_ONCE, value: {{ int64 .callsAtOnce | quote }} }
+- { name: QMTL_LIMITS_CALLS_WAITING, value: {{ int64 .callsWaiting | quote }} }
+- { name: QMTL_LIMITS_STREAMS, value: {{ int64 .streams | quote }} }
 {{- end }}
 {{- end }}
 
 {{- define "qmtl.environment.world" }}
 - { name: QMTL_PAPER_EXECUTOR, value: {{ ternary .Values.executor.name "" .Values.executor.enabled | quote }} }
-- { name: QMTL_KEEP_SERIES_DAYS, value: {{ .Values.world.keepSeriesDays | quote }} }
+- { name: QMTL_KEEP_SERIES_DAYS, value: {{ int64 .Values.world.keepSeriesDays | quote }} }
 {{- end }}
 
 {{- define "qmtl.environment.dagmgr" }}{{ end }}

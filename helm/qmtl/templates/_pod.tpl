@@ -38,7 +38,8 @@ imagePullSecrets:
 {{- define "qmtl.podMetadata" -}}
 {{- $root := index . 0 -}}
 labels:
-  {{- include "qmtl.labels" . | nindent 2 }}
+  {{- include "qmtl.selector" . | nindent 2 }}
+  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
   {{- with $root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
