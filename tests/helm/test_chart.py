@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_a_certificate_is_good_for_every_name_by_which_its_service_is_called(
         assert mounted == [spec["secretName"]]
     services = {each.component for each in manifests.pods()} - {"migrate", "test"}
     assert len(manifests.of_kind("Certificate")) == len(services)
+
+
+@pytest.mark.parametrize("name", ["in-chart-stores", "production"])
+def test_whoever_is_called_by_a_name_shows_a_certificate_of_it(helm: Helm, name: str) -> None:
+    manager = {"enabled": True, "issuerRef": {"name": "qmtl-ca"}}
+    manifests = helm.render(changed(values_of(name), "tls.certManager", manager))
+    certificates = {each["metadata"]["name"]: each["spec"]["dnsNames"] for each in manifests.of_kind("Certificate")}
+    environments = [each.get("value", "") for pod in manifests.pods() for each in pod.container.get("env", [])]
+    called = {host for text in environments for host in re.findall(r"(?:^|@)(qmtl-[a-z.]+):\d", text)}
+    assert {"qmtl-world", "qmtl-dagmgr", "qmtl-gateway"} <= called
+    for host in called:
+        assert host in certificates[host.partition(".")[0]]
 
 
 def test_the_gateway_s_certificate_has_the_names_that_clients_call(rendered: dict[str, Manifests]) -> None:
