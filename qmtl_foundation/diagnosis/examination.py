@@ -17,7 +17,7 @@ from qmtl_foundation.diagnosis.nats import examine_nats
 from qmtl_foundation.diagnosis.ports import examine_port
 from qmtl_foundation.diagnosis.postgres import examine_postgres
 from qmtl_foundation.diagnosis.upstreams import UPSTREAMS, examine_upstream
-from qmtl_foundation.diagnosis.variables import LISTENS, examine_variables
+from qmtl_foundation.diagnosis.variables import PORTS, examine_variables
 from qmtl_foundation.settings import PREFIX, built
 from qmtl_foundation.tls import Certificates, TlsSettings
 
@@ -56,7 +56,7 @@ async def examine(
     if offline:
         return Examined(told, [])
     if has_fault(material):  # what stands beyond them is left out: it would only be said again
-        values = {name: value for name, value in values.items() if name in (*LISTENS, "postgres_dsn")}
+        values = {name: value for name, value in values.items() if name in (*PORTS, "postgres_dsn")}
     if has_fault(token):
         values.pop("token_file")
     ground = await _ground(service, values, certificates)
@@ -76,7 +76,7 @@ async def _ground(service: str, values: Mapping[str, Any], certificates: Certifi
         if setting in values
     ]
     found = [each for of_one in await asyncio.gather(*looks) for each in of_one]
-    return found + [examine_port(f"{PREFIX}{name.upper()}", values[name]) for name in LISTENS if name in values]
+    return found + [examine_port(f"{PREFIX}{name.upper()}", values[name]) for name in PORTS if values.get(name)]
 
 
 def _has(values: Mapping[str, Any], prefix: str, group: type) -> bool:

@@ -68,5 +68,6 @@ def _shown(reading: Reading) -> Setting:
         return Setting(reading.variable, fault=reading.sentence)
     source = ENVIRONMENT if reading.source else DEFAULT
     if reading.kind is not Secret:
-        return Setting(reading.variable, without_user(str(reading.value)), source)
+        text = "" if reading.value is None else without_user(str(reading.value))
+        return Setting(reading.variable, text, source)
     return Setting(reading.variable, HIDDEN, reading.source if reading.source.endswith(FILE_SUFFIX) else source)

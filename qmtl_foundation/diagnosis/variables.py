@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
 from typing import Any, Final
@@ -29,6 +29,7 @@ from qmtl_foundation.settings import (
 )
 
 LISTENS: Final = ("listen", "metrics_listen")
+PORTS: Final = (*LISTENS, "health_listen")  # health alone is served in plain text anywhere
 DIALS: Final = "_address"  # how names of addresses end that a service calls
 _STAND_INS: Final[Mapping[Any, Any]] = {str: "", Secret: Secret(""), Address: Address("127.0.0.1", 0)}
 _FORMS: Final[Mapping[Any, str]] = {
@@ -36,6 +37,7 @@ _FORMS: Final[Mapping[Any, str]] = {
     float: "a number",
     bool: "true or false",
     Address: "host:port",
+    Address | None: "host:port",
     str: "a text",
     Secret: "a text",
 }
@@ -122,7 +124,8 @@ def _unfit(values: Mapping[str, Any]) -> dict[str, str]:
         "log_level": check_log_level,
         "postgres_dsn": _check_dsn,
         "nats_url": lambda url: _check_url(url, encrypted),
-        "metrics_listen": lambda own: _check_apart(own, values.get("listen")),
+        "metrics_listen": lambda own: _check_apart(own, values, ("listen",)),
+        "health_listen": lambda own: _check_apart(own, values, LISTENS),
     }
     if not encrypted:
         listens = {name: lambda own, name=name: check_listened(PREFIX + name.upper(), own) for name in LISTENS}
@@ -162,9 +165,10 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
     return parts.scheme in schemes and 0 not in ports
 
 
-def _check_apart(own: Address, other: Address | None) -> None:
-    if own == other and own.port:
-        raise ValueError(f"is {own}, as QMTL_LISTEN is: one port cannot serve both")
+def _check_apart(own: Address | None, values: Mapping[str, Any], others: Sequence[str]) -> None:
+    for other in others:
+        if own is not None and own == values.get(other) and own.port:
+            raise ValueError(f"is {own}, as {PREFIX}{other.upper()} is: one port cannot serve both")
 
 
 def _default(settings: type, name: str) -> Any:
