@@ -47,9 +47,15 @@ class Acknowledgements:
                 await self._some.wait()
                 continue
             passed, trace = self._unsaid[0]
+            with tracing.span("acknowledge mark", trace, attributes={"qmtl.world": self._world}):
+                await self._say(passed)
+
+    async def _say(self, passed: Passed) -> None:
+        """Send one until it is answered, or void."""
+        while self._unsaid and self._unsaid[0][0] is passed:
+            heed_cancellation()
             try:
-                with tracing.span("acknowledge mark", trace, attributes={"qmtl.world": self._world}):
-                    await self._send(passed)
+                await self._send(passed)
             except QmtlError as error:
                 if error.reason in UNANSWERED:
                     await asyncio.sleep(RETRY_SECONDS)

@@ -8,8 +8,9 @@ one of them; ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` name another
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
@@ -24,10 +25,10 @@ TRACES: Final = "TRACES"
 METRICS: Final = "METRICS"
 NONE: Final = "none"
 OTLP: Final = "otlp"
-LAST_SECONDS: Final = 1.0
+CONSOLE: Final = "console"
 PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-
-SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
+LAST_SECONDS: Final = 1.0
+NAMES: Final = "OTEL_SERVICE_NAME"
 
 
 class Ending(Protocol):
@@ -37,34 +38,40 @@ class Ending(Protocol):
         """Send what is left, and end."""
 
 
-def exporter(signal: str, environ: Mapping[str, str] = os.environ) -> Any | None:
-    """Return what sends a signal, None for nothing. Raises QmtlError NOT_CONFIGURED for what is not installed."""
-    name = _named(signal, environ)
+def is_exported(signal: str) -> bool:
+    """Tell whether a signal is to be sent anywhere."""
+    return _named(signal) != NONE
+
+
+def exporter(signal: str) -> Any | None:
+    """Return what sends a signal, None for nothing; raise QmtlError NOT_CONFIGURED for what is unknown or malformed."""
+    name = _named(signal)
     if name == NONE:
         return None
-    if name == OTLP:
-        name = _protocol(signal, environ)
-    found = entry_points(group=f"opentelemetry_{signal.lower()}_exporter", name=name)
+    group = f"opentelemetry_{signal.lower()}_exporter"
+    found = entry_points(group=group, name=_protocol(signal) if name == OTLP else name)
     if not found:
-        known = sorted({OTLP, NONE, *entry_points(group=f"opentelemetry_{signal.lower()}_exporter").names})
-        raise _not_configured(f"OTEL_{signal}_EXPORTER", name, known)
-    return next(iter(found)).load()()
+        raise _unknown(f"OTEL_{signal}_EXPORTER", name, [OTLP, CONSOLE, NONE])
+    make = next(iter(found)).load()
+    with _well_formed():
+        return make(out=sys.stderr) if name == CONSOLE else make()
 
 
 @contextmanager
 def exporting_spans(service: str) -> Iterator[None]:
     """Send the spans of this process where the environment says, and the last of them at the end.
 
-    Spans and metrics are of the service ``OTEL_SERVICE_NAME``, which is ``service`` where it is not stated. Raises as
-    ``exporter``.
+    Spans and metrics are of ``service`` where no variable names another. Raises as ``exporter``.
     """
-    os.environ.setdefault(SERVICE_NAME, service)
+    if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        os.environ.setdefault(NAMES, service)  # the library reads it for both
     sent = exporter(TRACES)
     if sent is None:
         yield
         return
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(sent))
+    with _well_formed():
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(sent))
     try:
         with tracing.recorded(provider):
             yield
@@ -73,7 +80,8 @@ def exporting_spans(service: str) -> Iterator[None]:
 
 
 def end(provider: Ending, sent: Ending) -> None:
-    """Send what is left, and give up after ``LAST_SECONDS`` where nobody takes it: nothing waits for a collector."""
+    """Send what is left, and give up after ``LAST_SECONDS`` where nobody takes it, and as long again for what is on its
+    way: nothing waits for a collector."""
     ending = threading.Thread(target=provider.shutdown, name="qmtl-last-signals", daemon=True)
     ending.start()
     ending.join(LAST_SECONDS)
@@ -82,24 +90,41 @@ def end(provider: Ending, sent: Ending) -> None:
         ending.join(LAST_SECONDS)
 
 
-def _named(signal: str, environ: Mapping[str, str]) -> str:
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+def _named(signal: str) -> str:
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return NONE
-    has_endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return environ.get(f"OTEL_{signal}_EXPORTER") or (OTLP if has_endpoint else NONE)
+    has_endpoint = any(
+        os.environ.get(each) for each in ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    )
+    return os.environ.get(f"OTEL_{signal}_EXPORTER") or (OTLP if has_endpoint else NONE)
 
 
-def _protocol(signal: str, environ: Mapping[str, str]) -> str:
+def _protocol(signal: str) -> str:
     variable = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
-    if not environ.get(variable):
+    if not os.environ.get(variable):
         variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
-    stated = environ.get(variable) or "grpc"
+    stated = os.environ.get(variable) or "grpc"
     if stated not in PROTOCOLS:
-        raise _not_configured(variable, stated, list(PROTOCOLS))
+        raise _unknown(variable, stated, list(PROTOCOLS))
     return PROTOCOLS[stated]
 
 
-def _not_configured(variable: str, stated: str, known: list[str]) -> QmtlError:
+@contextmanager
+def _well_formed() -> Iterator[None]:
+    """Say that a variable is malformed which the library reads by itself."""
+    try:
+        yield
+    except Exception as error:  # it raises what it likes, and does not say of which variable
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"a variable OTEL_… is malformed: {error}",
+            metadata={"setting": "OTEL_EXPORTER_OTLP_ENDPOINT"},
+        ) from error
+
+
+def _unknown(variable: str, stated: str, known: list[str]) -> QmtlError:
     return QmtlError(
-        Reason.NOT_CONFIGURED, f"{variable} is {stated!r}, must be one of {known}", metadata={"setting": variable}
+        Reason.NOT_CONFIGURED,
+        f"{variable} is {stated!r}, must be one of {', '.join(known)}",
+        metadata={"setting": variable},
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import trace
-from pythonjsonlogger.json import JsonFormatter
 
 from qmtl_foundation.errors import QmtlError, Reason
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-
-_NAMES: Final = {"levelname": "level", "name": "logger"}
 
 
 def check_log_level(level: str) -> None:
@@ -35,18 +33,22 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
-class LineFormatter(JsonFormatter):
+class LineFormatter(logging.Formatter):
     """Write a record as one line: ``time`` (UTC, RFC 3339), ``level``, ``logger``, ``message``; where there are,
     ``exc_info``, and ``trace_id`` and ``span_id`` in hexadecimal as W3C's Trace Context has them."""
 
-    def __init__(self) -> None:
-        super().__init__("%(levelname)s %(name)s %(message)s", rename_fields=_NAMES, json_ensure_ascii=False)
-
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """Add what belongs to a record, its time first, and the trace within which it was made."""
-        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        super().add_fields(log_data, record, message_dict)
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
         belongs = trace.get_current_span().get_span_context()
         if belongs.is_valid:
-            log_data["trace_id"] = trace.format_trace_id(belongs.trace_id)
-            log_data["span_id"] = trace.format_span_id(belongs.span_id)
+            line["trace_id"] = trace.format_trace_id(belongs.trace_id)
+            line["span_id"] = trace.format_span_id(belongs.span_id)
+        return json.dumps(line)

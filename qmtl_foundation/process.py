@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from qmtl_foundation.errors import QmtlError
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.exporters import exporting_spans
 from qmtl_foundation.logs import configure_logging
 from qmtl_foundation.rpc.server import until_signalled
@@ -63,9 +63,10 @@ def run_service(
         with exporting_spans(f"qmtl-{service}"):
             asyncio.run(_run(settings, running))
     except* (QmtlError, OSError) as failed:
-        for line in dict.fromkeys(_sentences(failed)):
+        faults = list(_faults(failed))
+        for line in dict.fromkeys(map(str, faults)):
             sys.stderr.write(f"{line}\n")
-        sys.exit(EXIT_UNAVAILABLE)
+        sys.exit(EXIT_CONFIGURATION if any(map(_is_of_settings, faults)) else EXIT_UNAVAILABLE)
 
 
 def _asked(service: str) -> Namespace:
@@ -113,13 +114,17 @@ def _answer(asked: Namespace, document: dict[str, Any], shown: object) -> None:
     console.print(shown)
 
 
-def _sentences(error: BaseException) -> Iterator[str]:
-    """Return what each failure says, those of tasks within tasks too."""
+def _faults(error: BaseException) -> Iterator[BaseException]:
+    """Yield each failure, those of tasks within tasks too."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _sentences(each)
+            yield from _faults(each)
     else:
-        yield str(error)
+        yield error
+
+
+def _is_of_settings(error: BaseException) -> bool:
+    return isinstance(error, QmtlError) and error.reason is Reason.NOT_CONFIGURED
 
 
 async def _run(settings: SettingsType, running: Callable[[SettingsType], AbstractAsyncContextManager[int]]) -> None:

@@ -29,7 +29,8 @@ def exposing_metrics(listen: Address, certificates: Certificates | None = None) 
     tls = None if certificates is None else certificates.context(ssl.PROTOCOL_TLS_SERVER)
     sent = exporter(METRICS)
     elsewhere = () if sent is None else (PeriodicExportingMetricReader(sent),)
-    provider = MeterProvider([PrometheusMetricReader(disable_target_info=True), *elsewhere])
+    readers = [PrometheusMetricReader(disable_target_info=True), *elsewhere]
+    provider = MeterProvider(readers, shutdown_on_exit=False)
     server, thread = start_http_server(listen.port, addr=listen.host)
     try:
         # Instead of a traceback for each client that speaks something else.

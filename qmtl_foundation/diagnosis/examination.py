@@ -11,6 +11,7 @@ from qmtl_foundation.auth.keys import Keys
 from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.diagnosis.certificates import examine_certificates
+from qmtl_foundation.diagnosis.exporters import examine_exporters
 from qmtl_foundation.diagnosis.finding import Finding, has_fault
 from qmtl_foundation.diagnosis.keys import examine_keys, examine_service_token
 from qmtl_foundation.diagnosis.nats import examine_nats
@@ -52,7 +53,7 @@ async def examine(
     if "token_file" in values:
         auth = built(AuthSettings, values, _AUTH) if _has(values, _AUTH, AuthSettings) else None
         token = [await examine_service_token(values["token_file"], service, auth, keys, utc_now())]
-    told += [*material, *([] if "://" in source else issuer), *token]
+    told += [*examine_exporters(), *material, *([] if "://" in source else issuer), *token]
     if offline:
         return Examined(told, [])
     if has_fault(material):  # what stands beyond them is left out: it would only be said again

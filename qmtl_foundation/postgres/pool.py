@@ -205,7 +205,7 @@ def _span_statement(statement: asyncpg.connection.LoggedQuery) -> None:
         ended,
         kind=SpanKind.CLIENT,
         attributes={"db.system.name": "postgresql", "db.operation.name": operation, "db.query.text": text},
-        failed="" if statement.exception is None else type(statement.exception).__name__,
+        fault="" if statement.exception is None else tracing.kind_of(statement.exception),
     )
 
 

@@ -5,17 +5,18 @@ A dialogue (a runner's session) is no span: it lasts for hours, and what it tell
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import SpanKind
 
 from qmtl_foundation import tracing
 from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
-from qmtl_foundation.tracing import TRACEPARENT
+from qmtl_foundation.tracing import TRACEPARENT, Work
 
 # Of the server's making, by OpenTelemetry's conventions for gRPC; anything else is an answer to the caller.
 FAULTS: Final = frozenset(
@@ -28,6 +29,8 @@ FAULTS: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
+_GONE: Final = (asyncio.CancelledError, GeneratorExit)
 
 
 class Traces(Wrapping):
@@ -50,29 +53,42 @@ class Traces(Wrapping):
         )
 
     def _unary(self, behaviour: Behaviour, name: str) -> Behaviour:
-        attributes = _attributes(name)
-
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            with tracing.answering(name, stated_trace(context), attributes, begins=self._begins) as span:
-                try:
+            work, gone = self._begin(name, context), False
+            try:
+                with work.within():
                     return await behaviour(request, context)
-                finally:
-                    _conclude(span, context)
+            except _GONE:
+                gone = True
+                raise
+            finally:
+                _conclude(work, context, gone=gone)
 
         return call
 
     def _stream(self, behaviour: Behaviour, name: str) -> Behaviour:
-        attributes = _attributes(name)
-
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            with tracing.answering(name, stated_trace(context), attributes, begins=self._begins) as span:
-                try:
-                    async for response in behaviour(request, context):
-                        yield response
-                finally:
-                    _conclude(span, context)
+            work, gone = self._begin(name, context), False
+            responses = behaviour(request, context)
+            try:
+                while True:
+                    with work.within():  # not while it is handed out: that may end in another task
+                        try:
+                            response = await anext(responses)
+                        except StopAsyncIteration:
+                            return
+                    yield response
+            except _GONE:
+                gone = True
+                raise
+            finally:
+                _conclude(work, context, gone=gone)
 
         return call
+
+    def _begin(self, name: str, context: grpc.aio.ServicerContext) -> Work:
+        attributes = {"rpc.system.name": "grpc", "rpc.method": name}
+        return tracing.begin(name, stated_trace(context), SpanKind.SERVER, attributes, begins=self._begins)
 
 
 def stated_trace(context: grpc.aio.ServicerContext) -> str:
@@ -81,18 +97,9 @@ def stated_trace(context: grpc.aio.ServicerContext) -> str:
     return stated[0] if len(stated) == 1 and isinstance(stated[0], str) else ""
 
 
-def _attributes(name: str) -> dict[str, str]:
-    return {"rpc.system.name": "grpc", "rpc.method": name}
-
-
-def _conclude(span: Span, context: grpc.aio.ServicerContext) -> None:
-    if not span.is_recording():
-        return
-    code = context.code() or grpc.StatusCode.OK
+def _conclude(work: Work, context: grpc.aio.ServicerContext, *, gone: bool) -> None:
+    """End an answer with the status that its caller got; one that was not there any more cancelled it."""
+    code = context.code() or (grpc.StatusCode.CANCELLED if gone else grpc.StatusCode.OK)
     found = code if isinstance(code, grpc.StatusCode) else _BY_NUMBER[int(code)]
-    span.set_attribute("rpc.response.status_code", found.name)
-    if found in FAULTS:
-        span.set_status(StatusCode.ERROR, str(context.details() or found.name))
-
-
-_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
+    work.say("rpc.response.status_code", found.name)
+    work.end(found.name if found in FAULTS else "")

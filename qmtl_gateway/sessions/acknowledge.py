@@ -50,7 +50,7 @@ class Acknowledgements:
             self._tasks[gate.world].cancel()
         if gate.run_id:
             self._heard[gate.world] = asyncio.Event()
-            self._tasks[gate.world] = asyncio.create_task(self._acknowledge(gate))
+            self._tasks[gate.world] = asyncio.create_task(self._acknowledge(gate, event.trace))
 
     def heard(self, world: str) -> None:
         """Look again who of a world is awaited: a runner acknowledged."""
@@ -65,9 +65,9 @@ class Acknowledgements:
             for task in self._tasks.values():
                 task.cancel()
 
-    async def _acknowledge(self, gate: Gate) -> None:
+    async def _acknowledge(self, gate: Gate, trace: str) -> None:
         try:
-            with tracing.span(f"acknowledge {gate.phase}", attributes={"qmtl.world": gate.world}):
+            with tracing.span(f"acknowledge {gate.phase}", trace, attributes={"qmtl.world": gate.world}):
                 if gate.phase is Phase.FREEZE:
                     await self._drained(gate.world)
                     await self._released(gate, self._heard[gate.world])

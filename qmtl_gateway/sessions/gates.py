@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from qmtl_foundation.cancellation import heed_cancellation
@@ -180,7 +181,7 @@ class Gates:
             return
         held = self._held.get(world)
         if held is not None and begun == self._begun:
-            self._put(world, follow.resynced(held, snapshot))
+            self._put(world, follow.resynced(held, _as_heard(snapshot, held.ahead)))
             self._end_first(world)
 
     def _hold(self, world: str) -> Followed:
@@ -244,3 +245,10 @@ class Gates:
     @property
     def _ready(self) -> bool:
         return self._subscribed and self._clock() < self._lease_until
+
+
+def _as_heard(snapshot: Event, heard: Event | None) -> Event:
+    """Return a snapshot within the trace of the event that it is of, where that was heard meanwhile."""
+    if heard is None or heard.gate.event_hash != snapshot.gate.event_hash:
+        return snapshot
+    return replace(snapshot, trace=heard.trace)

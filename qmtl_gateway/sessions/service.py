@@ -167,7 +167,8 @@ class SessionService(SessionServiceServicer):
                 ttl_ms=round(LEASE_SECONDS * 1000),
                 snapshot=None if snapshot is None else _event(snapshot.payload, snapshot.trace).event,
                 report_position=report_position,
-            )
+            ),
+            trace="" if snapshot is None else snapshot.trace,
         )
 
 

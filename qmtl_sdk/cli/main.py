@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -35,6 +35,7 @@ from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Debug, GatewayAddress, Output, OutputForm, Session, Unconfirmed, WatchInterruptedError
 
 PROGRAM = "qmtl"
+EXPORTING = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 # Plain help texts: Rich's would take twice the time of all the rest.
 app = typer.Typer(name=PROGRAM, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True)
@@ -69,7 +70,8 @@ def root(
 
     The options below may also be given after the command. Exit codes: docs/cli.md.
     """
-    session = Session(output or OutputForm.TABLE, gateway or "", debug)
+    before: Session = context.obj or Session()
+    session = Session(output or OutputForm.TABLE, gateway or "", debug, before.traces)
     context.obj = session
     if version:
         session.answer({"version": _version()}, f"{PROGRAM} {_version()}")
@@ -90,8 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     session = _as_far_as_readable(given)
     try:
-        with _exporting_spans():
-            code = int(app(given, prog_name=PROGRAM, standalone_mode=False) or 0)
+        with _exporting_spans() as traces:
+            shared = Session(traces=traces)
+            code = int(app(given, prog_name=PROGRAM, standalone_mode=False, obj=shared) or 0)
         sys.stdout.flush()
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -112,19 +115,24 @@ def _run(given: list[str]) -> int:
 
 
 @contextmanager
-def _exporting_spans() -> Iterator[None]:
-    """Send the spans of a command where OpenTelemetry's variables say so, and the SDK of OpenTelemetry is there."""
-    if not any(name.startswith("OTEL_") for name in os.environ):
-        yield
+def _exporting_spans() -> Iterator[bool]:
+    """Send the spans of a command where OpenTelemetry's variables say so, and tell whether; no command fails for it."""
+    if not any(os.environ.get(name) for name in EXPORTING):
+        yield False
         return
-    try:
-        from qmtl_foundation.exporters import exporting_spans
-    except ImportError:
-        sys.stderr.write(f"{PROGRAM}: no spans are sent: `pip install 'qmtl[tracing]'` brings what sends them\n")
-        yield
-        return
-    with exporting_spans(PROGRAM):
-        yield
+    with ExitStack() as stack:
+        try:
+            from qmtl_foundation.exporters import TRACES, exporting_spans, is_exported
+
+            stack.enter_context(exporting_spans(PROGRAM))
+            sends = is_exported(TRACES)
+        except ImportError:
+            sys.stderr.write(f"{PROGRAM}: no spans are sent: `pip install 'qmtl[tracing]'` brings what sends them\n")
+            sends = False
+        except QmtlError as error:
+            sys.stderr.write(f"{PROGRAM}: no spans are sent: {error.message}\n")
+            sends = False
+        yield sends
 
 
 def _as_far_as_readable(arguments: Sequence[str]) -> Session:

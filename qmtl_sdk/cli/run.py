@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, stderr_console
+from qmtl_sdk.cli.session import Session, lasting_command, stderr_console
 
 if TYPE_CHECKING:
     from qmtl_sdk.live.result import ReplayResult
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 JOURNALS: Final = "journals"
 
 
-@command
+@lasting_command
 def run(
     session: Session,
     strategy: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE[:CLASS]", help="Where the strategy is.")],

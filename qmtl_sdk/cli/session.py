@@ -8,8 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -52,11 +51,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Hold what the command line says to every command. ``gateway`` empty: the environment's, or the local stack's."""
+    """Hold what the command line says to every command. ``gateway`` empty: the environment's, or the local stack's;
+    ``traces``: spans are sent.
+    """
 
     output: OutputForm = OutputForm.TABLE
     gateway: str = ""
     debug: bool = False
+    traces: bool = False
 
     @property
     def json(self) -> bool:
@@ -110,6 +112,15 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
 
     A parameter that is a dataclass stands for its fields, each an option.
     """
+    return _declared(function, lasts=False)
+
+
+def lasting_command(function: Callable[..., int | None]) -> Callable[..., int]:
+    """Declare a command that goes on until somebody ends it: what it does is no one trace."""
+    return _declared(function, lasts=True)
+
+
+def _declared(function: Callable[..., int | None], *, lasts: bool) -> Callable[..., int]:
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
     bundles: dict[str, Any] = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
     keeps_context = any(each.name == CONTEXT for each in own)
@@ -122,10 +133,15 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
             output=given.pop("output") or before.output,
             gateway=given.pop("gateway") or before.gateway,
             debug=given.pop("debug") or before.debug,
+            traces=before.traces,
         )
         for name, bundle in bundles.items():
             given[name] = bundle(**{each.name: given.pop(each.name) for each in fields(bundle)})
-        with _spanned(context.command_path):
+        if lasts or not session.traces:  # nothing else needs OpenTelemetry's modules
+            return function(session, **given) or 0
+        from qmtl_foundation import tracing
+
+        with tracing.span(context.command_path, begins=True):
             return function(session, **given) or 0
 
     alone = [each for each in own if each.name != CONTEXT and each.name not in bundles]
@@ -137,18 +153,6 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
     wrapped.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]  # functions take it
     wrapped.__annotations__ = {each.name: each.annotation for each in declared}
     return wrapped
-
-
-@contextmanager
-def _spanned(path: str) -> Iterator[None]:
-    """Begin a trace of a command, where spans are sent: nothing else needs OpenTelemetry's modules."""
-    if "qmtl_foundation.exporters" not in sys.modules:
-        yield
-        return
-    from qmtl_foundation import tracing
-
-    with tracing.span(path, begins=True):
-        yield
 
 
 class Unconfirmed(typer.BadParameter):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, stderr_console
+from qmtl_sdk.cli.session import Session, command, lasting_command, stderr_console
 from qmtl_sdk.local import state
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def status(session: Session, state_dir: StateDir = None) -> int:
 
 
 @app.command("logs")
-@command
+@lasting_command
 def logs(
     session: Session,
     service: Annotated[str, typer.Argument(help="A process as `qmtl stack status` names it, or migrate.")],

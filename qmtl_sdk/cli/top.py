@@ -7,13 +7,13 @@ from typing import Annotated, Final
 import typer
 
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, stdout_console
+from qmtl_sdk.cli.session import Session, lasting_command, stdout_console
 
 LEAST_SECONDS: Final = 0.2
 READINGS: Final = 2  # of --once: a rate needs two
 
 
-@command
+@lasting_command
 def top(
     session: Session,
     world: Annotated[

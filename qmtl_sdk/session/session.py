@@ -25,6 +25,7 @@ from grpclib.exceptions import GRPCError
 from opentelemetry.trace import SpanKind
 
 from qmtl_foundation import tracing
+from qmtl_foundation.clock import utc_now
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.errors import to_domain_error
@@ -32,6 +33,7 @@ from qmtl_sdk.client.gateway import FIRST_RETRY_SECONDS, LOST, MAX_RETRY_SECONDS
 from qmtl_sdk.client.loop import SLICE_SECONDS
 from qmtl_sdk.session.gate import GateState, OrderGate
 from qmtl_sdk.session.model import Phase, Report, Runner, Stamp, Told, Wish
+from qmtl_sdk.session.spans import Spans
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.control.v1 import FollowRequest, FollowResponse, Welcome
@@ -86,6 +88,7 @@ class RunnerSession:
         self._gateway: Gateway | None = None
         self._beats: dict[int, float] = {}  # when each unanswered heartbeat was sent
         self._doubt_since: float | None = None
+        self._spans = Spans()
         self._loop = asyncio.new_event_loop()
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
@@ -93,6 +96,7 @@ class RunnerSession:
 
     def __enter__(self) -> RunnerSession:
         """Begin the session; it connects by itself."""
+        self._spans.open()
         self._thread.start()
         return self
 
@@ -103,6 +107,7 @@ class RunnerSession:
         with suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(STOP_SECONDS)
+        self._spans.close()
 
     # ---- For the strategy's thread
 
@@ -224,10 +229,10 @@ class RunnerSession:
         sent = self._clock()
         try:
             async with aclosing(gateway.sessions.follow(self._requests(outgoing))) as responses:  # type: ignore[type-var]  # an async generator, declared as an iterator
-                welcome = (await _next(responses, WELCOME_SECONDS)).welcome
-                if welcome is None:
+                first = await _next(responses, WELCOME_SECONDS)
+                if first.welcome is None:
                     raise QmtlError(Reason.INTERNAL, "the gateway did not answer the hello with a welcome")
-                self._welcome(welcome, sent, outgoing)
+                self._welcome(first.welcome, first.trace, sent, outgoing)
                 self._gateway, self._last_fault = gateway, None
                 beating = asyncio.create_task(self._beat(outgoing))
                 while not self._lingers_in_doubt():
@@ -267,9 +272,10 @@ class RunnerSession:
             outgoing.put_nowait(FollowRequest(heartbeat=Heartbeat(number=number)))
             await asyncio.sleep(BEAT_SECONDS)
 
-    def _welcome(self, welcome: Welcome, sent: float, outgoing: Outgoing) -> None:
+    def _welcome(self, welcome: Welcome, trace: str, sent: float, outgoing: Outgoing) -> None:
         from qmtl_sdk.session.messages import to_told
 
+        began = utc_now()
         snapshot = None if welcome.snapshot is None else to_told(welcome.snapshot)
         self._doubt_since = None
         with self._changed:
@@ -282,6 +288,7 @@ class RunnerSession:
             self._changed.notify_all()
         if applied and snapshot is not None:
             self._acknowledge(snapshot, outgoing)
+            self._spans.followed(f"follow {snapshot.phase}", began, utc_now(), trace, self._runner.world)
 
     def _hear(self, response: FollowResponse, outgoing: Outgoing) -> None:
         from qmtl_sdk.session.messages import to_report, to_told
@@ -302,9 +309,10 @@ class RunnerSession:
             self._changed.notify_all()
 
     def _apply(self, told: Told, trace: str, outgoing: Outgoing) -> None:
-        with tracing.span(f"follow {told.phase}", trace, SpanKind.CONSUMER, {"qmtl.world": self._runner.world}):
-            if self._gate.event(told):
-                self._acknowledge(told, outgoing)
+        began = utc_now()
+        if self._gate.event(told):
+            self._acknowledge(told, outgoing)
+        self._spans.followed(f"follow {told.phase}", began, utc_now(), trace, self._runner.world)
 
     def _acknowledge(self, told: Told, outgoing: Outgoing) -> None:
         from qmtl_sdk._pb.qmtl.control.v1 import FollowRequest

@@ -224,6 +224,7 @@ class Coordinator:
         await store.end_queued(connection, queued, cause.reason, now)
         await _note(connection, queued, "aborted", cause, now)
         after_commit(self._metrics.aborted)
+        after_commit(partial(spans.aborted, queued, now))
 
     async def _fail_switch(self, world: str, error: asyncpg.PostgresError) -> Standing:
         async with acquire(self._pool) as connection:

@@ -6,17 +6,28 @@ from datetime import datetime
 
 from qmtl_foundation import tracing
 from qmtl_world.apply.metrics import PHASES
+from qmtl_world.apply.place import Phase
 from qmtl_world.apply.records import RunRecord
 
 
 def moved(before: RunRecord | None, after: RunRecord, now: datetime) -> None:
     """Record the phase that a run has left, and the run where it has ended."""
-    if before is None or before.run.run_id != after.run.run_id or before.run.phase is after.run.phase:
+    same = before is not None and before.run.run_id == after.run.run_id
+    if before is not None and same and before.run.phase is after.run.phase:
         return
-    attributes = {"qmtl.world": after.world, "qmtl.run_id": after.run.run_id}
-    phase = PHASES.get(before.run.phase)
-    if phase is not None:
+    phase = PHASES.get(before.run.phase) if before is not None and same else None
+    if before is not None and phase is not None:
+        attributes = {"qmtl.world": after.world, "qmtl.run_id": after.run.run_id}
         tracing.past(f"apply {phase}", before.phase_time, now, after.trace, attributes=attributes)
     if after.run.is_terminal:
-        outcome = {**attributes, "qmtl.outcome": after.run.phase.value}
-        tracing.past("apply", after.create_time, now, after.trace, attributes=outcome)
+        _ended(after, after.run.phase, now)
+
+
+def aborted(record: RunRecord, now: datetime) -> None:
+    """Record a run that never began."""
+    _ended(record, Phase.ABORTED, now)
+
+
+def _ended(record: RunRecord, phase: Phase, now: datetime) -> None:
+    attributes = {"qmtl.world": record.world, "qmtl.run_id": record.run.run_id, "qmtl.outcome": phase.value}
+    tracing.past("apply", record.create_time, now, record.trace, attributes=attributes)

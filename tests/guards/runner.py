@@ -23,8 +23,8 @@ RUNNER: Final = (
         "S4",
         "an event is acknowledged when the gate has taken it",
         SESSION,
-        "            if self._gate.event(told):\n",
-        "            if told.sequence:\n",
+        "        if self._gate.event(told):\n",
+        "        if told.sequence:\n",
         (f"{HEARD}events_are_applied_and_acknowledged_in_their_order",),
     ),
     Guard(

@@ -52,6 +52,11 @@ def test_a_fault_is_written_with_its_traceback_in_the_same_line() -> None:
     assert "KeyError: 'gone'" in written(entry)["exc_info"]
 
 
+def test_what_is_not_ascii_or_a_number_of_json_stays_one_line_of_json() -> None:
+    assert written(record("%s %s", "\udce9", float("nan")))["message"] == "\udce9 nan"
+    assert LineFormatter().format(record("ü")).isascii()
+
+
 def test_people_read_a_line_with_its_trace_and_traceback() -> None:
     line = {
         "time": "12:00",

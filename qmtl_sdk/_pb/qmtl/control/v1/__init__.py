@@ -230,7 +230,7 @@ class FollowResponse(betterproto2.Message):
 
     trace: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
-    W3C `traceparent` that an event belongs to; empty for none.
+    W3C `traceparent` that an event, or the welcome's snapshot, belongs to; empty for none.
     """
 
 
