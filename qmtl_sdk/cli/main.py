@@ -42,6 +42,8 @@ app = typer.Typer(name=PROGRAM, rich_markup_mode=None, pretty_exceptions_enable=
 app.command("init")(init.init)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
+app.command("backup")(stack.backup)
+app.command("restore")(stack.restore)
 app.command("migrate")(stack.migrate)
 app.command("submit")(submit.submit)
 app.command("sweep")(sweep.sweep)

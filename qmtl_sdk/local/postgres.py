@@ -52,7 +52,7 @@ _AUTHENTICATION: Final = b"R"
 _TERMINATE: Final = b"X\0\0\0\4"
 _REPLY_BYTES: Final = 4096
 _PLAIN_PATH: Final = re.compile(r"[\w./-]+", re.ASCII)
-_ENVIRONMENT: Final[Mapping[str, str]] = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's PG… settings
+ENVIRONMENT: Final[Mapping[str, str]] = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's PG… settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def command(cluster: Cluster, log: Path) -> Command:
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     argv = (str(cluster.binaries / "postgres"), "-D", str(cluster.data), *options)
-    return Command(argv, _ENVIRONMENT, cluster.data, log, cluster.account)
+    return Command(argv, ENVIRONMENT, cluster.data, log, cluster.account)
 
 
 def ready(directory: Path, child: Child) -> bool:
@@ -282,7 +282,7 @@ def _run(cluster: Cluster, argv: tuple[str, ...], statements: str = "") -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=_ENVIRONMENT,
+        env=ENVIRONMENT,
         cwd=cluster.data.parent,
         check=False,
     )

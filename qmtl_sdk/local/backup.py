@@ -1,0 +1,172 @@
+"""Backup and restore of a local stack's data: its streams and its database, in one folder with a manifest.
+
+1. Each stream is written as of one moment, then the database as of one that is later: whatever stands in a stream that
+   an executor had taken by then is known to the database, so nothing that was executed is told otherwise.
+2. The manifest is written last: a folder without one is no backup.
+3. A restore goes into a directory without data, and is compared with the manifest: every row, every stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local import dump, nats, postgres, streams
+from qmtl_sdk.local.dump import Counted
+from qmtl_sdk.local.progress import OnProgress, silent
+from qmtl_sdk.local.stack import up
+from qmtl_sdk.local.state import Layout, load, locked
+from qmtl_sdk.local.streams import Stored
+from qmtl_sdk.local.whole_file import SECRET, replace_file
+
+SCHEMA: Final = "qmtl.backup/1"
+MANIFEST: Final = "manifest.json"
+DATABASE: Final = "database.dump"
+STREAMS: Final = "streams"
+HASHED_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Hold what a backup has: rows by table, messages by stream, hashes by file (SHA-256).
+
+    ``moved_on`` is how many messages each stream got between its snapshot and the database's.
+    """
+
+    create_time: str
+    tables: Mapping[str, Counted]
+    streams: Mapping[str, Stored]
+    moved_on: Mapping[str, int]
+    files: Mapping[str, str]
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows all tables have."""
+        return sum(each.rows for each in self.tables.values())
+
+    @property
+    def messages(self) -> int:
+        """Return how many messages all streams have."""
+        return sum(each.messages for each in self.streams.values())
+
+
+def backup(state_dir: Path, folder: Path) -> Manifest:
+    """Write the data of a running stack into a new folder, while everybody works on.
+
+    Raises QmtlError: NOT_CONFIGURED for a folder that is there already or a stack that was never started,
+    DEPENDENCY_UNAVAILABLE where PostgreSQL or NATS does not answer.
+    """
+    layout = Layout(state_dir.resolve())
+    endpoints = load(layout).endpoints
+    if postgres.NAME not in endpoints or nats.NAME not in endpoints:
+        raise _unusable(state_dir, "has no stack: nothing was started there")
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise _unusable(folder, f"cannot be made ({error.strerror}): name one that is not there yet") from error
+    tables, saved, moved_on = asyncio.run(_save(layout, endpoints[nats.NAME].address, folder))
+    files = {str(each.relative_to(folder)): _hash(each) for each in sorted(folder.rglob("*")) if each.is_file()}
+    manifest = Manifest(datetime.now(UTC).isoformat(timespec="milliseconds"), tables, saved, moved_on, files)
+    document = {"schema": SCHEMA, **asdict(manifest)}
+    replace_file(folder / MANIFEST, json.dumps(document, indent=2).encode() + b"\n", SECRET)
+    return manifest
+
+
+def restore(folder: Path, state_dir: Path, on_progress: OnProgress = silent) -> tuple[Manifest, list[str]]:
+    """Fill a stack's directory that has no data yet; PostgreSQL and NATS run then, the services do not.
+
+    Return what the backup has, and what of it is different now: nothing, or the backup is not what it says.
+    Raises QmtlError: NOT_CONFIGURED for a folder that is no whole backup or a directory with data,
+    DEPENDENCY_UNAVAILABLE where a server refuses.
+    """
+    manifest = read_manifest(folder)
+    layout = Layout(state_dir.resolve())
+    for data in (layout.postgres / "data", layout.nats / "jetstream"):
+        if data.exists():
+            raise _unusable(state_dir, "has data already: restore into another one, with --state-dir")
+    status = up(state_dir, on_progress, services=())
+    address = next(each.address for each in status.processes if each.name == nats.NAME)
+    return manifest, asyncio.run(_load(layout, address, folder, manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what a backup has, each file read and compared. Raises QmtlError(NOT_CONFIGURED)."""
+    try:
+        found = _manifest(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        spoilt = [name for name, hashed in found.files.items() if _hash(folder / name) != hashed]
+    except OSError as error:
+        raise _unusable(folder, f"is no whole backup ({error.strerror}: {error.filename})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unusable(folder, f"has a manifest that cannot be read ({error})") from error
+    if spoilt:
+        raise _unusable(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says")
+    return found
+
+
+async def _save(
+    layout: Layout, nats_address: str, folder: Path
+) -> tuple[Mapping[str, Counted], Mapping[str, Stored], Mapping[str, int]]:
+    """Write all of it; return what tables and streams have, and how far these moved on before the tables were read."""
+    cluster = postgres.prepare(layout.postgres)
+    saved = {}
+    async with streams.connected(_url(layout, nats_address)) as client:
+        for name in await streams.names(client):
+            saved[name] = await streams.save(client, name, _made(folder / STREAMS / name))
+        async with dump.snapshot(cluster.dsn) as snapshot:
+            moved_on = {name: (await streams.stored(client, name)).last - saved[name].last for name in saved}
+            await asyncio.to_thread(dump.save, cluster, snapshot.name, folder / DATABASE)
+    return snapshot.tables, saved, moved_on
+
+
+async def _load(layout: Layout, nats_address: str, folder: Path, manifest: Manifest) -> list[str]:
+    cluster = postgres.prepare(layout.postgres)
+    with locked(layout):
+        async with streams.connected(_url(layout, nats_address)) as client:
+            found = {name: await streams.load(client, name, folder / STREAMS / name) for name in manifest.streams}
+        await asyncio.to_thread(dump.load, cluster, folder / DATABASE)
+        async with dump.snapshot(cluster.dsn) as snapshot:
+            tables = snapshot.tables
+    return [*_different("table", manifest.tables, tables), *_different("stream", manifest.streams, found)]
+
+
+def _different(what: str, expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
+    for name in {**expected, **found}:
+        if expected.get(name) != found.get(name):
+            yield f"{what} {name}: the backup has {expected.get(name)}, the restored {what} {found.get(name)}"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _url(layout: Layout, address: str) -> str:
+    return nats.url(address, nats.OPERATOR, nats.read_passwords(layout.auth))
+
+
+def _manifest(document: Mapping[str, Any]) -> Manifest:
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
+    return Manifest(
+        document["create_time"],
+        {name: Counted(**each) for name, each in document["tables"].items()},
+        {name: Stored(**each) for name, each in document["streams"].items()},
+        document["moved_on"],
+        document["files"],
+    )
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _unusable(path: Path, what: str) -> QmtlError:
+    return QmtlError(Reason.NOT_CONFIGURED, f"{path} {what}", metadata={"path": str(path)})

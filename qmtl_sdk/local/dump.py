@@ -1,0 +1,108 @@
+"""The database of a local stack in a file, and a new one made of it: ``pg_dump`` and ``pg_restore`` of the wheel.
+
+What is counted is of the very snapshot that is dumped, so that a restored database can be compared row by row.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local import postgres
+from qmtl_sdk.local.postgres import Cluster
+from qmtl_sdk.local.process import by
+
+CONNECT_SECONDS: Final = 10.0
+_TABLES: Final = """
+SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2
+"""
+# Whatever order the rows are in, a sum of their hashes is the same; text says every type in full.
+_COUNT: Final = (
+    'SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS hash FROM "{schema}"."{name}" t'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Hold how many rows a table has, and the sum of their hashes."""
+
+    rows: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Hold a state of the database, by the name under which it is kept, and what is in it by ``schema.table``."""
+
+    name: str
+    tables: Mapping[str, Counted]
+
+
+@asynccontextmanager
+async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
+    """Yield a state of the database, kept until the end; nobody waits for it.
+
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE).
+    """
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings={"timezone": "UTC"})
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise _failed(f"does not answer ({error})") from error
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            name = await connection.fetchval("SELECT pg_export_snapshot()")
+            yield Snapshot(name, await _count(connection))
+    finally:
+        await connection.close()
+
+
+def save(cluster: Cluster, name: str, file: Path) -> None:
+    """Write the database as it is in a snapshot. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
+    with file.open("wb") as content:
+        _run(cluster, ("pg_dump", "--format=custom", f"--snapshot={name}", cluster.dsn), stdout=content)
+
+
+def load(cluster: Cluster, file: Path) -> None:
+    """Fill a new, empty database, whole or not at all. Raises QmtlError(DEPENDENCY_UNAVAILABLE).
+
+    The roles of the services and their rights are no part of a database: the migrator makes them.
+    """
+    options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={cluster.dsn}")
+    with file.open("rb") as content:
+        _run(cluster, ("pg_restore", *options), stdin=content)
+
+
+async def _count(connection: Any) -> dict[str, Counted]:
+    counted = {}
+    for table in await connection.fetch(_TABLES):
+        row = await connection.fetchrow(_COUNT.format(schema=table["schema"], name=table["name"]))
+        counted[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
+    return counted
+
+
+def _run(
+    cluster: Cluster, argv: tuple[str, ...], stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
+) -> None:
+    done = subprocess.run(
+        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
+        stdout=subprocess.DEVNULL if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        env=postgres.ENVIRONMENT,
+        cwd=cluster.data.parent,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise _failed(f"{argv[0]} failed with code {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _failed(what: str) -> QmtlError:
+    return QmtlError(Reason.DEPENDENCY_UNAVAILABLE, f"postgres: {what}", metadata={"dependency": "postgres"})

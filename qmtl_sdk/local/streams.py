@@ -1,0 +1,132 @@
+"""Snapshots of JetStream's streams in files, and streams made of them again: the server's own snapshot API.
+
+A folder per stream, with the files and names of ``nats stream backup``: ``backup.json`` is what the restore is asked
+for with, ``stream.tar.s2`` what the server sent. A snapshot is of one moment, durable consumers are in it, and
+publishers go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from qmtl_foundation.errors import QmtlError, Reason
+
+REQUEST: Final = "backup.json"
+CONTENT: Final = "stream.tar.s2"
+CHUNK_BYTES: Final = 128 * 1024
+CONNECT_SECONDS: Final = 5.0
+CALL_SECONDS: Final = 30.0  # between two chunks, too: the server may first have to sync its blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Hold what a stream has: messages, their bytes, the sequences of the first and the last."""
+
+    messages: int
+    bytes: int
+    first: int
+    last: int
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Any]:
+    """Yield a connection. Raises QmtlError(DEPENDENCY_UNAVAILABLE), also for what fails in it."""
+    import nats
+    import nats.errors
+
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):  # the driver would go on for two minutes
+            client = await nats.connect(url, allow_reconnect=False)
+        try:
+            yield client
+        finally:
+            await client.close()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise _failed(f"does not answer ({type(error).__name__}: {error})") from error
+
+
+async def names(client: Any) -> list[str]:
+    """Return the names of all streams."""
+    return sorted(each.config.name for each in await client.jetstream().streams_info_iterator())
+
+
+async def stored(client: Any, stream: str) -> Stored:
+    """Return what a stream has now."""
+    state = (await client.jetstream().stream_info(stream)).state
+    return Stored(int(state.messages), int(state.bytes), int(state.first_seq), int(state.last_seq))
+
+
+async def save(client: Any, stream: str, folder: Path) -> Stored:
+    """Write a snapshot of a stream, blocks checked by the server, into a folder; return what is in it.
+
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE).
+    """
+    inbox = client.new_inbox()
+    chunks = await client.subscribe(inbox)
+    asked = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": False, "jsck": True}
+    begun = await _ask(client, f"$JS.API.STREAM.SNAPSHOT.{stream}", asked)
+    with (folder / CONTENT).open("wb") as file:
+        while (chunk := await chunks.next_msg(timeout=CALL_SECONDS)).data:
+            file.write(chunk.data)
+            if chunk.reply:  # the server sends no more than its window unanswered
+                await client.publish(chunk.reply, b"")
+    await chunks.unsubscribe()
+    _check_end(stream, chunk.headers or {})
+    request = {"config": begun["config"], "state": begun["state"]}
+    (folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    return _of_state(begun["state"])
+
+
+async def load(client: Any, stream: str, folder: Path) -> Stored:
+    """Make a stream of its snapshot, where there is none of its name; return what it has then.
+
+    It is a new stream to whoever knew the old one: the server gives it a new time of creation.
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE).
+    """
+    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    begun = await _ask(client, f"$JS.API.STREAM.RESTORE.{stream}", request)
+    for chunk in _chunks(folder / CONTENT):
+        answer = await client.request(begun["deliver_subject"], chunk, timeout=CALL_SECONDS)
+        if answer.data:
+            _refuse(stream, json.loads(answer.data))
+    made = json.loads((await client.request(begun["deliver_subject"], b"", timeout=CALL_SECONDS)).data)
+    _refuse(stream, made)
+    return _of_state(made["state"])
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            yield chunk
+
+
+async def _ask(client: Any, subject: str, request: object) -> Any:
+    answer = json.loads((await client.request(subject, json.dumps(request).encode(), timeout=CALL_SECONDS)).data)
+    _refuse(subject.rpartition(".")[2], answer)
+    return answer
+
+
+def _check_end(stream: str, headers: Any) -> None:
+    """Tell the end of a snapshot from its failure: both are empty messages, of which the failed one says why."""
+    status = headers.get("Status", "")
+    if status not in ("", "204"):
+        raise _failed(f"stream {stream}: its snapshot ended with {status} {headers.get('Description', '')}".rstrip())
+
+
+def _refuse(stream: str, answer: Any) -> None:
+    if "error" in answer:
+        raise _failed(f"stream {stream}: {answer['error'].get('description', answer['error'])}")
+
+
+def _failed(what: str) -> QmtlError:
+    return QmtlError(Reason.DEPENDENCY_UNAVAILABLE, f"nats: {what}", metadata={"dependency": "nats"})
+
+
+def _of_state(state: Any) -> Stored:
+    return Stored(state["messages"], state["bytes"], state["first_seq"], state["last_seq"])

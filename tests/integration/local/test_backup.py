@@ -1,0 +1,123 @@
+"""Backup and restore of a local stack's servers: what comes back, what is refused, what is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import asyncpg
+import nats
+import pytest
+
+from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.cli.main import run
+from qmtl_sdk.local import backup as backups
+from qmtl_sdk.local.backup import backup, read_manifest, restore
+from qmtl_sdk.local.stack import down, up
+from tests.support.credentials import nats_url_of
+
+ROWS = 500
+MESSAGES = 40
+
+
+async def fill(dsn: str, nats_url: str) -> None:
+    """Write rows of awkward types, and a stream with a hole and a durable consumer that has read a part of it."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("CREATE SCHEMA kept")
+    await connection.execute(
+        "CREATE TABLE kept.one (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz, raw bytea)"
+    )
+    await connection.execute(
+        "INSERT INTO kept.one (at, raw) SELECT now() + n * interval '1 hour', decode(md5(n::text), 'hex') "
+        "FROM generate_series(1, $1) n",
+        ROWS,
+    )
+    await connection.close()
+    client = await nats.connect(nats_url)
+    stream = client.jetstream()
+    await stream.add_stream(name="kept", subjects=["kept.>"])
+    for number in range(MESSAGES):
+        await stream.publish(f"kept.{number % 3}", bytes([number]) * 9_000, headers={"Kept": str(number)})
+    await stream.delete_msg("kept", 7)
+    reader = await stream.pull_subscribe("kept.>", "reader")
+    for message in await reader.fetch(5):
+        await message.ack_sync()
+    await client.close()
+
+
+async def told(nats_url: str) -> tuple[list[tuple[str, bytes, str]], int]:
+    """Return the messages of the stream, and where its consumer goes on."""
+    client = await nats.connect(nats_url)
+    stream = client.jetstream()
+    floor = (await stream.consumer_info("kept", "reader")).ack_floor.stream_seq
+    reader = await stream.subscribe("kept.>", ordered_consumer=True)
+    messages = [await reader.next_msg(5.0) for _ in range(MESSAGES - 1)]
+    await client.close()
+    return [(each.subject, each.data, (each.headers or {})["Kept"]) for each in messages], floor
+
+
+def addresses(directory: Path) -> tuple[str, str]:
+    servers = {each.name: each for each in up(directory, services=()).processes}
+    return servers["postgres"].address, nats_url_of(servers["nats"])
+
+
+def test_a_backup_restored_elsewhere_has_every_row_and_message(state_dir: Path, other_state_dir: Path) -> None:
+    dsn, nats_url = addresses(state_dir)
+    asyncio.run(fill(dsn, nats_url))
+    written = backup(state_dir, state_dir / "copy")
+    assert (written.tables["kept.one"].rows, written.messages, written.moved_on) == (ROWS, MESSAGES - 1, {"kept": 0})
+    before = asyncio.run(told(nats_url))
+    manifest, differences = restore(state_dir / "copy", other_state_dir)
+    assert (manifest, differences) == (written, [])
+    assert asyncio.run(told(addresses(other_state_dir)[1])) == before
+
+
+def test_a_restore_goes_into_no_directory_with_data(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    up(state_dir, services=())
+    folder = str(state_dir / "copy")
+    assert run(["backup", folder, "--state-dir", str(state_dir), "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["streams"] == {}
+    assert run(["restore", folder, "--state-dir", str(state_dir)]) == 4
+    assert "has data already" in capsys.readouterr().err
+    assert run(["backup", folder, "--state-dir", str(state_dir)]) == 4
+    assert "name one that is not there yet" in capsys.readouterr().err
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_started(state_dir: Path, other_state_dir: Path) -> None:
+    dsn, nats_url = addresses(state_dir)
+    asyncio.run(fill(dsn, nats_url))
+    folder = state_dir / "copy"
+    backup(state_dir, folder)
+    spoilt = folder / "streams" / "kept" / "stream.tar.s2"
+    spoilt.write_bytes(spoilt.read_bytes()[:-1])
+    with pytest.raises(QmtlError, match=r"streams/kept/stream\.tar\.s2 is not what the manifest says") as refused:
+        restore(folder, other_state_dir)
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert list(other_state_dir.iterdir()) == []
+    (folder / backups.MANIFEST).unlink()
+    with pytest.raises(QmtlError, match="is no whole backup"):
+        read_manifest(folder)
+
+
+def test_what_is_not_as_the_backup_says_is_named(state_dir: Path, other_state_dir: Path) -> None:
+    dsn, nats_url = addresses(state_dir)
+    asyncio.run(fill(dsn, nats_url))
+    folder = state_dir / "copy"
+    backup(state_dir, folder)
+    manifest = json.loads((folder / backups.MANIFEST).read_text())
+    manifest["tables"]["kept.one"]["hash"] = "1"  # one row of another content
+    manifest["streams"]["kept"]["last"] += 1
+    (folder / backups.MANIFEST).write_text(json.dumps(manifest))
+    _, differences = restore(folder, other_state_dir)
+    assert [each.partition(":")[0] for each in differences] == ["table kept.one", "stream kept"]
+
+
+def test_without_its_servers_there_is_no_backup(state_dir: Path) -> None:
+    with pytest.raises(QmtlError, match="nothing was started there"):
+        backup(state_dir, state_dir / "copy")
+    up(state_dir, services=())
+    down(state_dir)
+    with pytest.raises(QmtlError, match="nats: does not answer") as refused:
+        backup(state_dir, state_dir / "copy")
+    assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE
