@@ -16,6 +16,9 @@ from qmtl_foundation.errors import ERROR_DOMAIN, GRPC_STATUS, RETRY_AFTER_MS, Fi
 
 UNAVAILABLE_AGAIN_MS: Final = 1_000
 
+# A server that is being stopped cancels what it has not taken yet, which is no answer. What we cancel is no RpcError.
+NOT_ANSWERED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +54,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> QmtlError:
             )
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return QmtlError(Reason.DEADLINE_EXCEEDED, "a service did not answer within the deadline")
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
+    if error.code() in NOT_ANSWERED:
         return QmtlError(Reason.DEPENDENCY_UNAVAILABLE, "a service does not answer; try again")
     return internal_error(error)
 

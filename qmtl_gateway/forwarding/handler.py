@@ -17,6 +17,7 @@ from qmtl_foundation import tracing
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.access import access_of
 from qmtl_foundation.rpc.channel import ServiceChannel
+from qmtl_foundation.rpc.status import NOT_ANSWERED
 from qmtl_foundation.tracing import TRACEPARENT
 
 # Metadata of the hop itself; everything else belongs to the caller or the answering service.
@@ -145,7 +146,7 @@ def _forwarding_one(upstream: Upstream, path: str) -> grpc.RpcMethodHandler:
 
 async def _fail(context: grpc.aio.ServicerContext, error: grpc.aio.AioRpcError, upstream: str) -> None:
     trailing = _passing(error.trailing_metadata() or (), details=True)
-    if not any(name == STATUS_DETAILS for name, _ in trailing) and error.code() is grpc.StatusCode.UNAVAILABLE:
+    if not any(name == STATUS_DETAILS for name, _ in trailing) and error.code() in NOT_ANSWERED:
         raise QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
             f"the {upstream} does not answer; try again",

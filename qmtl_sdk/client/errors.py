@@ -49,6 +49,7 @@ def to_domain_error(error: GRPCError) -> QmtlError:
 def _reason_of(status: Status) -> Reason:
     return {
         Status.UNAVAILABLE: Reason.DEPENDENCY_UNAVAILABLE,
+        Status.CANCELLED: Reason.DEPENDENCY_UNAVAILABLE,  # by a server that is being stopped, not by us
         Status.DEADLINE_EXCEEDED: Reason.DEADLINE_EXCEEDED,
         Status.RESOURCE_EXHAUSTED: Reason.TOO_LARGE,
         Status.INVALID_ARGUMENT: Reason.INVALID_FIELD,

@@ -135,6 +135,17 @@ async def test_a_refusal_passes_with_its_details_and_trailing_metadata() -> None
     assert len(rpc_status.from_call(error).details) == 1
 
 
+async def test_a_call_that_an_upstream_cancels_as_it_ends_may_be_tried_again() -> None:
+    async def end(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")  # what grpc answers once a server is being stopped
+        return b""
+
+    async with forwarding(end) as channel:
+        found = read_refusal(await raised(channel.unary_unary(PATH)(b"")))
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert found.metadata == {"dependency": "world service"}
+
+
 async def test_the_deadline_reaches_upstream_and_so_does_a_cancellation() -> None:
     remaining: list[float | None] = []
     entered, cancelled = asyncio.Event(), asyncio.Event()

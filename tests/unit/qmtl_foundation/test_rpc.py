@@ -251,6 +251,15 @@ async def test_an_unknown_reason_of_a_newer_release_is_read_by_its_status() -> N
         assert from_rpc_error(await raised(call(b""))).reason is Reason.DEPENDENCY_UNAVAILABLE
 
 
+async def test_a_call_that_a_server_cancels_as_it_ends_may_be_tried_again() -> None:
+    async def end(_request: Any, context: grpc.aio.ServicerContext) -> bytes:
+        await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")  # what grpc answers once a server is being stopped
+        return b""
+
+    async with calling(end) as call:
+        assert from_rpc_error(await raised(call(b""))).reason is Reason.DEPENDENCY_UNAVAILABLE
+
+
 async def test_health_follows_a_probe_that_fails_in_any_way() -> None:
     failing: list[BaseException] = []
 
