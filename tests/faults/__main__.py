@@ -1,9 +1,12 @@
-"""``python -m tests.faults``: strike at least 200 runs, judge what was recorded, write the table of the document.
+"""``python -m tests.faults``: strike at least 200 runs, judge what was recorded, write the tables of the document.
 
 Each campaign is a cluster of its own and has every fault once, in an order that its seed draws; the seed also draws
 whom a fault strikes and what the runs change. In the first of each three campaigns runs are kept in a phase when they
 are struck; in the others the moment is left to chance, where the fault allows it. The same seed is the same schedule,
 not the same interleaving.
+
+At last a database is restored behind its streams (``restored.py``), and services are replaced (``rolling.py``;
+``--rolling`` for that alone).
 
 ``--without WORDS`` takes a guard (``tests/guards``) out of a copy of the code first: the judge must find it.
 """
@@ -20,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.faults import report, restored
+from tests.faults import report, restored, rolling
 from tests.faults.campaign import SHORT, WHOLE, Campaign, Say, campaign
 from tests.faults.report import Verdict
 from tests.faults.strikes import FAULTS, Fault
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", metavar="WORDS", default="", help="faults whose name has these words")
     parser.add_argument("--short", action="store_true", help="15 runners in place of 30")
     parser.add_argument("--without", metavar="WORDS", default="", help="take the guard of these words out first")
+    parser.add_argument("--rolling", action="store_true", help="replace services under load, and nothing else")
     given = parser.parse_args(arguments)
     faults = [each for each in FAULTS if given.only in each.name]
     if not faults:
@@ -52,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
 
+    if given.rolling:
+        return _roll(given.seed, say)
     wanted = given.runs or (1 if given.only else RUNS)
     verdicts = struck(faults, wanted, given, say)
     text = report.table(verdicts)
@@ -59,7 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     if not given.only:
         report.write(text)
         report.write(f"{text}\n\n{restored.run(given.seed, say)}")
+        if _roll(given.seed, say):
+            return BROKEN
     return BROKEN if any(each.violations for each in verdicts) else 0
+
+
+def _roll(seed: int, say: Say) -> int:
+    rolled = rolling.run(seed, say)
+    return BROKEN if any(each.violations or each.load.errors() for each in rolled) else 0
 
 
 def struck(faults: Sequence[Fault], wanted: int, given: argparse.Namespace, say: Say) -> list[Verdict]:

@@ -209,6 +209,8 @@ class Campaign:
     def stop_trading(self) -> None:
         """End the runners, and wait until everything that they sent is answered."""
         self.scene.runners.end()
+        newest = {world: self.scene.broker.newest_intent(world) for world in self.scene.worlds}
+        wait_until(lambda: not self.scene.database.behind(newest), REST_SECONDS)
         wait_until(lambda: self.scene.database.unanswered() == 0, REST_SECONDS)
         wait_until(lambda: not self.scene.database.unsettled(list(self.scene.worlds)), REST_SECONDS)
 
@@ -277,11 +279,7 @@ class Campaign:
         return dict(zip(self.scene.worlds, phases, strict=False))
 
     def _start(self, world: str, run_id: str) -> None:
-        """Begin a run to a set that differs from the one that trades: some weights, sometimes one strategy less."""
-        ids = [each.strategy_id for each in self.scene.runners.of(world)]
-        chosen = self.scene.chance.sample(ids, len(ids) - self.scene.chance.randrange(2))
-        weights = {each: self.scene.chance.uniform(0.2, 0.9) / len(ids) for each in chosen}
-        request = pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights))
+        request = run_request(self.scene, world, run_id, self.scene.chance)
         self.scene.requests[world] = request
         self._ask("StartApply", request)
 
@@ -357,6 +355,7 @@ class Size:
 
 WHOLE: Final = Size(worlds=5, runners=6, bars_per_second=0.8)
 SHORT: Final = Size(worlds=5, runners=3, bars_per_second=1.6)
+SMALL: Final = Size(worlds=3, runners=2, bars_per_second=4.0)
 
 
 @contextmanager
@@ -378,6 +377,15 @@ def campaign(seed: int, size: Size, say: Say) -> Iterator[Campaign]:
         except BaseException:
             say(f"seed {seed}: logs and journals are kept in {_kept(cluster)}")
             raise
+
+
+def run_request(scene: Scene, world: str, run_id: str, chance: random.Random) -> pb.StartApplyRequest:
+    """Return what begins a run to a set that differs from the one that trades: some weights, sometimes one strategy
+    less."""
+    ids = [each.strategy_id for each in scene.runners.of(world)]
+    chosen = chance.sample(ids, len(ids) - chance.randrange(2))
+    weights = {each: chance.uniform(0.2, 0.9) / len(ids) for each in chosen}
+    return pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights))
 
 
 def _kept(cluster: Cluster) -> Path:

@@ -40,6 +40,10 @@ class Broker:
         """Return the place of a stream's newest message."""
         return int(self._call(self._jetstream.stream_info(stream)).state.last_seq)
 
+    def created(self, stream: str) -> str:
+        """Return when a stream was made, by which executors know it."""
+        return str(self._call(self._jetstream.stream_info(stream)).created.isoformat())
+
     def newest_intent(self, world: str) -> int:
         """Return the place of a world's newest intent, 0 for none."""
         try:

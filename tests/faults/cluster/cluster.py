@@ -1,7 +1,7 @@
-"""A cluster on one machine: PostgreSQL, nats-server, DAG manager, two world services, three gateways, an executor.
+"""A cluster on one machine: PostgreSQL, nats-server, two DAG managers, two world services, three gateways, an executor.
 
-Every service reaches PostgreSQL, NATS and the world services over links of its own, which can be cut, held and slowed.
-The two world services stand behind one address, as behind a load balancer: new connections go to one that takes them.
+Every service reaches PostgreSQL, NATS, world services and DAG managers over links of its own, which can be cut, held
+and slowed. Replicas stand behind one address, as behind a load balancer: new connections go to one that takes them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from tests.support.waiting import wait_until
 
 GATEWAYS: Final = ("gateway-1", "gateway-2", "gateway-3")
 WORLDS: Final = ("world-1", "world-2")
+DAGMGRS: Final = ("dagmgr-1", "dagmgr-2")
 EXECUTOR: Final = "executor"
 SUCCESSOR: Final = "executor-2"  # a second instance of the same executor; not started with the others
-PROCESSES: Final = ("dagmgr", *WORLDS, *GATEWAYS, EXECUTOR)
+PROCESSES: Final = (*DAGMGRS, *WORLDS, *GATEWAYS, EXECUTOR)
 KILL_SECONDS: Final = 10.0
 
 
@@ -61,6 +62,11 @@ class Cluster:
         """Return the addresses of the world services themselves."""
         return tuple(self.addresses[name].address for name in WORLDS)
 
+    @property
+    def dagmgrs(self) -> tuple[str, ...]:
+        """Return the addresses of the DAG managers themselves."""
+        return tuple(self.addresses[name].address for name in DAGMGRS)
+
     def kill_server(self, name: str) -> None:
         """End ``postgres`` or ``nats`` by SIGKILL, and see it dead."""
         child = recall(Layout(self.directory).record(name))
@@ -78,7 +84,7 @@ class Cluster:
             link.delay = 0.0
             link.release()
         self.heal_servers()
-        for together in (("dagmgr", *WORLDS), (*GATEWAYS, EXECUTOR)):  # those dial these
+        for together in ((*DAGMGRS, *WORLDS), (*GATEWAYS, EXECUTOR)):  # those dial these
             for name in together:
                 self.processes[name].heal()
             for name in together:
@@ -109,6 +115,7 @@ def _lay(cluster: Cluster, stack: ExitStack, servers: Mapping[str, str]) -> None
             "postgres": (socket,),
             "nats": (servers[nats.NAME],),
             "world": cluster.worlds,
+            "dagmgr": cluster.dagmgrs,
         }
         for what, targets in links.items():
             cluster.links[f"{name}/{what}"] = stack.enter_context(link_to(*targets))
@@ -119,7 +126,7 @@ def _process(cluster: Cluster, name: str) -> Process:
     kind = name.partition("-")[0]
     each = next(one for one in SERVICES if one.name == kind)
     dials = {
-        "dagmgr": cluster.addresses["dagmgr"],
+        "dagmgr": Endpoint(cluster.links[f"{name}/dagmgr"].address),
         "world": Endpoint(cluster.links[f"{name}/world"].address),
         "gateway": cluster.addresses[GATEWAYS[0]],
     }

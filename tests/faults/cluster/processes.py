@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,21 @@ class Process:
         if self.child is not None:
             self.go_on()
             process.stop(self.child, signal.SIGTERM, STOP_SECONDS)
+
+    def replace(self) -> float:
+        """End it by SIGTERM alone and start it anew, as a rolling update does; return after how many seconds it serves.
+
+        Fail where it does not end by itself, or not well.
+        """
+        assert self.child is not None
+        began = time.monotonic()
+        killed = process.stop(self.child, signal.SIGTERM, STOP_SECONDS)
+        how = process.describe_end(self.record)
+        assert not killed, f"{self.name} did not end within {STOP_SECONDS:g} s of SIGTERM; see {self.command.log}"
+        assert how == "exited with code 0", f"{self.name} {how}; see {self.command.log}"
+        self.launch()
+        self.await_ready()
+        return time.monotonic() - began
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
