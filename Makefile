@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model alerts provoke guards faults bench protos docs dashboards lock clean
+.PHONY: setup demo test check model alerts provoke guards faults drill bench protos docs dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,7 +16,8 @@ help:
 	@echo "make alerts  the alerts' rules and when they fire, by promtool (apt-get install prometheus)"
 	@echo "make provoke each alert provoked on a real stack, before a real Prometheus; writes docs/operations/index.md"
 	@echo "make guards  each guard of the apply protocol removed from a copy: a test goes red; writes docs/reliability.md"
-	@echo "make faults  long random schedules of the apply protocol; then 200 runs on real processes that are struck meanwhile"
+	@echo "make faults  long random schedules of the apply protocol; then 200 runs on real processes that are struck meanwhile, and rolling restarts"
+	@echo "make drill   everything lost under load and restored, again and again; writes docs/operations/backup.md"
 	@echo "make bench   benchmarks beside their peers; writes docs/benchmarks.md"
 	@echo "make protos  generate the code of the contracts"
 	@echo "make docs    generate the generated parts of the docs"
@@ -66,6 +67,9 @@ faults: $(READY)
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m pytest tests/property --hypothesis-profile=search
 	$(BIN)/python -m tests.faults
+
+drill: $(READY)
+	$(BIN)/python -m tests.drill
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,bench]"

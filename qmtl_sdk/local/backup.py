@@ -71,7 +71,13 @@ def backup(state_dir: Path, folder: Path) -> Manifest:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
         raise _unusable(folder, f"cannot be made ({error.strerror}): name one that is not there yet") from error
-    tables, saved, moved_on = asyncio.run(_save(layout, endpoints[nats.NAME].address, folder))
+    return seal(folder, *asyncio.run(_save(layout, endpoints[nats.NAME].address, folder)))
+
+
+def seal(
+    folder: Path, tables: Mapping[str, Counted], saved: Mapping[str, Stored], moved_on: Mapping[str, int]
+) -> Manifest:
+    """Write the manifest of what stands in a folder: a backup from then on."""
     files = {str(each.relative_to(folder)): _hash(each) for each in sorted(folder.rglob("*")) if each.is_file()}
     manifest = Manifest(datetime.now(UTC).isoformat(timespec="milliseconds"), tables, saved, moved_on, files)
     document = {"schema": SCHEMA, **asdict(manifest)}
