@@ -300,7 +300,7 @@ def _check_version(cluster: Cluster) -> None:
         raise QmtlError(
             Reason.NOT_CONFIGURED,
             f"{cluster.data} holds data of PostgreSQL {found}, this version of qmtl runs {MAJOR}: "
-            "dump it with the old one, or choose another --state-dir",
+            "`qmtl backup` it with the old version and `qmtl restore` it with this one, or choose another --state-dir",
             metadata={"found": found, "expected": str(MAJOR)},
         )
 

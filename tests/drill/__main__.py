@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.drill.backwards import database_first
-from tests.drill.loss import Came, Loss
-from tests.faults.campaign import SMALL, Campaign, campaign
+from tests.drill.loss import INTENTS_PER_SECOND, Came, Loss
+from tests.faults.campaign import SLOW, Campaign, campaign
 from tests.faults.load import Load, loaded
 from tests.faults.restored import restore
 
@@ -31,7 +31,7 @@ COLUMNS: Final = (
     "orders lost",
     "held astray",
     "executed while frozen",
-    "executed twice",
+    "sent again, executed",
     "executed, told fenced",
     "restored in, s",
     "all open after, s",
@@ -53,14 +53,14 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
 
-    with campaign(SEED, SMALL, say) as found:
+    with campaign(SEED, SLOW, say) as found:
         came = []
         with loaded(found.scene) as load:
             for loss in losses(found, load):
                 say(f"{loss.what}: …")
                 came.append(loss.play())
                 say(_row(came[-1]))
-        intents, violations = restore(found, ())
+        intents, violations = restore(found, (), INTENTS_PER_SECOND)
     assert not violations, [str(each) for each in violations]
     text = f"{table(came)}\n\n{sentence(came, intents, time.monotonic() - began)}"
     print(text, flush=True)
@@ -74,7 +74,7 @@ def losses(found: Campaign, load: Load) -> tuple[Loss, ...]:
         Loss(found, load, "streams, then database; by the page"),
         Loss(found, load, "database, then streams; by the page", writes=database_first),
         Loss(found, load, "streams, then database; all at once", careful=False),
-        Loss(found, load, "database, then streams; all at once", writes=database_first, careful=False),
+        Loss(found, load, "database alone, streams begun anew; by the page", streams=False),
         Loss(found, load, "worlds frozen before; by the page", planned=True),
     )
 
@@ -89,8 +89,8 @@ def sentence(came: Sequence[Came], intents: int, seconds: float) -> str:
     """Return what the table does not say."""
     return SENTENCE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        worlds=SMALL.worlds,
-        runners=SMALL.worlds * SMALL.runners,
+        worlds=SLOW.worlds,
+        runners=SLOW.worlds * SLOW.runners,
         unchanged=sum(each.unchanged for each in came),
         submissions=sum(each.submissions for each in came),
         applies=sum(each.applies for each in came),
@@ -115,7 +115,7 @@ def _row(came: Came) -> str:
         f"{came.megabytes:.1f}",
         f"{came.backup_s:.1f}",
         f"{came.manifest.moved_on['orders']}",
-        *(f"{each}" for each in (came.lost, came.held, early, came.twice, came.told_fenced)),
+        *(f"{each}" for each in (came.lost, came.held, early, came.again, came.told_fenced)),
         f"{came.restore_s:.1f}",
         f"{came.open_s:.0f}",
     )

@@ -15,7 +15,7 @@ from tests.faults.cluster.database import Database
 from tests.faults.history.streams import Stored, read_stream, to_event
 
 # One that was in doubt at the backup counts: a start settles it by its id, before anything else.
-_EXECUTED: Final = "SELECT order_id FROM executor.journal WHERE position > 0"
+_EXECUTED: Final = "SELECT order_id, position FROM executor.journal WHERE position > 0"
 _FENCED: Final = "SELECT intent_id FROM executor.turned_away"
 # A world whose run was under way at the backup ends it by the hold: then it is the set of before that may trade.
 _PLACES: Final = """
@@ -27,12 +27,17 @@ _IDENTIFIER: Final = "SELECT system_identifier::text AS one FROM pg_control_syst
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Hold a life at one moment: messages by stream, ids of orders and of intents that were turned away."""
+    """Hold a life at one moment: messages by stream, places of executed intents by id, ids of those turned away."""
 
     streams: Mapping[str, list[Stored]]
-    executed: frozenset[str]
+    places: Mapping[str, int]
     fenced: frozenset[str]
     cluster: str
+
+    @property
+    def executed(self) -> frozenset[str]:
+        """Return the ids of all executed intents."""
+        return frozenset(self.places)
 
     def digest(self, stream: str, last: int) -> str:
         """Return the hash of a stream's messages up to a sequence: places, subjects, contents."""
@@ -53,7 +58,7 @@ def read_life(database: Database, nats_url: str) -> Life:
     """Return what stands now."""
     return Life(
         asyncio.run(_read_streams(nats_url)),
-        frozenset(row["order_id"] for row in database.fetch(_EXECUTED)),
+        {row["order_id"]: row["position"] for row in database.fetch(_EXECUTED)},
         frozenset(row["intent_id"] for row in database.fetch(_FENCED)),
         str(database.fetch(_IDENTIFIER)[0]["one"]),
     )

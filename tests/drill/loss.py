@@ -2,7 +2,8 @@
 
 1. LOAD: runners trade, authors submit, an operator applies. The audit's end is noted, then the backup made.
 2. LOSS: the load goes on for a while; then every service, PostgreSQL and NATS are killed and their data deleted.
-   Runners, authors and the operator live on: they are on machines of their own.
+   Runners, authors and the operator live on, on machines of their own; runners are started anew with the gateways,
+   for they alone know epochs of the life that is gone.
 3. RESTORE into a new cluster and a new store; rows, messages, hashes are compared.
 4. START as the page says (``carefully``), or all at once (``at_once``).
 5. WORK: all worlds open again, authors, operator and runners go on; nothing was executed that had been.
@@ -36,6 +37,7 @@ HOLD: Final = "restored"
 PLANNED: Final = "backup"
 GOES_ON_SECONDS: Final = 3.0  # how long work goes on that no backup has
 NOTICED_SECONDS: Final = 30.0
+INTENTS_PER_SECOND: Final = 5.0  # an executor reads a restored stream anew: more of them only take longer
 
 Writes = Callable[[Path, Path], Manifest]
 
@@ -45,9 +47,9 @@ class Came:
     """Hold what came of one loss; seconds of the backup, of the restore, and until all worlds were open.
 
     ``lost`` are orders of the life that is gone which the restored database does not know; ``early`` what was executed
-    before an operator let go; ``twice`` what both lives executed beyond the backup; ``told_fenced`` what was executed
-    in the life that is gone and is told of as fenced now. ``moved_on`` of the manifest is negative where the database
-    was written first.
+    before an operator let go; ``again`` what both lives executed beyond the backup, sent again by runners that had not
+    heard of its end; ``told_fenced`` what was executed in the life that is gone and is told of as fenced now.
+    ``moved_on`` of the manifest is negative where the database was written first.
     """
 
     what: str
@@ -60,7 +62,7 @@ class Came:
     lost: int
     held: int
     early: int
-    twice: int
+    again: int
     told_fenced: int
     unchanged: int
     submissions: int
@@ -77,6 +79,7 @@ class Loss:
     writes: Writes = backup
     careful: bool = True
     planned: bool = False  # the worlds are frozen before the backup
+    streams: bool = True  # they are restored; else the services begin new ones
 
     def play(self) -> Came:
         """Go through all of it; fail where something is not as it was."""
@@ -91,12 +94,18 @@ class Loss:
         restored_s = time.monotonic() - began
         new = read_life(self._scene.database, self._cluster.nats_url)
         self._compare(old, new, manifest)
+        if not self.streams:
+            self._scene.broker.delete_streams()
         migrate(self._cluster.dsn, *(each.package for each in SERVICES))
         held, early, unchanged = self._carefully(old, new, anchor) if self.careful else self._at_once(new)
         self.found.rest()
         open_s = time.monotonic() - began
         submissions, applies = self._work()
         end = read_life(self._scene.database, self._cluster.nats_url)
+        if self.careful and self.streams:
+            last = manifest.streams["orders"].last
+            stood = [each for each in end.executed - new.executed if end.places[each] <= last]
+            assert stood == [], f"executed from the restored stream: {stood}"
         megabytes = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()) / 1e6
         shutil.rmtree(folder)
         return Came(
@@ -110,7 +119,7 @@ class Loss:
             lost=len(old.executed - new.executed),
             held=held,
             early=early,
-            twice=len((end.executed - new.executed) & old.executed),
+            again=len((end.executed - new.executed) & old.executed),
             told_fenced=len((end.fenced - new.fenced) & old.executed),
             unchanged=unchanged,
             submissions=submissions,
@@ -130,7 +139,7 @@ class Loss:
     def _back_up(self, folder: Path, anchor: Path) -> tuple[Manifest, float]:
         self.load.paused.clear()
         self.load.await_work(self._scene.worlds, time.time())
-        self.found.await_flow()
+        self.found.await_flow(INTENTS_PER_SECOND)
         if not self.planned:
             return self._write(folder, anchor)
         self.load.paused.set()
@@ -182,7 +191,9 @@ class Loss:
         assert all(not each["faults"] and each["since"] for each in verified["worlds"]), verified
         self._freeze(HOLD, address)
         self._start(*WORLDS[1:], *DAGMGRS)
+        self._end_runners()
         self._start(*GATEWAYS)
+        self._scene.runners.heal()
         self._start(EXECUTOR)
         wait_until(self._told, NOTICED_SECONDS)
         told = {world: self.found.applies.told(world) for world in worlds}
@@ -196,10 +207,9 @@ class Loss:
 
     def _at_once(self, new: Life) -> tuple[int, int, int]:
         """Start everything at once, as one does who has not read the page."""
-        for name in PROCESSES:
-            self._cluster.processes[name].launch()
-        for name in PROCESSES:
-            self._cluster.processes[name].await_ready()
+        self._end_runners()
+        self._start(*PROCESSES)
+        self._scene.runners.heal()
         self._await_read()
         astray = sum(ASTRAY in self.found.applies.told(world).holds for world in self._scene.worlds)
         return astray, len(read_life(self._scene.database, self._cluster.nats_url).executed - new.executed), 0
@@ -219,6 +229,10 @@ class Loss:
             "WHERE o.publish_time IS NULL AND NOT 'stream_astray' = ANY(p.holds)"
         )
 
+    def _end_runners(self) -> None:
+        for runner in self._scene.runners.running:
+            runner.kill()
+
     def _start(self, *names: str) -> None:
         for name in names:
             self._cluster.processes[name].launch()
@@ -234,7 +248,7 @@ class Loss:
         since = time.time()
         self.load.paused.clear()
         self.load.await_work(self._scene.worlds, since)
-        self.found.await_flow()
+        self.found.await_flow(INTENTS_PER_SECOND)
         self.load.paused.set()
         self.found.rest()
         errors = self.load.errors(since)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=0, help=f"runs to strike; default {RUNS}, with --only one campaign")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first campaign; the next has the next")
     parser.add_argument("--only", metavar="WORDS", default="", help="faults whose name has these words")
-    parser.add_argument("--short", action="store_true", help="15 runners in place of 30")
+    parser.add_argument("--short", action="store_true", help="15 runners in place of 30; of --rolling one round")
     parser.add_argument("--without", metavar="WORDS", default="", help="take the guard of these words out first")
     parser.add_argument("--rolling", action="store_true", help="replace services under load, and nothing else")
     given = parser.parse_args(arguments)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
 
     if given.rolling:
-        return _roll(given.seed, say)
+        return _roll(given, say)
     wanted = given.runs or (1 if given.only else RUNS)
     verdicts = struck(faults, wanted, given, say)
     text = report.table(verdicts)
@@ -65,13 +65,13 @@ def main(arguments: Sequence[str]) -> int:
     if not given.only:
         report.write(text)
         report.write(f"{text}\n\n{restored.run(given.seed, say)}")
-        if _roll(given.seed, say):
+        if _roll(given, say):
             return BROKEN
     return BROKEN if any(each.violations for each in verdicts) else 0
 
 
-def _roll(seed: int, say: Say) -> int:
-    rolled = rolling.run(seed, say)
+def _roll(given: argparse.Namespace, say: Say) -> int:
+    rolled = rolling.run(given.seed, say, short=given.short)
     return BROKEN if any(each.violations or each.load.errors() for each in rolled) else 0
 
 

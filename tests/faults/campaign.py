@@ -260,14 +260,14 @@ class Campaign:
         if not phases:
             time.sleep(self.scene.chance.uniform(0.0, MOVING_SECONDS))
 
-    def await_flow(self) -> float:
+    def await_flow(self, least: float = INTENTS_PER_SECOND) -> float:
         """Wait until intents flow in every world, as many in all as they must; return how many in a second."""
         before = {world: self.scene.broker.newest_intent(world) for world in self.scene.worlds}
         wait_until(
             lambda: all(self.scene.broker.newest_intent(world) > place for world, place in before.items()), FLOW_SECONDS
         )
         deadline = time.monotonic() + FLOW_SECONDS
-        while (rate := self.scene.broker.rate()) < INTENTS_PER_SECOND:
+        while (rate := self.scene.broker.rate()) < least:
             assert time.monotonic() < deadline, f"only {rate:.0f} intents a second flow"
         return rate
 
@@ -356,6 +356,7 @@ class Size:
 WHOLE: Final = Size(worlds=5, runners=6, bars_per_second=0.8)
 SHORT: Final = Size(worlds=5, runners=3, bars_per_second=1.6)
 SMALL: Final = Size(worlds=3, runners=2, bars_per_second=4.0)
+SLOW: Final = Size(worlds=3, runners=2, bars_per_second=0.8)
 
 
 @contextmanager

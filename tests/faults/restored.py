@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qmtl_sdk.local.state import Layout
-from tests.faults.campaign import ASTRAY, SHORT, Campaign, Say, campaign
+from tests.faults.campaign import ASTRAY, INTENTS_PER_SECOND, SHORT, Campaign, Say, campaign
 from tests.faults.checker import Violation
 from tests.faults.senders import SENDER
 from tests.faults.strikes import FAULTS
@@ -38,9 +38,9 @@ def run(seed: int, say: Say) -> str:
     return "\n\n".join(told)
 
 
-def restore(found: Campaign, moved_on: Sequence[str]) -> tuple[int, list[Violation]]:
+def restore(found: Campaign, moved_on: Sequence[str], least: float = INTENTS_PER_SECOND) -> tuple[int, list[Violation]]:
     """Back the database up, go on by some faults, restore it; return how many intents came after the reseed, and what
-    is wrong."""
+    is wrong. ``least``: how many intents must flow in a second."""
     scene = found.scene
     layout = Layout(found.cluster.directory)
     backup = found.cluster.directory / "backup"
@@ -49,7 +49,7 @@ def restore(found: Campaign, moved_on: Sequence[str]) -> tuple[int, list[Violati
     found.rest()
     for name in moved_on:
         found.strike(next(each for each in FAULTS if each.name == name))
-    found.await_flow()
+    found.await_flow(least)
     time.sleep(TRADED_ON_SECONDS)
     restore_database(layout, backup)
     behind = scene.broker.last("orders")
@@ -59,7 +59,7 @@ def restore(found: Campaign, moved_on: Sequence[str]) -> tuple[int, list[Violati
     fences = scene.database.first_marks(behind)  # of the reseeds: what was sent before belongs to the life that is gone
     late = {world: scene.database.executed_between(world, behind, fences[world]) for world in scene.worlds}
     assert not any(late.values()), f"executed behind {behind} and before the reseeds' Fences: {late}"
-    found.await_flow()
+    found.await_flow(least)
     found.stop_trading()
     judged = found.judged({world: place - 1 for world, place in fences.items()})
     return (

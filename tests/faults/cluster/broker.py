@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import nats
 from nats.js.errors import NotFoundError
 
-from qmtl_foundation.jetstream.streams import CONTROL, ORDERS
+from qmtl_foundation.jetstream.streams import CONTROL, INGEST, ORDERS, REPORTS
 from qmtl_foundation.pb.qmtl.control.v1.activation_event_pb2 import ActivationEvent
 from qmtl_foundation.pb.qmtl.order.v1.mark_pb2 import Mark
 
@@ -76,6 +76,11 @@ class Broker:
             message = self._call(self._jetstream.get_last_msg(stream, subject))
             headers = {name: text for name, text in (message.headers or {}).items() if name.startswith("Qmtl-")}
             assert not self._call(self._jetstream.publish(subject, message.data, headers=headers)).duplicate
+
+    def delete_streams(self) -> None:
+        """Delete all streams."""
+        for stream in (INGEST, CONTROL, ORDERS, REPORTS):
+            self._call(self._jetstream.delete_stream(stream))
 
     def _lose_newest(self, stream: str, subject: str) -> bytes:
         message = self._call(self._jetstream.get_last_msg(stream, subject))
