@@ -17,6 +17,7 @@ from grpclib.client import Channel
 from grpclib.config import Configuration
 from grpclib.events import SendRequest, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
 
 from qmtl_foundation import tracing
 from qmtl_foundation.auth.bearer import AUTHORIZATION, bearer
@@ -285,6 +286,16 @@ def stated_run(run: ApplyRun | None) -> ApplyRun:
     return run
 
 
+class _Checked(Channel):
+    """Be a channel that says so when its connection ended as soon as it was made: grpclib would go on, and stumble."""
+
+    async def __connect__(self) -> H2Protocol:
+        protocol = await super().__connect__()
+        if protocol.processor.connection.is_closing():
+            raise ConnectionResetError("the connection ended as soon as it was made")
+        return protocol
+
+
 @asynccontextmanager
 async def connect(
     address: Address, patience_s: float = PATIENCE_SECONDS, token: TokenSource | None = None
@@ -303,7 +314,7 @@ async def connect(
 
     config = Configuration(http2_connection_window_size=FLOW_WINDOW_BYTES, http2_stream_window_size=FLOW_WINDOW_BYTES)
     codec, details = BoundedCodec(), StatusDetailsCodec()
-    channel = Channel(
+    channel = _Checked(
         address.host.strip("[]"),
         address.port,
         codec=codec,

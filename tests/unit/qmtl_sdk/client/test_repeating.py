@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import grpc
+import pytest
 
+from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.server import serving
 from qmtl_foundation.settings import Address
 from qmtl_sdk._pb.qmtl.world.v1 import GetWorldRequest, GetWorldResponse
 from qmtl_sdk.client.gateway import connect
 from tests.support.doors import OpenDoor
+
+ATTEMPTS = 300  # in some of which the connection ends between two steps of the driver
 
 
 class Ending(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
@@ -29,6 +38,38 @@ class Ending(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
             self.left -= 1
             await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         return bytes(GetWorldResponse())
+
+
+@contextmanager
+def resetting() -> Iterator[int]:
+    """Yield the port of a server that resets each connection at once."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+
+        def serve() -> None:
+            with suppress(OSError):  # the listener is closed
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.close()
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.join()
+
+
+async def test_a_connection_that_ends_as_soon_as_it_is_made_is_a_gateway_that_does_not_answer() -> None:
+    with resetting() as port:
+        for _ in range(ATTEMPTS):
+            async with connect(Address("127.0.0.1", port), patience_s=0.0, token=lambda: "") as client:
+                with pytest.raises(QmtlError) as failed:
+                    await client.call(lambda client=client: client.worlds.get_world(GetWorldRequest(world="w")))
+                assert failed.value.reason is Reason.DEPENDENCY_UNAVAILABLE
 
 
 async def test_a_call_that_an_ending_server_cancels_is_repeated() -> None:
