@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2 as ack_pb
 from qmtl_sdk.local.backup import Manifest, backup, restore
 from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.state import Layout
@@ -38,6 +37,8 @@ PLANNED: Final = "backup"
 GOES_ON_SECONDS: Final = 3.0  # how long work goes on that no backup has
 NOTICED_SECONDS: Final = 30.0
 INTENTS_PER_SECOND: Final = 5.0  # an executor reads a restored stream anew: more of them only take longer
+
+_OPEN: Final = "SELECT FROM world.place p LEFT JOIN executor.place x USING (world) WHERE p.is_open OR x.is_open"
 
 Writes = Callable[[Path, Path], Manifest]
 
@@ -199,8 +200,9 @@ class Loss:
         told = {world: self.found.applies.told(world) for world in worlds}
         for world, sequence in stood.items():
             assert told[world].activation_set.state_hash == hashes[world, sequence], f"{world}: another set"
-        assert all(each.phase == ack_pb.APPLY_PHASE_FREEZE for each in told.values()), told
+        assert all(HOLD in each.holds for each in told.values()), told
         self._await_read()
+        assert not database.fetch(_OPEN), "a gate is open that was closed"
         early = len(read_life(database, self._cluster.nats_url).executed - new.executed)
         assert early == 0, f"{early} orders were executed in worlds that are frozen"
         return sum(ASTRAY in each.holds for each in told.values()), early, len(stood)
