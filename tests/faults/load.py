@@ -51,16 +51,20 @@ class Applied:
 
 @dataclass(slots=True)
 class Load:
-    """Hold what came of it so far. While ``paused`` the operator begins no run; one under way goes on."""
+    """Hold what came of it so far. While ``paused`` the operator begins no run; one under way goes on.
+
+    ``over`` are the submissions once the load is over, and the cluster's directory with the ``logs`` may be gone.
+    """
 
     logs: Sequence[Path]
+    over: Sequence[Submitted] = ()
     applied: list[Applied] = field(default_factory=list)
     paused: threading.Event = field(default_factory=threading.Event)
 
     @property
     def submitted(self) -> list[Submitted]:
         """Return the submissions that are over."""
-        return [each for log in self.logs for each in read_submitted(log)]
+        return list(self.over) or [each for log in self.logs for each in read_submitted(log)]
 
     def errors(self, since: float = 0.0) -> list[str]:
         """Return what callers were told that is no result, of what they began behind a moment (epoch seconds)."""
@@ -96,6 +100,7 @@ def loaded(scene: Scene) -> Iterator[Load]:
             over.set()
             for operator in operators:
                 operator.join()
+    load.over = load.submitted
 
 
 def read_submitted(log: Path) -> list[Submitted]:
