@@ -38,7 +38,12 @@ GOES_ON_SECONDS: Final = 3.0  # how long work goes on that no backup has
 NOTICED_SECONDS: Final = 30.0
 INTENTS_PER_SECOND: Final = 5.0  # an executor reads a restored stream anew: more of them only take longer
 
-_OPEN: Final = "SELECT FROM world.place p LEFT JOIN executor.place x USING (world) WHERE p.is_open OR x.is_open"
+# In a world that is astray an executor may have passed an Open of the life that is gone; by what the world service says
+# it executes nothing.
+_OPEN: Final = """
+SELECT FROM world.place p LEFT JOIN executor.place x USING (world)
+WHERE p.is_open OR (x.is_open AND NOT 'stream_astray' = ANY(p.holds))
+"""
 
 Writes = Callable[[Path, Path], Manifest]
 
