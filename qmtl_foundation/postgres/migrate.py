@@ -29,6 +29,7 @@ DSN_VARIABLE: Final = "QMTL_POSTGRES_DSN"
 PACKAGE_PREFIX: Final = "qmtl_"
 CONNECT_SECONDS: Final = 30.0  # a database that is just being started
 RETRY_SECONDS: Final = 0.02
+LOCK_SECONDS: Final = 5  # for a table that is in use: whoever asks for it meanwhile waits behind the migrator
 # What a service may do with its own schema; of every other it sees nothing.
 _GRANTS: Final = (
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
@@ -98,9 +99,11 @@ async def _upgrade(dsn: str, wanted: Sequence[_Revisions]) -> tuple[Migration, .
         await connection.execute(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
         return tuple([await _upgrade_schema(connection, revisions) for revisions in wanted])
     except asyncpg.PostgresError as error:
+        in_use = isinstance(error, asyncpg.LockNotAvailableError)
+        mend = f": a transaction has a table for more than {LOCK_SECONDS} s; try again when it is over" if in_use else ""
         raise QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
-            f"migration failed: {error}",
+            f"migration failed: {error}{mend}",
             metadata={"dependency": "postgres", "sqlstate": str(error.sqlstate)},
         ) from error
     finally:
@@ -120,6 +123,7 @@ async def _upgrade_schema(connection: Any, revisions: _Revisions) -> Migration:
     await _ensure_role(connection, role)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL search_path TO {revisions.schema}")
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         if before != revisions.newest:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {revisions.schema}")
             for statement in _statements(revisions, before):

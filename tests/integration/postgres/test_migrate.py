@@ -96,6 +96,27 @@ def test_failing_revision_leaves_the_schema_as_it_was(dsn: str, package: Path) -
     assert read(dsn, "SELECT version_num FROM sample.alembic_version") == [("0001",)]
 
 
+def test_a_table_that_is_in_use_is_not_waited_for_without_end(dsn: str, package: Path) -> None:
+    write(package, 1, TABLES)
+    upgrade(dsn, ["qmtl_sample"])
+    write(package, 2, "ALTER TABLE kept ADD COLUMN more text")
+
+    async def attempt() -> QmtlError:
+        connection = await asyncpg.connect(dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT * FROM sample.kept")
+                with pytest.raises(QmtlError, match="has a table for more than") as failed:
+                    await asyncio.to_thread(upgrade, dsn, ["qmtl_sample"])
+                return failed.value
+        finally:
+            await connection.close()
+
+    assert asyncio.run(attempt()).reason is Reason.DEPENDENCY_UNAVAILABLE
+    assert read(dsn, "SELECT version_num FROM sample.alembic_version") == [("0001",)]
+    assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", "0001", "0002"),)
+
+
 def test_migrators_at_once_do_the_work_once(dsn: str, package: Path) -> None:
     write(package, 1, TABLES)
     command = (sys.executable, "-m", "qmtl_foundation.postgres.migrate", "qmtl_sample")
