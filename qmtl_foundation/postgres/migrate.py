@@ -100,7 +100,7 @@ async def _upgrade(dsn: str, wanted: Sequence[_Revisions]) -> tuple[Migration, .
         return tuple([await _upgrade_schema(connection, revisions) for revisions in wanted])
     except asyncpg.PostgresError as error:
         in_use = isinstance(error, asyncpg.LockNotAvailableError)
-        mend = f": a transaction has a table for more than {LOCK_SECONDS} s; try again when it is over" if in_use else ""
+        mend = f": a transaction has a table for more than {LOCK_SECONDS} s; try again after it" if in_use else ""
         raise QmtlError(
             Reason.DEPENDENCY_UNAVAILABLE,
             f"migration failed: {error}{mend}",
