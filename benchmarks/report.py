@@ -68,7 +68,7 @@ def _amount(amount: Amount) -> str:
 
 def _scaled(value: float, unit: str) -> str:
     """Return a number with its unit, of three digits; counts are not scaled."""
-    if unit in ("", "commits"):
+    if unit in ("", "transactions"):
         return f"{value:,.3g} {unit}".strip() if value < 1_000 else f"{value:,.0f} {unit}".strip()
     factor, prefix = next((each for each in SCALES if abs(value) >= each[0]), (1e-6, "µ"))
     return f"{value / factor:.3g} {prefix}{unit}"

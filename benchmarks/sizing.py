@@ -219,8 +219,8 @@ async def _runs(site: Site, applies: Applies) -> list[Amount]:
     return [
         Amount("an apply run, in PostgreSQL", grown / RUNS, "B", ALL_RUNS, on),
         Amount("an apply run, in the streams", sent / RUNS, "B", ALL_RUNS, on),
-        Amount("an apply run with one gateway", alone, "commits", 1, on),
-        Amount("an apply run, for each gateway more", (three - alone) / 2, "commits", ALL_GATEWAYS - 1, on),
+        Amount("an apply run with one gateway", alone, "transactions", 1, on),
+        Amount("an apply run, for each gateway more", (three - alone) / 2, "transactions", ALL_GATEWAYS - 1, on),
     ]
 
 
