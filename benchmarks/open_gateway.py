@@ -52,7 +52,7 @@ async def no_admission(_settings: object) -> AsyncIterator[NoDoor]:
 def main() -> None:
     """Run until signalled."""
     bootstrap.open_admission = no_admission  # type: ignore[assignment]
-    run_service("qmtl-gateway", GatewaySettings, bootstrap.running)
+    run_service("gateway", GatewaySettings, bootstrap.running)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
     "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",
-    "paper_executor": "Executor that every world set to paper is given; empty for none (world service)",
+    "paper_executor": "the executor that every world set to paper is given; empty for none",
     "keep_series_days": "days until returns that nothing asks for any more are forgotten",
 }
 # Operators that are not written as a method of their own name, and what they give.

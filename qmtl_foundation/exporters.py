@@ -28,7 +28,7 @@ OTLP: Final = "otlp"
 CONSOLE: Final = "console"
 PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 LAST_SECONDS: Final = 1.0
-NAMES: Final = "OTEL_SERVICE_NAME"
+SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 
 
 class Ending(Protocol):
@@ -64,7 +64,7 @@ def exporting_spans(service: str) -> Iterator[None]:
     Spans and metrics are of ``service`` where no variable names another. Raises as ``exporter``.
     """
     if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        os.environ.setdefault(NAMES, service)  # the library reads it for both
+        os.environ.setdefault(SERVICE_NAME, service)  # the library reads it for both
     sent = exporter(TRACES)
     if sent is None:
         yield
@@ -118,7 +118,7 @@ def _well_formed() -> Iterator[None]:
         raise QmtlError(
             Reason.NOT_CONFIGURED,
             f"a variable OTEL_… is malformed: {error}",
-            metadata={"setting": "OTEL_EXPORTER_OTLP_ENDPOINT"},
+            metadata={"setting": "OTEL_"},
         ) from error
 
 

@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from qmtl_foundation.errors import QmtlError, Reason
 
-LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def check_log_level(level: str) -> None:

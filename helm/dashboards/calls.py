@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from helm.dashboards.panels import Panel, Unit, heatmap, quantiles, series, stat
+from qmtl_foundation.rpc import outcome
 
-FAULTS: Final = "INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED|DATA_LOSS"  # of ours, not of what was asked
+FAULTS: Final = "|".join(sorted(each.name for each in outcome.FAULTS))  # of ours, not of what was asked
 COUNT: Final = "rpc_duration_ms_count"
 CONTRACTS: Final = "contracts.md#errors"
 

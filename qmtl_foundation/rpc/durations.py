@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from opentelemetry.metrics import Meter
 from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.admission import OPEN
+from qmtl_foundation.rpc.outcome import outcome_of
 from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 
 BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000)
@@ -62,15 +62,13 @@ class Durations(Wrapping):
 
     @contextmanager
     def _measuring(self, name: str, kind: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
-        began, code = time.perf_counter(), grpc.StatusCode.UNKNOWN
+        began, raised = time.perf_counter(), None
         try:
             yield
-            code = grpc.StatusCode.OK
-        except (asyncio.CancelledError, GeneratorExit):
-            is_late = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+        except BaseException as error:
+            raised = error
             raise
         finally:
             took = (time.perf_counter() - began) * 1_000
-            code = context.code() or code
-            self._durations.record(took, {"method": name, "kind": kind, "code": code.name})
+            code = outcome_of(context, raised).name
+            self._durations.record(took, {"method": name, "kind": kind, "code": code})

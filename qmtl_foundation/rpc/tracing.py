@@ -5,32 +5,19 @@ A dialogue (a runner's session) is no span: it lasts for hours, and what it tell
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from opentelemetry.trace import SpanKind
 
 from qmtl_foundation import tracing
 from qmtl_foundation.auth.caller import Role
+from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.rpc.access import stated_access
+from qmtl_foundation.rpc.outcome import FAULTS, outcome_of
 from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 from qmtl_foundation.tracing import TRACEPARENT, Work
-
-# Of the server's making, by OpenTelemetry's conventions for gRPC; anything else is an answer to the caller.
-FAULTS: Final = frozenset(
-    {
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DATA_LOSS,
-    }
-)
-_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
-_GONE: Final = (asyncio.CancelledError, GeneratorExit)
 
 
 class Traces(Wrapping):
@@ -54,35 +41,36 @@ class Traces(Wrapping):
 
     def _unary(self, behaviour: Behaviour, name: str) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            work, gone = self._begin(name, context), False
+            work, raised = self._begin(name, context), None
             try:
                 with work.within():
                     return await behaviour(request, context)
-            except _GONE:
-                gone = True
+            except BaseException as error:
+                raised = error
                 raise
             finally:
-                _conclude(work, context, gone=gone)
+                _conclude(work, outcome_of(context, raised))
 
         return call
 
     def _stream(self, behaviour: Behaviour, name: str) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            work, gone = self._begin(name, context), False
+            work, raised = self._begin(name, context), None
             responses = behaviour(request, context)
             try:
                 while True:
+                    heed_cancellation()
                     with work.within():  # not while it is handed out: that may end in another task
                         try:
                             response = await anext(responses)
                         except StopAsyncIteration:
                             return
                     yield response
-            except _GONE:
-                gone = True
+            except BaseException as error:
+                raised = error
                 raise
             finally:
-                _conclude(work, context, gone=gone)
+                _conclude(work, outcome_of(context, raised))
 
         return call
 
@@ -97,9 +85,6 @@ def stated_trace(context: grpc.aio.ServicerContext) -> str:
     return stated[0] if len(stated) == 1 and isinstance(stated[0], str) else ""
 
 
-def _conclude(work: Work, context: grpc.aio.ServicerContext, *, gone: bool) -> None:
-    """End an answer with the status that its caller got; one that was not there any more cancelled it."""
-    code = context.code() or (grpc.StatusCode.CANCELLED if gone else grpc.StatusCode.OK)
-    found = code if isinstance(code, grpc.StatusCode) else _BY_NUMBER[int(code)]
-    work.say("rpc.response.status_code", found.name)
-    work.end(found.name if found in FAULTS else "")
+def _conclude(work: Work, outcome: grpc.StatusCode) -> None:
+    work.say("rpc.response.status_code", outcome.name)
+    work.end(outcome.name if outcome in FAULTS else "")

@@ -5,6 +5,7 @@ All losses are of one cluster, one after the other; then, of another one, the da
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -37,7 +38,7 @@ COLUMNS: Final = (
     "all open after, s",
 )
 SENTENCE: Final = (
-    "{date}, {worlds} worlds, {runners} runners, on a machine with 2 cores that does other things too. After each "
+    "{date}, {worlds} worlds, {runners} runners, {processors} processors. After each "
     "restore: every row and message compared and equal, `audit verify --since` the anchor of before clean, the sets of "
     "{unchanged} worlds the same by `state_hash` (those in which no run was under way; the careful starts), and then "
     "{submissions} submissions and {applies} apply runs without an error. At last the database alone, set back behind "
@@ -90,6 +91,7 @@ def sentence(came: Sequence[Came], intents: int, seconds: float) -> str:
     """Return what the table does not say."""
     return SENTENCE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
+        processors=os.cpu_count(),
         worlds=SLOW.worlds,
         runners=SLOW.worlds * SLOW.runners,
         unchanged=sum(each.unchanged for each in came),

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     verdicts = struck(faults, wanted, given, say)
     text = report.table(verdicts)
     print(text, flush=True)
-    if not given.only:
+    if not (given.only or given.runs or given.short):  # the page holds the whole
         report.write(text)
         report.write(f"{text}\n\n{restored.run(given.seed, say)}")
         if _roll(given, say):
@@ -72,6 +72,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _roll(given: argparse.Namespace, say: Say) -> int:
     rolled = rolling.run(given.seed, say, short=given.short)
+    text = rolling.table(rolled)
+    print(text, flush=True)
+    if not given.short:
+        rolling.write(text)
     return BROKEN if any(each.violations or each.load.errors() for each in rolled) else 0
 
 

@@ -52,7 +52,7 @@ class Rolled:
 
 
 def run(seed: int, say: Say, *, short: bool = False) -> list[Rolled]:
-    """Roll clusters of some seeds, one small one where it is to be short; write what came of it into the document."""
+    """Roll clusters of some seeds, one small one where it is to be short, and return what came of it."""
     rolled = []
     for each in range(seed, seed + (1 if short else CLUSTERS)):
         with campaign(each, SMALL if short else SHORT, say) as found:
@@ -63,7 +63,6 @@ def run(seed: int, say: Say, *, short: bool = False) -> list[Rolled]:
             say(f"seed {each}: {violation}")
         for error in rolled[-1].load.errors():
             say(f"seed {each}: {error}")
-    write(table(rolled))
     return rolled
 
 

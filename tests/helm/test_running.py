@@ -35,9 +35,10 @@ from tests.support.waiting import wait_until
 
 SERVICES = ("world", "dagmgr", "gateway", "executor")
 PARTS = ("postgres", "nats", *SERVICES)
-# What the entry of PostgreSQL's image writes: everyone by password, over any connection.
+# Files that the pods' volumes have, of which no other may be among what a pod sees.
 MOUNTED = {"tls.crt", "tls.key", "ca.crt", "token", "postgres-dsn", "nats-url", "jwks.json"}
 KNOWN = {"run", "logs", "issuer", "certificates", "postgres", "pods"}  # what the test itself has made
+# What the entry of PostgreSQL's image writes: everyone by password, over any connection.
 HBA = "local all all trust\nhost all all all scram-sha-256\n"
 
 

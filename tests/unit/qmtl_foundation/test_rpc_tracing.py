@@ -147,6 +147,20 @@ async def test_a_caller_that_goes_away_cancels_its_span(streams: bool, caplog: p
     assert "Failed to detach" not in caplog.text
 
 
+async def test_a_call_that_its_caller_gave_up_in_time_is_late() -> None:
+    async def waits() -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async with asked(waits, begins=True) as (channel, spans):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary(READ)(b"", timeout=0.05)
+        await eventually(lambda: spans.all)
+    (span,) = spans.all
+    assert (span.attributes or {})["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+    assert span.status.description == "DEADLINE_EXCEEDED"
+
+
 async def test_a_watch_that_is_not_read_and_then_cancelled_ends_in_its_own_context(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -74,7 +74,7 @@ def test_every_variable_that_is_missing_is_a_fault_with_its_form() -> None:
         ("QMTL_KEEP_DAYS", "0", "is 0, must be at least 1"),
         ("QMTL_KEEP_SERIES_DAYS", "-1", "is -1, must be at least 1"),
         ("QMTL_AUTH_SKEW_SECONDS", "-1", "is -1, must be at least 0"),
-        ("QMTL_LOG_LEVEL", "loud", "is 'loud', must be one of debug, info, warning, error, critical"),
+        ("QMTL_LOG_LEVEL", "loud", "is 'loud', must be one of debug, info, warning, error"),
         ("QMTL_HEALTH_LISTEN", "9002", "'9002' is not host:port"),
         (
             "QMTL_HEALTH_LISTEN",
