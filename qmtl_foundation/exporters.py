@@ -8,12 +8,14 @@ one of them; ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` name another
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -27,6 +29,7 @@ NONE: Final = "none"
 OTLP: Final = "otlp"
 CONSOLE: Final = "console"
 PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+=[^\s,;]*")
 LAST_SECONDS: Final = 1.0
 SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 
@@ -52,6 +55,8 @@ def exporter(signal: str) -> Any | None:
     found = entry_points(group=group, name=_protocol(signal) if name == OTLP else name)
     if not found:
         raise _unknown(f"OTEL_{signal}_EXPORTER", name, [OTLP, CONSOLE, NONE])
+    if name == OTLP:
+        _check_otlp(signal)
     make = next(iter(found)).load()
     with _well_formed():
         return make(out=sys.stderr) if name == CONSOLE else make()
@@ -109,6 +114,26 @@ def _protocol(signal: str) -> str:
     return PROTOCOLS[stated]
 
 
+def _check_otlp(signal: str) -> None:
+    """Refuse what the library would log, and go on without: a header may be a secret, an endpoint is none without a
+    host."""
+    for part in ("", f"{signal}_"):
+        headers, endpoint = f"OTEL_EXPORTER_OTLP_{part}HEADERS", f"OTEL_EXPORTER_OTLP_{part}ENDPOINT"
+        stated = os.environ.get(headers, "")
+        if not all(HEADER.fullmatch(each.strip()) for each in stated.split(",") if each.strip()):
+            raise _malformed(headers, "must be name=value, several by commas, percent-encoded")
+        if os.environ.get(endpoint) and not _is_endpoint(os.environ[endpoint]):
+            raise _malformed(endpoint, "must be such as http://127.0.0.1:4317")
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number
+        return False
+
+
 @contextmanager
 def _well_formed() -> Iterator[None]:
     """Say that a variable is malformed which the library reads by itself."""
@@ -120,6 +145,10 @@ def _well_formed() -> Iterator[None]:
             f"a variable OTEL_… is malformed: {error}",
             metadata={"setting": "OTEL_"},
         ) from error
+
+
+def _malformed(variable: str, mend: str) -> QmtlError:
+    return QmtlError(Reason.NOT_CONFIGURED, f"{variable} is malformed: it {mend}", metadata={"setting": variable})
 
 
 def _unknown(variable: str, stated: str, known: list[str]) -> QmtlError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, build_opener
@@ -10,6 +11,8 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, buil
 from qmtl_foundation.settings import is_loopback
 
 READ_SECONDS: Final = 5.0
+CHUNK_BYTES: Final = 64 * 1024
+SHOWN: Final = 200  # characters of what somebody else wrote
 
 
 class _Refused(HTTPRedirectHandler):
@@ -22,19 +25,26 @@ class _Refused(HTTPRedirectHandler):
 def fetch(url: str, max_bytes: int, seconds: float = READ_SECONDS, trusted: ssl.SSLContext | None = None) -> bytes:
     """Return what an http or https URL answers; blocks.
 
-    ``seconds`` bounds each wait, ``trusted`` says whose certificates are believed, by default the system's. Raises
-    OSError, HTTPException, and ValueError for more than ``max_bytes``.
+    ``seconds`` bounds each wait, twice as much all of it; ``trusted`` says whose certificates are believed, by default
+    the system's. Raises OSError, HTTPException, and ValueError for more than ``max_bytes``.
     """
     direct = (ProxyHandler({}),) if is_loopback(urlsplit(url).hostname or "") else ()
     opener = build_opener(_Refused, *direct, HTTPSHandler(context=trusted))
+    until = time.monotonic() + 2 * seconds
+    content = bytearray()
     with opener.open(url, timeout=seconds) as answer:
-        content: bytes = answer.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ValueError(f"more than {max_bytes} bytes")
-    return content
+        while chunk := answer.read1(CHUNK_BYTES):
+            content += chunk
+            if len(content) > max_bytes:
+                raise ValueError(f"more than {max_bytes} bytes")
+            if time.monotonic() > until:
+                raise TimeoutError("it comes too slowly")
+    return bytes(content)
 
 
 def why(error: BaseException) -> str:
     """Return in a few words why a document could not be read."""
     inner = getattr(error, "reason", error)  # of what urllib raises
-    return str(getattr(inner, "strerror", None) or inner) or type(error).__name__
+    text = str(getattr(inner, "strerror", None) or inner) or type(error).__name__
+    shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])  # the other end may have written it
+    return shown if len(text) <= SHOWN else f"{shown}…"

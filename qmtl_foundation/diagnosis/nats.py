@@ -46,11 +46,18 @@ async def _examine(what: str, server: str, service: str, certificates: Certifica
     try:
         async with open_bus(server, service, certificates, patient=False, on_error=note) as bus:
             version = bus.connection.connected_server_version
-            user = urlsplit(server).username
-            login = ok(what, f"{version} answers; logged in" + (f" as {user}" if user else ", unnamed"))
+            login = ok(what, f"{version} answers; logged in {_as_whom(server)}")
             return [login, await _part(bus, what, service, noted)]
     except QmtlError as error:
         return [_not_let_in(what, error, noted)]
+
+
+def _as_whom(server: str) -> str:
+    """Return who a URL says one is; without a password the name is a token, which is a secret."""
+    parts = urlsplit(server)
+    if not parts.username:
+        return "unnamed"
+    return "by a token" if parts.password is None else f"as {parts.username}"
 
 
 def _not_let_in(what: str, error: QmtlError, noted: Sequence[Exception]) -> Finding:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 HIDDEN: Final = "***"
 ENVIRONMENT: Final = "environment"
 DEFAULT: Final = "default"
-_USER: Final = re.compile(r"(?<=:)//[^/@\s]+@")
+_USER: Final = re.compile(r"(?<=:)//.*@")
+_QUERY: Final = re.compile(r"(?<=\?).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Setting:
 
 
 def without_user(text: str) -> str:
-    """Return a text whose URLs are without user and password."""
-    return _USER.sub(f"//{HIDDEN}@", text)
+    """Return a text which, where it is a URL, is without user, password and query."""
+    return _QUERY.sub(HIDDEN, _USER.sub(f"//{HIDDEN}@", text)) if "://" in text else text
 
 
 def shown_settings(settings: type, environ: Mapping[str, str]) -> list[Setting]:

@@ -9,8 +9,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,7 +32,6 @@ SCHEMA: Final = "qmtl.backup/1"
 MANIFEST: Final = "manifest.json"
 DATABASE: Final = "database.dump"
 STREAMS: Final = "streams"
-HASHED_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,11 @@ def backup(state_dir: Path, folder: Path) -> Manifest:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
         raise _unusable(folder, f"cannot be made ({error.strerror}): name one that is not there yet") from error
-    return seal(folder, *asyncio.run(_save(layout, endpoints[nats.NAME].address, folder)))
+    try:
+        return seal(folder, *asyncio.run(_save(layout, endpoints[nats.NAME].address, folder)))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # it is no backup, and keeps its name from the next one
+        raise
 
 
 def seal(
@@ -88,7 +93,8 @@ def seal(
 def restore(folder: Path, state_dir: Path, on_progress: OnProgress = silent) -> tuple[Manifest, list[str]]:
     """Fill a stack's directory that has no data yet; PostgreSQL and NATS run then, the services do not.
 
-    Return what the backup has, and what of it is different now: nothing, or the backup is not what it says.
+    Return what the backup has, and what of it is different now: nothing, or the backup is not what it says. No service
+    starts in the directory before all of it is there and the same.
     Raises QmtlError: NOT_CONFIGURED for a folder that is no whole backup or a directory with data,
     DEPENDENCY_UNAVAILABLE where a server refuses.
     """
@@ -97,9 +103,14 @@ def restore(folder: Path, state_dir: Path, on_progress: OnProgress = silent) -> 
     for data in (layout.postgres / "data", layout.nats / "jetstream"):
         if data.exists():
             raise _unusable(state_dir, "has data already: restore into another one, with --state-dir")
+    layout.create()
+    layout.restoring.touch()
     status = up(state_dir, on_progress, services=())
     address = next(each.address for each in status.processes if each.name == nats.NAME)
-    return manifest, asyncio.run(_load(layout, address, folder, manifest))
+    different = asyncio.run(_load(layout, address, folder, manifest))
+    if not different:
+        layout.restoring.unlink()
+    return manifest, different
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -109,8 +120,8 @@ def read_manifest(folder: Path) -> Manifest:
         spoilt = [name for name, hashed in found.files.items() if _hash(folder / name) != hashed]
     except OSError as error:
         raise _unusable(folder, f"is no whole backup ({error.strerror}: {error.filename})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unusable(folder, f"has a manifest that cannot be read ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unusable(folder, f"has a manifest that cannot be read ({error!r})") from error
     if spoilt:
         raise _unusable(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says")
     return found
@@ -145,7 +156,18 @@ async def _load(layout: Layout, nats_address: str, folder: Path, manifest: Manif
 def _different(what: str, expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
     for name in {**expected, **found}:
         if expected.get(name) != found.get(name):
-            yield f"{what} {name}: the backup has {expected.get(name)}, the restored {what} {found.get(name)}"
+            was, now = _told(expected.get(name)), _told(found.get(name))
+            yield f"{what} {name}: the backup has {was}, the restored {what} {now}"
+
+
+def _told(one: object) -> str:
+    """Return what a table or a stream has, for people; a table of as many rows may have others."""
+    match one:
+        case Counted():
+            return f"{one.rows:,} rows ({one.hash[:8]})"
+        case Stored():
+            return f"{one.messages:,} messages in {one.bytes:,} bytes, from {one.first} to {one.last}"
+    return "nothing"
 
 
 def _made(folder: Path) -> Path:
@@ -160,16 +182,28 @@ def _url(layout: Layout, address: str) -> str:
 def _manifest(document: Mapping[str, Any]) -> Manifest:
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
-    return Manifest(
-        document["create_time"],
-        {name: Counted(**each) for name, each in document["tables"].items()},
-        {name: Stored(**each) for name, each in document["streams"].items()},
-        document["moved_on"],
-        document["files"],
+    found = Manifest(
+        str(document["create_time"]),
+        {name: Counted(int(each["rows"]), str(each["hash"])) for name, each in document["tables"].items()},
+        {name: Stored(**_whole(each)) for name, each in document["streams"].items()},
+        _whole(document["moved_on"]),
+        {str(name): str(hashed) for name, hashed in document["files"].items()},
     )
+    needed = {DATABASE, *(f"{STREAMS}/{name}/{file}" for name in found.streams for file in streams.FILES)}
+    if needed - found.files.keys():
+        raise ValueError(f"{', '.join(sorted(needed - found.files.keys()))} is missing in it")
+    if found.files.keys() - needed:
+        raise ValueError(f"{min(found.files.keys() - needed)!r} is no file of a backup")
+    return found
+
+
+def _whole(numbers: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): int(number) for name, number in numbers.items()}
 
 
 def _hash(file: Path) -> str:
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "is missing", str(file))
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

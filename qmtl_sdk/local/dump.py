@@ -16,6 +16,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local import postgres
 from qmtl_sdk.local.postgres import Cluster
 from qmtl_sdk.local.process import by
+from qmtl_sdk.local.whole_file import new_file
 
 CONNECT_SECONDS: Final = 10.0
 _TABLES: Final = """
@@ -65,8 +66,8 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
 
 
 def save(cluster: Cluster, name: str, file: Path) -> None:
-    """Write the database as it is in a snapshot. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
-    with file.open("wb") as content:
+    """Write the database as it is in a snapshot. Raises QmtlError: DEPENDENCY_UNAVAILABLE, and as ``new_file``."""
+    with new_file(file) as content:
         _run(cluster, ("pg_dump", "--format=custom", f"--snapshot={name}", cluster.dsn), stdout=content)
 
 

@@ -57,6 +57,12 @@ class _Start:
 def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) -> None:
     """Start or heal every process and return when all are ready. The caller holds the directory's lock."""
     check_server_installed()
+    if services and layout.restoring.exists():
+        raise QmtlError(
+            Reason.NOT_CONFIGURED,
+            f"a restore into {layout.root} did not end, or found a difference: restore into another directory",
+            metadata={"path": str(layout.restoring)},
+        )
     start = _Start(layout, report, _known(layout, report))
     cluster_new = not (layout.postgres / "data").exists()
     issuer = open_issuer(layout.auth)

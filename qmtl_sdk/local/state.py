@@ -52,6 +52,11 @@ class Layout:
         """Return the file of the token by which the stack's user calls."""
         return self.auth / "token"
 
+    @property
+    def restoring(self) -> Path:
+        """Return the file that is there from the beginning of a restore until all of it is compared and the same."""
+        return self.root / "restoring"
+
     def record(self, name: str) -> Path:
         """Return where a process writes who it is and its keeper how it ended."""
         return self.root / "run" / f"{name}.record"

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local.whole_file import new_file
 
 REQUEST: Final = "backup.json"
 CONTENT: Final = "stream.tar.s2"
+FILES: Final = (REQUEST, CONTENT)  # of each stream's folder
 CHUNK_BYTES: Final = 128 * 1024
 CONNECT_SECONDS: Final = 5.0
 CALL_SECONDS: Final = 30.0  # between two chunks, too: the server may first have to sync its blocks
@@ -26,7 +28,10 @@ CALL_SECONDS: Final = 30.0  # between two chunks, too: the server may first have
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Hold what a stream has: messages, their bytes, the sequences of the first and the last."""
+    """Hold what a stream has: messages, their bytes, the sequences of the first and the last.
+
+    ``first`` is ``last + 1`` where it is empty, however the server counts one that never had any.
+    """
 
     messages: int
     bytes: int
@@ -48,7 +53,7 @@ async def connected(url: str) -> AsyncIterator[Any]:
         finally:
             await client.close()
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise _failed(f"does not answer ({type(error).__name__}: {error})") from error
+        raise _failed(f"does not answer ({str(error) or type(error).__name__})") from error
 
 
 async def names(client: Any) -> list[str]:
@@ -59,7 +64,7 @@ async def names(client: Any) -> list[str]:
 async def stored(client: Any, stream: str) -> Stored:
     """Return what a stream has now."""
     state = (await client.jetstream().stream_info(stream)).state
-    return Stored(int(state.messages), int(state.bytes), int(state.first_seq), int(state.last_seq))
+    return _held(state.messages, state.bytes, state.first_seq, state.last_seq)
 
 
 async def save(client: Any, stream: str, folder: Path) -> Stored:
@@ -71,7 +76,7 @@ async def save(client: Any, stream: str, folder: Path) -> Stored:
     chunks = await client.subscribe(inbox)
     asked = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": False, "jsck": True}
     begun = await _ask(client, f"$JS.API.STREAM.SNAPSHOT.{stream}", asked)
-    with (folder / CONTENT).open("wb") as file:
+    with new_file(folder / CONTENT) as file:
         while (chunk := await chunks.next_msg(timeout=CALL_SECONDS)).data:
             file.write(chunk.data)
             if chunk.reply:  # the server sends no more than its window unanswered
@@ -79,7 +84,8 @@ async def save(client: Any, stream: str, folder: Path) -> Stored:
     await chunks.unsubscribe()
     _check_end(stream, chunk.headers or {})
     request = {"config": begun["config"], "state": begun["state"]}
-    (folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    with new_file(folder / REQUEST) as file:
+        file.write(json.dumps(request, indent=2).encode() + b"\n")
     return _of_state(begun["state"])
 
 
@@ -129,4 +135,8 @@ def _failed(what: str) -> QmtlError:
 
 
 def _of_state(state: Any) -> Stored:
-    return Stored(state["messages"], state["bytes"], state["first_seq"], state["last_seq"])
+    return _held(state["messages"], state["bytes"], state["first_seq"], state["last_seq"])
+
+
+def _held(messages: int, size: int, first: int, last: int) -> Stored:
+    return Stored(int(messages), int(size), int(first) if messages else int(last) + 1, int(last))

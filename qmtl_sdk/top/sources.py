@@ -20,7 +20,7 @@ from qmtl_sdk.local import state
 from qmtl_sdk.top.figures import METRICS, Reading, Series, Source
 
 READ_SECONDS: Final = 2.0
-MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
 PATH: Final = "/metrics"
 
 
@@ -78,4 +78,6 @@ def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise invalid_field("metrics", f"{url!r} is no URL; write such as http://127.0.0.1:9001{PATH}")
+    if "@" in parts.netloc:
+        raise invalid_field("metrics", "a URL with a user is shown to whoever looks on; leave user and password out")
     return url if parts.path not in {"", "/"} else parts._replace(path=PATH).geturl()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import nats
@@ -37,6 +38,10 @@ async def fill(dsn: str, nats_url: str) -> None:
     client = await nats.connect(nats_url)
     stream = client.jetstream()
     await stream.add_stream(name="kept", subjects=["kept.>"])
+    await stream.add_stream(name="unused", subjects=["unused.>"])
+    await stream.add_stream(name="emptied", subjects=["emptied.>"])
+    await stream.publish("emptied.one", b"gone")
+    await stream.purge_stream("emptied")
     for number in range(MESSAGES):
         await stream.publish(f"kept.{number % 3}", bytes([number]) * 9_000, headers={"Kept": str(number)})
     await stream.delete_msg("kept", 7)
@@ -66,10 +71,15 @@ def test_a_backup_restored_elsewhere_has_every_row_and_message(state_dir: Path, 
     dsn, nats_url = addresses(state_dir)
     asyncio.run(fill(dsn, nats_url))
     written = backup(state_dir, state_dir / "copy")
-    assert (written.tables["kept.one"].rows, written.messages, written.moved_on) == (ROWS, MESSAGES - 1, {"kept": 0})
+    assert (written.tables["kept.one"].rows, written.messages, written.moved_on) == (
+        ROWS,
+        MESSAGES - 1,
+        {"emptied": 0, "kept": 0, "unused": 0},
+    )
     before = asyncio.run(told(nats_url))
     manifest, differences = restore(state_dir / "copy", other_state_dir)
     assert (manifest, differences) == (written, [])
+    assert {each.stat().st_mode & 0o777 for each in (state_dir / "copy").rglob("*") if each.is_file()} == {0o600}
     assert asyncio.run(told(addresses(other_state_dir)[1])) == before
 
 
@@ -111,6 +121,32 @@ def test_what_is_not_as_the_backup_says_is_named(state_dir: Path, other_state_di
     (folder / backups.MANIFEST).write_text(json.dumps(manifest))
     _, differences = restore(folder, other_state_dir)
     assert [each.partition(":")[0] for each in differences] == ["table kept.one", "stream kept"]
+    assert "the backup has 500 rows (1), the restored table 500 rows" in differences[0]
+    with pytest.raises(QmtlError, match=r"a restore into .* found a difference: restore into another directory"):
+        up(other_state_dir)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        ({"files": []}, "cannot be read"),
+        ({"tables": None}, "cannot be read"),
+        ({"tables": {"kept.one": {"rows": "many", "hash": "1"}}}, "cannot be read"),
+        ({"files": {"../../etc/shadow": "0"}}, "is missing in it"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(state_dir: Path, spoil: dict[str, Any], says: str) -> None:
+    up(state_dir, services=())
+    backup(state_dir, state_dir / "copy")
+    file = state_dir / "copy" / backups.MANIFEST
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps({**whole, **spoil}))
+    with pytest.raises(QmtlError, match=says) as refused:
+        read_manifest(state_dir / "copy")
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+    file.write_text(json.dumps({**whole, "files": {**whole["files"], "/dev/zero": "0"}}))
+    with pytest.raises(QmtlError, match="'/dev/zero' is no file of a backup"):
+        read_manifest(state_dir / "copy")
 
 
 def test_without_its_servers_there_is_no_backup(state_dir: Path) -> None:
@@ -121,3 +157,4 @@ def test_without_its_servers_there_is_no_backup(state_dir: Path) -> None:
     with pytest.raises(QmtlError, match="nats: does not answer") as refused:
         backup(state_dir, state_dir / "copy")
     assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE
+    assert not (state_dir / "copy").exists()  # its name is free for the next one

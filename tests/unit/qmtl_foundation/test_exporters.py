@@ -44,6 +44,7 @@ def stated(monkeypatch: pytest.MonkeyPatch) -> Stated:
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4317"}, None, GrpcMetrics),
         ({**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, HttpSpans, GrpcMetrics),
         ({**ENDPOINT, "OTEL_METRICS_EXPORTER": "none"}, GrpcSpans, None),
+        ({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x, a=b"}, GrpcSpans, GrpcMetrics),
         ({"OTEL_TRACES_EXPORTER": "console"}, ConsoleSpanExporter, None),
         ({**ENDPOINT, "OTEL_SDK_DISABLED": "true"}, None, None),
     ],
@@ -90,6 +91,24 @@ def test_what_only_the_library_reads_is_refused_in_one_sentence(malformed: dict[
     with pytest.raises(QmtlError, match=r"^a variable OTEL_… is malformed: ") as refused, exporting_spans("qmtl"):
         pass
     assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization SECRET"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=b,SECRET"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:SECRET"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "SECRET"),
+    ],
+)
+def test_what_the_library_would_log_and_go_on_without_is_refused_unsaid(
+    variable: str, value: str, stated: Stated
+) -> None:
+    stated({**ENDPOINT, variable: value})
+    with pytest.raises(QmtlError, match=f"^{variable} is malformed") as refused:
+        exporter(TRACES)
+    assert "SECRET" not in str(refused.value)
 
 
 def test_spans_for_the_console_do_not_mix_with_an_answer(stated: Stated, capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,3 +198,13 @@ def test_effective_settings_say_where_each_is_from_and_what_is_wrong() -> None:
     assert (shown["QMTL_LISTEN"].value, shown["QMTL_LISTEN"].source) == ("127.0.0.1:9000", "environment")
     assert (shown["QMTL_KEEP_DAYS"].value, shown["QMTL_KEEP_DAYS"].source) == ("7", "default")
     assert (shown["QMTL_NATS_REPLICAS"].value, shown["QMTL_NATS_REPLICAS"].fault) == ("", "'x' is no whole number")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://u:HIDDEN@h/keys", "https://u:HID/DEN@h/k", "https://u:HID DEN@h/k", "https://h/k?token=HIDDEN"]
+)
+def test_no_part_of_a_url_that_may_be_secret_is_shown(url: str) -> None:
+    shown = repr(shown_settings(WorldSettings, {**WORLD, "QMTL_AUTH_JWKS": url}))
+    said = repr(found_in(WorldSettings, {**WORLD, "QMTL_AUTH_JWKS": url}))
+    assert "HID" not in shown.replace("HIDDEN@localhost", "")
+    assert "HID" not in said
