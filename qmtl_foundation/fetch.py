@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from typing import Final
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, build_opener
 
@@ -32,7 +33,12 @@ def fetch(url: str, max_bytes: int, seconds: float = READ_SECONDS, trusted: ssl.
     opener = build_opener(_Refused, *direct, HTTPSHandler(context=trusted))
     until = time.monotonic() + 2 * seconds
     content = bytearray()
-    with opener.open(url, timeout=seconds) as answer:
+    try:
+        opened = opener.open(url, timeout=seconds)
+    except HTTPError as error:
+        error.close()  # it holds the connection
+        raise
+    with opened as answer:
         while chunk := answer.read1(CHUNK_BYTES):
             content += chunk
             if len(content) > max_bytes:
