@@ -153,21 +153,15 @@ async def _load(layout: Layout, nats_address: str, folder: Path, manifest: Manif
     return [*_different("table", manifest.tables, tables), *_different("stream", manifest.streams, found)]
 
 
-def _different(what: str, expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
+def _different(
+    what: str, expected: Mapping[str, Counted | Stored], found: Mapping[str, Counted | Stored]
+) -> Iterator[str]:
     for name in {**expected, **found}:
-        if expected.get(name) != found.get(name):
-            was, now = _told(expected.get(name)), _told(found.get(name))
-            yield f"{what} {name}: the backup has {was}, the restored {what} {now}"
-
-
-def _told(one: object) -> str:
-    """Return what a table or a stream has, for people; a table of as many rows may have others."""
-    match one:
-        case Counted():
-            return f"{one.rows:,} rows ({one.hash[:8]})"
-        case Stored():
-            return f"{one.messages:,} messages in {one.bytes:,} bytes, from {one.first} to {one.last}"
-    return "nothing"
+        before, after = expected.get(name), found.get(name)
+        if before == after:
+            continue
+        now = "other content" if str(before) == str(after) else after or "nothing"
+        yield f"{what} {name}: the backup has {before or 'nothing'}, the restored {what} {now}"
 
 
 def _made(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from qmtl_sdk.local import postgres
 from qmtl_sdk.local.postgres import Cluster
 from qmtl_sdk.local.process import by
 from qmtl_sdk.local.whole_file import new_file
+from qmtl_sdk.report.figures import counted
 
 CONNECT_SECONDS: Final = 10.0
 _TABLES: Final = """
@@ -35,6 +36,9 @@ class Counted:
 
     rows: int
     hash: str
+
+    def __str__(self) -> str:
+        return counted(self.rows, "row")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.local.whole_file import new_file
+from qmtl_sdk.report.figures import counted
 
 REQUEST: Final = "backup.json"
 CONTENT: Final = "stream.tar.s2"
@@ -37,6 +38,9 @@ class Stored:
     bytes: int
     first: int
     last: int
+
+    def __str__(self) -> str:
+        return counted(self.messages, "message")
 
 
 @asynccontextmanager

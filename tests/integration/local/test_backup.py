@@ -117,11 +117,15 @@ def test_what_is_not_as_the_backup_says_is_named(state_dir: Path, other_state_di
     backup(state_dir, folder)
     manifest = json.loads((folder / backups.MANIFEST).read_text())
     manifest["tables"]["kept.one"]["hash"] = "1"  # one row of another content
-    manifest["streams"]["kept"]["last"] += 1
+    manifest["tables"]["kept.two"] = {"rows": 1, "hash": "1"}
+    manifest["streams"]["kept"]["messages"] += 1
     (folder / backups.MANIFEST).write_text(json.dumps(manifest))
     _, differences = restore(folder, other_state_dir)
-    assert [each.partition(":")[0] for each in differences] == ["table kept.one", "stream kept"]
-    assert "the backup has 500 rows (1), the restored table 500 rows" in differences[0]
+    assert differences == [
+        "table kept.one: the backup has 500 rows, the restored table other content",
+        "table kept.two: the backup has 1 row, the restored table nothing",
+        "stream kept: the backup has 40 messages, the restored stream 39 messages",
+    ]
     with pytest.raises(QmtlError, match=r"a restore into .* found a difference: restore into another directory"):
         up(other_state_dir)
 
