@@ -27,3 +27,11 @@ def parse_rfc3339(text: str) -> datetime:
 def format_rfc3339(moment: datetime) -> str:
     """Return the RFC 3339 text of a moment in UTC, in the one form that is hashed: a fraction only if there is one."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def span_text(seconds: float) -> str:
+    """Return a span as people say it, in the largest unit of which there are two: ``90 s``, ``3 h``."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from qmtl_foundation.clock import format_rfc3339
+from qmtl_foundation.clock import format_rfc3339, span_text
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 
 WHAT: Final = "token"
@@ -29,14 +29,15 @@ def examine_token(text: str, now: datetime) -> Finding:
     whose = f"of {name}" if isinstance(name, str) and name else "of nobody by name"
     if ends is None:
         return fault(WHAT, f"{whose}, says no end (exp), and is refused for it", ANEW)
+    left = (ends - now).total_seconds()
     if now - SKEW <= ends <= now:
-        return warning(WHAT, f"{whose}, ended {_span(now - ends)} ago, and is taken as far as clocks may differ", ANEW)
+        return warning(WHAT, f"{whose}, ended {span_text(-left)} ago, and is taken as far as clocks may differ", ANEW)
     if ends <= now:
-        return fault(WHAT, f"{whose}, ended at {format_rfc3339(ends)}, {_span(now - ends)} ago", ANEW)
+        return fault(WHAT, f"{whose}, ended at {format_rfc3339(ends)}, {span_text(-left)} ago", ANEW)
     if begins is not None and begins > now + SKEW:
-        mend = "wait, or set this machine's clock"
-        return fault(WHAT, f"{whose}, begins at {format_rfc3339(begins)}, in {_span(begins - now)}", mend)
-    says = f"{whose}, ends in {_span(ends - now)}"
+        wait, mend = span_text((begins - now).total_seconds()), "wait, or set this machine's clock"
+        return fault(WHAT, f"{whose}, begins at {format_rfc3339(begins)}, in {wait}", mend)
+    says = f"{whose}, ends in {span_text(left)}"
     return ok(WHAT, says) if ends - now > SOON else warning(WHAT, says, ANEW)
 
 
@@ -63,10 +64,3 @@ def _moment(seconds: object) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _span(span: timedelta) -> str:
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if span.total_seconds() >= 2 * seconds:
-            return f"{span.total_seconds() / seconds:.0f} {unit}"
-    return f"{span.total_seconds():.0f} s"

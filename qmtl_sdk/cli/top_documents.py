@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Final
 
 from qmtl_sdk.cli.documents import Document, moment
 from qmtl_sdk.top.desk import RunRow, WorldRow
-from qmtl_sdk.top.figures import NAMES, Source, totals
+from qmtl_sdk.top.figures import NAMES, Source, totals, why_unknown
 from qmtl_sdk.top.watch import View
-
-NO_SOURCES: Final = "no /metrics is known: name them by --metrics URL"
 
 
 def view_document(view: View, now: datetime, monotonic: float) -> Document:
@@ -31,21 +28,6 @@ def view_document(view: View, now: datetime, monotonic: float) -> Document:
     }
 
 
-def why_unknown(sources: tuple[Source, ...]) -> str:
-    """Return why some totals are not known, empty where they are or the services simply do not expose them."""
-    if not sources:
-        return NO_SOURCES
-    silent = [each.name for each in sources if not each.is_fresh]
-    if silent:
-        return f"not all is known without {', '.join(silent)}"
-    return "rates need two readings" if any(each.before is None for each in sources) else ""
-
-
-def run_age(run: RunRow, now: datetime) -> float | None:
-    """Return how many seconds ago a run was asked for, by this machine's clock."""
-    return None if run.began is None else max(0.0, (now - run.began).total_seconds())
-
-
 def _world(row: WorldRow) -> Document:
     return {**asdict(row), "holds": list(row.holds)}
 
@@ -57,7 +39,7 @@ def _run(run: RunRow, now: datetime) -> Document:
         "phase": run.phase,
         "epoch": run.epoch,
         "awaited": list(run.awaited),
-        "age_s": run_age(run, now),
+        "age_s": run.age(now),
         "create_time": moment(run.began),
         "deadline": moment(run.deadline),
     }

@@ -14,16 +14,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from qmtl_foundation.clock import Clock, utc_now
-from qmtl_sdk.cli.top_documents import run_age, why_unknown
+from qmtl_foundation.clock import Clock, span_text, utc_now
 from qmtl_sdk.report.figures import ABSENT
-from qmtl_sdk.top.desk import Desk, RunRow, WorldRow
-from qmtl_sdk.top.figures import COUNTERS, LEVELS, NAMES, Figures, Source, totals
+from qmtl_sdk.top.desk import Desk, Gates, RunRow, WorldRow, WorldState
+from qmtl_sdk.top.figures import NAMES, Figures, Source, totals, why_unknown
 from qmtl_sdk.top.watch import OnView, View
 
 REFRESH_PER_SECOND: Final = 4.0
 WIDE_COLUMNS: Final = 100  # from here on everything has its column
 AGED_SECONDS: Final = 5.0  # from here on it is said how old something is
+LAG_SECONDS: Final = 5.0  # above it the outbox lag is red, as the alert QmtlOutboxLag fires
 FEWEST_WORLDS: Final = 3  # shown however low the terminal is
 HEADINGS: Final[Mapping[str, str]] = {
     "sessions": "sessions",
@@ -33,8 +33,14 @@ HEADINGS: Final[Mapping[str, str]] = {
     "fenced_per_s": "fenced/s",
     "outbox_lag_s": "outbox lag",
 }
-STATES: Final = {"trading": "green", "applying": "cyan", "held": "red", "frozen": "red", "idle": "dim"}
-_URGENCY: Final = ("held", "frozen", "applying", "trading", "idle")
+STATES: Final = {
+    WorldState.HELD: "red",
+    WorldState.FROZEN: "red",
+    WorldState.APPLYING: "cyan",
+    WorldState.TRADING: "green",
+    WorldState.IDLE: "dim",
+}
+GATES: Final = {Gates.OPEN: "green", Gates.CLOSED: "red", Gates.NONE: "dim"}
 
 
 @contextmanager
@@ -114,11 +120,12 @@ class TopView:
 
 def _heading(view: View, now: datetime, monotonic: float) -> Text:
     text = Text.assemble(("qmtl top", "bold"), f"  {view.gateway}  {now:%H:%M:%S} UTC")
-    if view.desk_at is not None and not view.failure and monotonic - view.desk_at >= AGED_SECONDS:
-        text.append(f"\nworlds as of {_age(monotonic - view.desk_at)} ago", "yellow")
+    age = None if view.desk_at is None else monotonic - view.desk_at
+    known = "nothing is known yet" if age is None else f"worlds as of {span_text(age)} ago"
     if view.failure:
-        known = "nothing is known yet" if view.desk_at is None else f"worlds as of {_age(monotonic - view.desk_at)} ago"
         text.append(f"\n{view.failure}; {known}", "red")
+    elif age is not None and age >= AGED_SECONDS:
+        text.append(f"\n{known}", "yellow")
     return text
 
 
@@ -135,9 +142,9 @@ def _runs(view: View, now: datetime, wide: bool) -> RenderableType:
         return Text("no run under way" if view.desk_at is not None else "", "dim")
     table = _table(("run of", *(("run", "epoch") if wide else ()), "phase", "age", "awaited"))
     for run in view.desk.runs:
-        age = run_age(run, now)
+        age = run.age(now)
         more = (run.run_id, str(run.epoch)) if wide else ()
-        cells = (run.world, *more, run.phase, ABSENT if age is None else _age(age), _awaited(run))
+        cells = (run.world, *more, run.phase, ABSENT if age is None else span_text(age), _awaited(run))
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -145,7 +152,7 @@ def _runs(view: View, now: datetime, wide: bool) -> RenderableType:
 def _worlds(view: View, room: int | None, wide: bool) -> RenderableType:
     if not view.desk.worlds:
         return Text("no worlds: `qmtl world create NAME`" if view.desk_at is not None else "", "dim")
-    rows = sorted(view.desk.worlds, key=lambda each: (_URGENCY.index(each.state), each.name))
+    rows = sorted(view.desk.worlds, key=lambda each: (list(WorldState).index(each.state), each.name))
     headings = (
         "world",
         *(("mode",) if wide else ()),
@@ -170,7 +177,7 @@ def _more(desk: Desk, hidden: int) -> str:
 
 def _cells(row: WorldRow, wide: bool) -> list[RenderableType]:
     state = Text(row.state, STATES[row.state])
-    gates = Text(row.gates, {"open": "green", "closed": "red"}.get(row.gates, "dim"))
+    gates = Text(row.gates, GATES[row.gates])
     holds = Text(", ".join(row.holds), "red")
     if not wide:
         return [Text(row.name), state, str(row.epoch), gates, holds]
@@ -191,12 +198,11 @@ def _sources(sources: Sequence[Source], monotonic: float, wide: bool) -> Rendera
 
 def _of_source(name: str, source: Source, figures: Figures) -> Text:
     """Return a source's figure; nothing where it is another service's."""
-    exposes = (LEVELS.get(name) or COUNTERS[name]) in source.has or source.last is None
-    return _figure(name, getattr(figures, name)) if exposes else Text()
+    return _figure(name, getattr(figures, name)) if source.may_expose(name) else Text()
 
 
 def _state(source: Source, monotonic: float) -> Text:
-    since = _age(monotonic - source.known_at)
+    since = span_text(monotonic - source.known_at)
     if source.is_fresh:
         is_aged = monotonic - source.known_at >= AGED_SECONDS
         return Text(f"{since} ago", "yellow") if is_aged else Text("ok", "green")
@@ -210,19 +216,12 @@ def _figure(name: str, value: float | None) -> Text:
     if name == "sessions":
         return Text(f"{value:,.0f}")
     if name == "outbox_lag_s":
-        return Text(f"{value:,.1f} s", "red" if value > 5.0 else "")
+        return Text(f"{value:,.1f} s", "red" if value > LAG_SECONDS else "")
     return Text(f"{value:,.1f}", "yellow" if value and name in {"refused_per_s", "fenced_per_s"} else "")
 
 
 def _awaited(run: RunRow) -> str:
     return ", ".join(run.awaited) or "nobody"
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _table(headings: Sequence[str]) -> Table:

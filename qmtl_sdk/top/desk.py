@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
@@ -23,15 +24,33 @@ AT_ONCE: Final = 16
 _GONE: Final = frozenset({Reason.WORLD_NOT_FOUND, Reason.RUN_NOT_FOUND, Reason.PERMISSION_DENIED})
 
 
+class WorldState(StrEnum):
+    """Say how a world stands, in the order of urgency."""
+
+    HELD = "held"
+    FROZEN = "frozen"
+    APPLYING = "applying"
+    TRADING = "trading"
+    IDLE = "idle"  # never activated
+
+
+class Gates(StrEnum):
+    """Say whether a world's orders pass."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    NONE = "none"  # it was never activated
+
+
 @dataclass(frozen=True, slots=True)
 class WorldRow:
-    """Hold where a world stands. ``state`` is idle (never activated), applying, held, frozen or trading."""
+    """Hold where a world stands."""
 
     name: str
     mode: str
-    state: str
+    state: WorldState
     epoch: int
-    gates: str
+    gates: Gates
     active: int
     holds: tuple[str, ...]
     waits_for: str
@@ -48,6 +67,10 @@ class RunRow:
     awaited: tuple[str, ...]
     began: datetime | None
     deadline: datetime | None
+
+    def age(self, now: datetime) -> float | None:
+        """Return how many seconds ago it was asked for, by this machine's clock; None where that is not said."""
+        return None if self.began is None else max(0.0, (now - self.began).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +96,15 @@ async def read_desk(gateway: Gateway, named: Sequence[str]) -> Desk:
     return Desk(tuple(world for world, _ in found), tuple(runs), unread)
 
 
-def state_of(*, epoch: int, is_open: bool, is_held: bool, is_applying: bool) -> str:
-    """Return a world's state in one word; what keeps orders from the venue comes first."""
+def state_of(*, epoch: int, is_open: bool, is_held: bool, is_applying: bool) -> WorldState:
+    """Return a world's state; what keeps orders from the venue comes first."""
     if is_held:
-        return "held"
+        return WorldState.HELD
     if is_applying:
-        return "applying"
+        return WorldState.APPLYING
     if not epoch:
-        return "idle"
-    return "trading" if is_open else "frozen"
+        return WorldState.IDLE
+    return WorldState.TRADING if is_open else WorldState.FROZEN
 
 
 async def _names(gateway: Gateway) -> tuple[list[str], int]:
@@ -121,7 +144,7 @@ def _world(name: str, status: GetWorldStatusResponse) -> WorldRow:
         epoch=status.epoch, is_open=status.open, is_held=bool(status.holds), is_applying=bool(status.run_id)
     )
     mode = _text(status.world.mode) if status.world is not None else ""
-    gates = ("open" if status.open else "closed") if status.epoch else "none"
+    gates = (Gates.OPEN if status.open else Gates.CLOSED) if status.epoch else Gates.NONE
     active = sum(each.active for each in status.strategies)
     return WorldRow(name, mode, state, status.epoch, gates, active, tuple(status.holds), status.waits_for)
 

@@ -36,6 +36,7 @@ class Figures:
 
 
 NAMES: Final = tuple(each.name for each in fields(Figures))
+NO_SOURCES: Final = "no /metrics is known: name them by --metrics URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Source:
     def known_at(self) -> float:
         """Return from when its newest reading is; without one, when it was first asked."""
         return self.since if self.last is None else self.last.at
+
+    def may_expose(self, name: str) -> bool:
+        """Tell whether a figure is one of its own, or may be while it was never read."""
+        return (LEVELS.get(name) or COUNTERS[name]) in self.has or self.last is None
 
     def read(self, reading: Reading) -> Source:
         """Return it after a reading."""
@@ -112,10 +117,18 @@ def totals(sources: Sequence[Source]) -> Figures:
     return Figures(**{name: _total(name, sources) for name in NAMES})
 
 
+def why_unknown(sources: Sequence[Source]) -> str:
+    """Return why some totals are not known, empty where they are or the services simply do not expose them."""
+    if not sources:
+        return NO_SOURCES
+    silent = [each.name for each in sources if not each.is_fresh]
+    if silent:
+        return f"not all is known without {', '.join(silent)}"
+    return "rates need two readings" if any(each.before is None for each in sources) else ""
+
+
 def _total(name: str, sources: Sequence[Source]) -> float | None:
-    metric = LEVELS.get(name) or COUNTERS[name]
-    concerned = [each for each in sources if metric in each.has or each.last is None]
-    values = [getattr(each.figures, name) for each in concerned]
+    values = [getattr(each.figures, name) for each in sources if each.may_expose(name)]
     known: list[float] = [value for value in values if value is not None]
     if not values or len(known) < len(values):
         return None

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from qmtl_foundation.settings import Address
-from qmtl_sdk.cli.top_documents import NO_SOURCES, view_document
+from qmtl_sdk.cli.top_documents import view_document
 from qmtl_sdk.cli.top_view import HEADINGS, TopBoard, TopView, shown_views
 from qmtl_sdk.report.figures import ABSENT
-from qmtl_sdk.top.desk import Desk, RunRow, WorldRow, state_of
-from qmtl_sdk.top.figures import NAMES, Reading, Source
+from qmtl_sdk.top.desk import Desk, Gates, RunRow, WorldRow, WorldState, state_of
+from qmtl_sdk.top.figures import NAMES, NO_SOURCES, Reading, Source
 from qmtl_sdk.top.watch import View
 from tests.support.waiting import wait_until
 
@@ -27,8 +27,8 @@ GATEWAY = (
     .read(Reading(AT, {("orders_accepted_total", ()): 25.0, ("runner_sessions", ()): 1_234.0}))
 )
 EXECUTOR = Source("executor", "http://e/metrics", 0.0).read(Reading(AT - 70.0, {("orders_fenced_total", ()): 3.0}))
-TRADING = WorldRow("demo", "paper", "trading", 7, "open", 3, (), "")
-HELD = WorldRow("zoo", "live", "held", 9, "closed", 1, ("operator", "stream_astray"), "it is held")
+TRADING = WorldRow("demo", "paper", WorldState.TRADING, 7, Gates.OPEN, 3, (), "")
+HELD = WorldRow("zoo", "live", WorldState.HELD, 9, Gates.CLOSED, 1, ("operator", "stream_astray"), "it is held")
 RUN = RunRow("demo", "r1", "freezing", 8, ("executor paper",), NOON - timedelta(seconds=42), None)
 VIEW = View(Address("127.0.0.1", 9000), Desk((TRADING, HELD), (RUN,)), AT - 1.0, "", (GATEWAY,))
 
