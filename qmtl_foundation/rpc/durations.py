@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,10 +26,12 @@ class Durations(Wrapping):
     """Feed ``rpc_duration_ms{method,kind,code}``, but for health and reflection; ``code`` is what the caller gets.
 
     A call of ``kind`` stream lasts as long as its caller wants. It stands outside of all that a call passes through.
+    ``monotonic`` returns seconds.
     """
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, monotonic: Callable[[], float] = time.perf_counter) -> None:
         super().__init__()
+        self._monotonic = monotonic
         self._durations = meter.create_histogram(
             "rpc_duration_ms",
             description="How long calls took, from their arrival to their status.",
@@ -62,13 +64,13 @@ class Durations(Wrapping):
 
     @contextmanager
     def _measuring(self, name: str, kind: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
-        began, raised = time.perf_counter(), None
+        began, raised = self._monotonic(), None
         try:
             yield
         except BaseException as error:
             raised = error
             raise
         finally:
-            took = (time.perf_counter() - began) * 1_000
+            took = (self._monotonic() - began) * 1_000
             code = outcome_of(context, raised).name
             self._durations.record(took, {"method": name, "kind": kind, "code": code})
