@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 from google.protobuf.descriptor import FileDescriptor
 
+from helm.dashboards.alerts import rules
 from qmtl_dagmgr.settings import DagManagerSettings
 from qmtl_executor.settings import ExecutorSettings
 from qmtl_foundation import dag, requests
@@ -266,7 +267,6 @@ def nats_permissions() -> str:
 
 def alerts() -> str:
     """Return the alerts, with what each says and its runbook."""
-    document = yaml.safe_load((CHART / "alerts" / "alerts.yaml").read_text(encoding="utf-8"))
     rows = [
         (
             f"`{rule['alert']}`",
@@ -274,8 +274,7 @@ def alerts() -> str:
             f"`{rule['expr']}`" + (f" for {rule['for']}" if "for" in rule else ""),
             f"[{Path(rule['annotations']['runbook']).stem}](../runbooks/{Path(rule['annotations']['runbook']).name})",
         )
-        for group in document["groups"]
-        for rule in group["rules"]
+        for rule in rules()
     ]
     return table(("alert", "severity", "fires on", "runbook"), rows)
 

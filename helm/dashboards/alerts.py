@@ -1,4 +1,4 @@
-"""What the dashboards take from the alerts: the limit that one fires above, how bad it is, and its runbook."""
+"""The alerting rules, and what the dashboards take of them: the limit that one fires above, how bad, its runbook."""
 
 from __future__ import annotations
 
@@ -36,11 +36,15 @@ class Alert:
         return f"Alert {self.name} ({self.severity}){above}{lasting}: {self.runbook}."
 
 
+def rules() -> list[dict[str, Any]]:
+    """Return the rules in their order, as they are written."""
+    document = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
 @cache
 def alerts() -> Mapping[str, Alert]:
     """Return the alerts by name."""
-    document = yaml.safe_load(RULES.read_text(encoding="utf-8"))
-    rules = (rule for group in document["groups"] for rule in group["rules"])
     return {
         rule["alert"]: Alert(
             rule["alert"],
@@ -49,7 +53,7 @@ def alerts() -> Mapping[str, Alert]:
             rule.get("for", ""),
             rule["annotations"]["runbook"],
         )
-        for rule in rules
+        for rule in rules()
     }
 
 

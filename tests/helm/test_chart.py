@@ -13,8 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from helm.dashboards.alerts import RULES
 from tests.helm.chart import CHART, NAMESPACE, VALUES, Helm, Manifests, changed, values_of
-from tests.support.alerts import RULES
 
 RELEASES = ("1.30", "1.35", "1.36", "1.37")  # the oldest that the chart takes, and the newest three
 # Kinds of other projects; no schema of theirs is at hand, so they are held against what their documents demand.

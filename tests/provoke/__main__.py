@@ -22,6 +22,7 @@ from tests.provoke.prometheus import PROMETHEUS, watching
 from tests.provoke.scene import Scene
 from tests.support.credentials import token_of
 from tests.support.desk import dial
+from tests.support.saying import timed
 from tests.support.stack import guarded_directory
 
 FACTOR: Final = 20
@@ -35,11 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.which(PROMETHEUS) is None:
         sys.stderr.write(f"{PROMETHEUS} is not on the PATH; it is in Debian's package of that name\n")
         return 2
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
-
+    say = timed(time.monotonic())
     with guarded_directory() as folder:
         os.environ.update({"QMTL_STATE_DIR": str(folder), CACHE_VARIABLE: str(folder / "cache")})
         stack = up(folder)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from helm.dashboards.alerts import rules
+from tests.provoke.hurried import hurried
 from tests.provoke.provocations import FIRST, LAST, LATE, MEANWHILE, Provocation, Steps
 from tests.provoke.scene import Scene, Seen
 from tests.support.applies import trading_world
 from tests.support.desk import Asked, evaluate
+from tests.support.saying import Say
 from tests.support.waiting import wait_until
 
 FIRES_SECONDS: Final = 90.0
 RESTS_SECONDS: Final = 90.0  # until it no longer fires on what was provoked before
 AT_WORK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
-QUIET_SECONDS: Final = 900.0
-
-Say = Callable[[str], None]
+QUIET: Final = re.compile(r"sum\(increase\(apply_runs_total\[[^]]+\]\)\) > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +132,7 @@ def _awaited(attempts: Sequence[Attempt]) -> list[Outcome]:
 
 def _await_quiet(scene: Scene, factor: int) -> None:
     """Return when no run has ended for as long as QmtlOrdersFenced asks for."""
-    lately = f"sum(increase(apply_runs_total[{QUIET_SECONDS / factor:.0f}s])) > 0"
-    wait_until(lambda: not scene.prometheus.holds(lately), RESTS_SECONDS)
+    rule = next(each for each in rules() if each["alert"] == "QmtlOrdersFenced")
+    lately = QUIET.search(hurried(rule, factor)["expr"])
+    assert lately is not None, rule
+    wait_until(lambda: not scene.prometheus.holds(lately[0]), RESTS_SECONDS)

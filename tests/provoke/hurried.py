@@ -13,7 +13,7 @@ from typing import Any, Final
 import promql_parser as promql
 import yaml
 
-from tests.support.alerts import RULES
+from helm.dashboards.alerts import RULES
 
 RANGE: Final = re.compile(r"\[([^\]]+)\]")
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from helm.dashboards.alerts import rules
 from tests.provoke.attempts import Outcome
-from tests.support.alerts import ROOT, rules
+from tests.support.pages import section, write_section
+from tests.support.stack import ROOT
 
 PAGE: Final = ROOT / "docs" / "operations" / "index.md"
-SECTION: Final = re.compile(r"(<!-- provoked -->\n).*?(<!-- /provoked -->)", re.DOTALL)
+SECTION: Final = "provoked"
 HEADER: Final = ("| alert | provoked by | seen | fired after, s |", "| --- | --- | --- | --: |")
 ROW: Final = re.compile(r"^\| `(\w+)` \| .* \| .* \| [\d.]+ \|$", re.MULTILINE)
 
@@ -22,17 +24,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def write(text: str) -> None:
-    """Put the table between its markers in the document."""
-    written, count = SECTION.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
-    if count != 1:
-        raise ValueError(f"{PAGE.name} must have the markers of what was provoked once, has them {count} times")
-    PAGE.write_text(written, encoding="utf-8")
+    """Put the table into the document."""
+    write_section(PAGE, SECTION, text)
 
 
 def told() -> list[str]:
     """Return the alerts that the document has a row for."""
-    found = SECTION.search(PAGE.read_text(encoding="utf-8"))
-    return [] if found is None else ROW.findall(found[0])
+    return ROW.findall(section(PAGE, SECTION))
 
 
 def _row(outcome: Outcome) -> str:

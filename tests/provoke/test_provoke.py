@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from helm.dashboards.alerts import RULES, rules
 from tests.provoke.hurried import hurried, hurry
 from tests.provoke.provocations import ALL
 from tests.provoke.report import told
 from tests.provoke.scene import repeating
-from tests.support.alerts import RULES, asked, rules
+from tests.support.alerts import asked
 
 
 def test_every_alert_is_provoked_by_something() -> None:

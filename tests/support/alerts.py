@@ -1,4 +1,4 @@
-"""The alerting rules and the dashboards as data, and what their expressions ask of the services' metrics."""
+"""The dashboards as data, and what their and the alerts' expressions ask of the services' metrics."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import promql_parser as promql
-import yaml
 
-from helm.dashboards.alerts import RULES
+from helm.dashboards.alerts import rules
 from helm.dashboards.generate import FOLDER
-from tests.support.stack import ROOT
-
-__all__ = ["ROOT", "RULES", "Asked", "asked", "asked_by_alerts", "asked_by_boards", "boards", "expressions", "rules"]
 
 VARIABLE: Final = re.compile(r"^\$\w+$")  # as a label's value: whatever the reader of a dashboard chooses
 INTERVALS: Final = {"$__rate_interval": "1m", "$__range": "1h"}
@@ -31,12 +27,6 @@ class Asked:
     metric: str
     labels: frozenset[str]
     values: frozenset[tuple[str, str]]
-
-
-def rules() -> list[dict[str, Any]]:
-    """Return the rules in their order."""
-    document = yaml.safe_load(RULES.read_text(encoding="utf-8"))
-    return [rule for group in document["groups"] for rule in group["rules"]]
 
 
 def boards() -> list[dict[str, Any]]:

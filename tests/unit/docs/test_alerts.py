@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.alerts import ROOT, RULES, rules
+from helm.dashboards.alerts import RULES, rules
+from tests.support.stack import ROOT
 
 CASES = ROOT / "tests" / "helm" / "alerts.test.yaml"
 

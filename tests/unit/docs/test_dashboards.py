@@ -11,10 +11,11 @@ import promql_parser as promql
 import pytest
 
 from helm.dashboards import generate
-from helm.dashboards.alerts import alerts
+from helm.dashboards.alerts import alerts, rules
 from helm.dashboards.board import COLUMNS, Board, Section
 from helm.dashboards.panels import COLOURS, DOCS, JUST_ABOVE, Unit, series, stat
-from tests.support.alerts import INTERVALS, ROOT, asked, boards, expressions, rules
+from tests.support.alerts import INTERVALS, asked, boards, expressions
+from tests.support.stack import ROOT
 
 METRICS = re.compile(r"^\| (`[^|]+`) \|", re.MULTILINE)
 COUNTERS = ("_total", "_count", "_bucket", "_sum")
@@ -103,9 +104,7 @@ def test_every_alert_is_on_a_dashboard_by_its_metrics_its_limit_and_its_runbook(
         wanted = {each.metric for each in asked(rule["expr"])[:1]}
         assert its, alert.name
         for panel in its:
-            assert wanted <= {each.metric for each in every_asked(panel)} or alert.name == "QmtlDiffSlow", panel[
-                "title"
-            ]
+            assert wanted <= {each.metric for each in every_asked(panel)}, panel["title"]
             assert {"title": "Runbook", "url": f"{DOCS}/{alert.runbook[len('docs/') :]}", "targetBlank": True} in panel[
                 "links"
             ]
