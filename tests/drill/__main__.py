@@ -6,7 +6,6 @@ All losses are of one cluster, one after the other; then, of another one, the da
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from tests.drill.loss import INTENTS_PER_SECOND, Came, Loss
 from tests.faults.campaign import SLOW, Campaign, campaign
 from tests.faults.load import Load, loaded
 from tests.faults.restored import restore
+from tests.support.pages import write_section
+from tests.support.saying import timed
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "operations" / "backup.md"
-SECTION: Final = re.compile(r"(<!-- drill -->\n).*?(<!-- /drill -->)", re.DOTALL)
 SEED: Final = 1
 COLUMNS: Final = (
     "backup, start",
@@ -50,10 +50,7 @@ SENTENCE: Final = (
 def main() -> int:
     """Play every loss in one campaign; return 0, or fail."""
     began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
-
+    say = timed(began)
     with campaign(SEED, SLOW, say) as found:
         came = []
         with loaded(found.scene) as load:
@@ -66,7 +63,7 @@ def main() -> int:
     assert not violations, [str(each) for each in violations]
     text = f"{table(came)}\n\n{sentence(came, intents, time.monotonic() - began)}"
     print(text, flush=True)
-    write(text)
+    write_section(PAGE, "drill", text)
     return 0
 
 
@@ -100,14 +97,6 @@ def sentence(came: Sequence[Came], intents: int, seconds: float) -> str:
         intents=intents,
         seconds=seconds,
     )
-
-
-def write(text: str) -> None:
-    """Put the table between its markers in the document."""
-    written, count = SECTION.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
-    if count != 1:
-        raise ValueError(f"{PAGE.name} must have the markers of the drill once, has them {count} times")
-    PAGE.write_text(written, encoding="utf-8")
 
 
 def _row(came: Came) -> str:

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults import report, restored, rolling
-from tests.faults.campaign import SHORT, WHOLE, Campaign, Say, campaign
+from tests.faults.campaign import SHORT, WHOLE, Campaign, campaign
 from tests.faults.report import Verdict
 from tests.faults.strikes import FAULTS, Fault
 from tests.guards.check import copy_tracked, is_named
 from tests.guards.guards import GUARDS
+from tests.support.saying import Say, timed
 
 RUNS: Final = 200
 FIRST_SEED: Final = 1
@@ -51,11 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no fault is named {given.only!r}; there are: {'; '.join(each.name for each in FAULTS)}")
     if given.without:
         return without(given.without, given)
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
-
+    say = timed(time.monotonic())
     if given.rolling:
         return _roll(given, say)
     wanted = given.runs or (1 if given.only else RUNS)

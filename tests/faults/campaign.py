@@ -17,7 +17,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,6 +45,7 @@ from tests.faults.senders import check_senders
 from tests.faults.strikes import Fault, Scene
 from tests.support.applies import plan_of
 from tests.support.desk import Desk, answers, dial, put_policy, request_id, world_message, world_status
+from tests.support.saying import Say
 from tests.support.waiting import wait_until
 
 PHASES: Final = (
@@ -70,8 +71,6 @@ ASTRAY: Final = "stream_astray"
 MOVING: Final = "under way"
 MOVING_SECONDS: Final = 0.3
 TRIES: Final = 3
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from tests.faults.campaign import Struck
 from tests.faults.checker import Violation
 from tests.faults.history.facts import History
 from tests.faults.strikes import FAULTS
+from tests.support.pages import write_section
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-SECTION: Final = re.compile(r"(<!-- faults -->\n).*?(<!-- /faults -->)", re.DOTALL)
 HEADER: Final = (
     "| fault | seen, for instance | runs | in phase | ended | slowest, s | fenced |",
     "| --- | --- | --: | --- | --- | --: | --: |",
@@ -45,11 +44,8 @@ def table(verdicts: Sequence[Verdict]) -> str:
 
 
 def write(text: str) -> None:
-    """Put the table between its markers in the document."""
-    written, count = SECTION.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
-    if count != 1:
-        raise ValueError(f"{PAGE.name} must have the markers of the faults once, has them {count} times")
-    PAGE.write_text(written, encoding="utf-8")
+    """Put the table into the document."""
+    write_section(PAGE, "faults", text)
 
 
 def _row(fault: str, runs: Sequence[Struck], fenced: int) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qmtl_sdk.local.state import Layout
-from tests.faults.campaign import ASTRAY, INTENTS_PER_SECOND, SHORT, Campaign, Say, campaign
+from tests.faults.campaign import ASTRAY, INTENTS_PER_SECOND, SHORT, Campaign, campaign
 from tests.faults.checker import Violation
 from tests.faults.senders import SENDER
 from tests.faults.strikes import FAULTS
 from tests.support.restoring import keep_database, restore_database
+from tests.support.saying import Say
 from tests.support.waiting import wait_until
 
 NOTICED_SECONDS: Final = 30.0

@@ -8,7 +8,6 @@ an error, every run ends, every accepted intent is executed or fenced, and the j
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,15 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from tests.faults.campaign import SHORT, SMALL, Campaign, Say, campaign
+from tests.faults.campaign import SHORT, SMALL, Campaign, campaign
 from tests.faults.checker import Violation
 from tests.faults.cluster.cluster import PROCESSES
 from tests.faults.load import Load, counted, loaded
+from tests.support.pages import write_section
+from tests.support.saying import Say
 from tests.upgrades.later import migrate_later
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-SECTION: Final = re.compile(r"(<!-- rolling -->\n).*?(<!-- /rolling -->)", re.DOTALL)
 CLUSTERS: Final = 2
 ROUNDS: Final = 3
 KINDS: Final = {"dagmgr": "DAG manager", "world": "world service", "gateway": "gateway", "executor": "executor"}
@@ -104,10 +104,7 @@ def table(rolled: Sequence[Rolled]) -> str:
 
 def write(text: str) -> None:
     """Put the table between its markers in the document."""
-    written, count = SECTION.subn(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
-    if count != 1:
-        raise ValueError(f"{PAGE.name} must have the markers of rolling restarts once, has them {count} times")
-    PAGE.write_text(written, encoding="utf-8")
+    write_section(PAGE, "rolling", text)
 
 
 def _totals(rolled: Sequence[Rolled]) -> str:

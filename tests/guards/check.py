@@ -25,10 +25,11 @@ from typing import Final
 
 from tests.guards.guard import Guard
 from tests.guards.guards import GUARDS
+from tests.support.pages import section, write_section
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "reliability.md"
-SECTION: Final = re.compile(r"(<!-- guards -->\n).*(<!-- /guards -->)", re.DOTALL)
+SECTION: Final = "guards"
 FAILED: Final = re.compile(r"^FAILED (.+?)(?: - |$)", re.MULTILINE)
 WORKERS: Final = 2
 TEST_SECONDS: Final = 60  # a test that hangs without a guard fails by then
@@ -164,9 +165,7 @@ def run(tests: Iterable[str], copy: Path, seconds: float, *, keeps_bytecode: boo
 
 def write(found: Iterable[Found]) -> None:
     """Write what was found into the page's table; what was found before of other guards stays in it."""
-    page = PAGE.read_text()
-    table = SECTION.search(page)
-    stood = [] if table is None else table[0].splitlines()
+    stood = section(PAGE, SECTION).splitlines()
     tests = {each.guard: each.test for each in found}
     lines = ["| | in the | guard | without it goes red |", "| --- | --- | --- | --- |"]
     for guard in GUARDS:
@@ -175,8 +174,7 @@ def write(found: Iterable[Found]) -> None:
             lines.append(f"{row} {_shown(tests[guard])} |")
         else:
             lines += [line for line in stood if line.startswith(row)]
-    text = "\n".join(lines)
-    PAGE.write_text(SECTION.sub(lambda section: f"{section[1]}{text}\n{section[2]}", page))
+    write_section(PAGE, SECTION, "\n".join(lines))
 
 
 def _shown(test: str) -> str:

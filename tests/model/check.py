@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.pages import write_section
+
 MODEL: Final = Path(__file__).with_name("apply.pml")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
-SECTION: Final = re.compile(r"(<!-- model -->\n).*(<!-- /model -->)", re.DOTALL)
 WORKERS: Final = 2
 DEPTH: Final = 100_000  # of the search stack; SPIN says when it was too small
 COMPILE: Final = ("gcc", "-O2", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-DMEMLIM=9000", "-o", "pan", "pan.c")
@@ -97,8 +98,7 @@ def main() -> int:
             lines.append(row(found))
             print(lines[-1], flush=True)
     print(f"\n{len(SCOPES)} scopes, {len(BUGS)} seeded bugs, {time.monotonic() - started:.0f} s; {wrong} wrong")
-    table = "\n".join(lines)
-    PAGE.write_text(SECTION.sub(lambda section: f"{section[1]}{table}\n{section[2]}", PAGE.read_text()))
+    write_section(PAGE, "model", "\n".join(lines))
     return 1 if wrong else 0
 
 
