@@ -38,7 +38,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc import access, interceptor, server
 from qmtl_foundation.rpc.access import access_of
-from qmtl_foundation.settings import PREFIX, flattened
+from qmtl_foundation.settings import flattened, variable_of
 from qmtl_foundation.statistics.catalog import METRICS
 from qmtl_gateway.orders import model as orders
 from qmtl_gateway.settings import GatewaySettings
@@ -247,7 +247,7 @@ def limits() -> str:
 def settings() -> str:
     """Return the variables that each service reads."""
     names = dict.fromkeys(name for service in SERVICES.values() for name, _ in flattened(service))
-    rows = [(f"`{PREFIX}{name.upper()}`", *_setting(name), SETTING_MEANINGS[name]) for name in names]
+    rows = [(f"`{variable_of(name)}`", *_setting(name), SETTING_MEANINGS[name]) for name in names]
     return table(("variable", "default", "read by", "says"), rows)
 
 

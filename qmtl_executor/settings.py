@@ -7,7 +7,7 @@ from typing import Final
 
 from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.settings import PREFIX, Address, Secret, check_at_least, check_name
+from qmtl_foundation.settings import Address, Secret, check_at_least, check_name
 from qmtl_foundation.tls import TlsSettings
 
 PAPER: Final = "paper"
@@ -40,6 +40,6 @@ class ExecutorSettings:
         if self.mode != PAPER:
             raise QmtlError(
                 Reason.NOT_CONFIGURED,
-                f"{PREFIX}MODE is {self.mode!r}, must be {PAPER}: no venue adapter for live orders is installed",
-                metadata={"setting": f"{PREFIX}MODE"},
+                f"QMTL_MODE is {self.mode!r}, must be {PAPER}: no venue adapter for live orders is installed",
+                metadata={"setting": "QMTL_MODE"},
             )

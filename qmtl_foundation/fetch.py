@@ -23,6 +23,11 @@ class _Refused(HTTPRedirectHandler):
         """Return no request to follow."""
 
 
+def is_url(source: str) -> bool:
+    """Tell whether a source is a URL; else it is a file."""
+    return "://" in source
+
+
 def fetch(url: str, max_bytes: int, seconds: float = READ_SECONDS, trusted: ssl.SSLContext | None = None) -> bytes:
     """Return what an http or https URL answers; blocks.
 

@@ -6,14 +6,11 @@ Asked to, it looks at what it would be started with instead (``--check``), or sh
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.exporters import exporting_spans
@@ -23,7 +20,6 @@ from qmtl_foundation.settings import read_settings
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
-PLAIN_COLUMNS = 160  # width of tables that go to a file or a pipe
 
 
 class ServiceSettings(Protocol):
@@ -49,10 +45,8 @@ def run_service(
     besides its settings.
     """
     asked = _asked(service)
-    if asked.check:
-        sys.exit(_check(service, settings_type, beside, asked))
-    if asked.show:
-        sys.exit(_show(settings_type, asked))
+    if asked.check or asked.show:
+        sys.exit(_answer(service, settings_type, beside, asked))
     try:
         settings = read_settings(settings_type)
         configure_logging(settings.log_level)
@@ -79,39 +73,19 @@ def _asked(service: str) -> Namespace:
     return parser.parse_args()
 
 
-def _check(service: str, settings: type, beside: Collection[str], asked: Namespace) -> int:
-    """Tell how the service would fare; return 78 when what it is told is wrong, 69 when what it stands on is."""
-    from qmtl_foundation.diagnosis.examination import examine
-    from qmtl_foundation.diagnosis.finding import document, has_fault, table
+def _answer(service: str, settings: type, beside: Collection[str], asked: Namespace) -> int:
+    """Do what is asked instead of a start; return 78 where what the service is told is wrong, 69 where what it stands
+    on is."""
+    from qmtl_foundation.diagnosis.before_start import tell_examined, tell_settings
+    from qmtl_foundation.diagnosis.finding import has_fault
 
-    logging.getLogger().addHandler(logging.NullHandler())  # what is logged on the way the findings say
-    found = asyncio.run(examine(service, settings, os.environ, beside, offline=asked.offline))
-    every = [*found.told, *found.ground]
-    _answer(asked, document(every), table(every))
+    as_json = asked.output == "json"
+    if asked.show:
+        return EXIT_CONFIGURATION if tell_settings(settings, as_json=as_json) else 0
+    found = tell_examined(service, settings, beside, offline=asked.offline, as_json=as_json)
     if has_fault(found.told):
         return EXIT_CONFIGURATION
     return EXIT_UNAVAILABLE if has_fault(found.ground) else 0
-
-
-def _show(settings: type, asked: Namespace) -> int:
-    """Show every setting; return 78 when some are missing or malformed."""
-    from qmtl_foundation.diagnosis.setting import document, shown_settings, table
-
-    shown = shown_settings(settings, os.environ)
-    _answer(asked, document(shown), table(shown))
-    return EXIT_CONFIGURATION if any(each.fault for each in shown) else 0
-
-
-def _answer(asked: Namespace, document: dict[str, Any], shown: object) -> None:
-    from rich.console import Console
-
-    if asked.output == "json":
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        return
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PLAIN_COLUMNS
-    console.print(shown)
 
 
 def _faults(error: BaseException) -> Iterator[BaseException]:

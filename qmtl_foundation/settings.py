@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from ipaddress import ip_address
@@ -14,6 +15,9 @@ from qmtl_foundation.requests import check_resource_name
 
 PREFIX: Final = "QMTL_"
 FILE_SUFFIX: Final = "_FILE"  # of a variable that names the file of a secret
+HIDDEN: Final = "***"
+_USER: Final = re.compile(r"(?<=:)//.*@")
+_QUERY: Final = re.compile(r"(?<=\?).*")
 SettingsType = TypeVar("SettingsType")
 
 
@@ -24,9 +28,19 @@ class Secret:
     value: str
 
     def __repr__(self) -> str:
-        return "Secret(***)"
+        return f"Secret({HIDDEN})"
 
     __str__ = __repr__
+
+
+def without_user(text: str) -> str:
+    """Return a text which, where it is a URL, is without user, password and query."""
+    return _QUERY.sub(HIDDEN, _USER.sub(f"//{HIDDEN}@", text)) if "://" in text else text
+
+
+def variable_of(name: str) -> str:
+    """Return the variable that states a setting, such as ``QMTL_LISTEN`` of ``listen``."""
+    return PREFIX + name.upper()
 
 
 def is_loopback(host: str) -> bool:
@@ -134,7 +148,7 @@ def _flattened(settings: type, prefix: str) -> Iterator[tuple[str, Field[Any], A
 
 
 def _reading(name: str, field: Field[Any], kind: Any, environ: Mapping[str, str]) -> Reading:
-    variable = PREFIX + name.upper()
+    variable = variable_of(name)
     text, source = environ.get(variable, ""), variable
     if kind is Secret and not text and environ.get(variable + FILE_SUFFIX, ""):
         source = variable + FILE_SUFFIX
@@ -159,7 +173,7 @@ def _reading(name: str, field: Field[Any], kind: Any, environ: Mapping[str, str]
 def check_at_least(field: str, value: int, least: int) -> None:
     """Raise QmtlError(NOT_CONFIGURED) naming the variable of a setting that is below its least value."""
     if value < least:
-        name = PREFIX + field.upper()
+        name = variable_of(field)
         raise QmtlError(
             Reason.NOT_CONFIGURED, f"{name} is {value}, must be at least {least}", metadata={"setting": name}
         )
@@ -188,10 +202,11 @@ def check_dialled(address: Address) -> None:
 
 def check_name(field: str, text: str) -> None:
     """Raise QmtlError(NOT_CONFIGURED) naming the variable of a setting that is no name of a participant."""
+    variable = variable_of(field)
     try:
-        check_resource_name(PREFIX + field.upper(), text)
+        check_resource_name(variable, text)
     except QmtlError as error:
-        raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": PREFIX + field.upper()}) from error
+        raise QmtlError(Reason.NOT_CONFIGURED, error.message, metadata={"setting": variable}) from error
 
 
 def _parse_whole(text: str) -> int:

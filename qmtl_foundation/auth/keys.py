@@ -15,7 +15,7 @@ import jwt
 
 from qmtl_foundation.cancellation import going_on, heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.fetch import READ_SECONDS, fetch
+from qmtl_foundation.fetch import READ_SECONDS, fetch, is_url
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 REFRESH_SECONDS: Final = 60.0  # between two readings: so long a withdrawn key may still be believed
@@ -106,7 +106,7 @@ async def open_keys(source: str) -> AsyncIterator[Keys]:
 
 def read_document(source: str) -> bytes:
     """Return what a file or a URL holds now; blocks, and raises OSError or ValueError."""
-    return fetch(source, MAX_BYTES) if "://" in source else Path(source).read_bytes()
+    return fetch(source, MAX_BYTES) if is_url(source) else Path(source).read_bytes()
 
 
 def usable_keys(document: bytes) -> Mapping[str | None, jwt.PyJWK]:

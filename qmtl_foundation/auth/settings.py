@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.fetch import is_url
 from qmtl_foundation.settings import check_at_least, is_loopback
 
 
@@ -29,7 +30,7 @@ class AuthSettings:
         check_at_least("auth_skew_seconds", self.skew_seconds, 0)
         address = urlsplit(self.jwks)
         is_safe = address.scheme == "https" or (address.scheme == "http" and is_loopback(address.hostname or ""))
-        if "://" in self.jwks and not is_safe:
+        if is_url(self.jwks) and not is_safe:
             raise QmtlError(
                 Reason.NOT_CONFIGURED,
                 f"QMTL_AUTH_JWKS is {self.jwks!r}, must be https: whoever changes the keys on their way is let in",

@@ -19,7 +19,8 @@ from qmtl_foundation.diagnosis.ports import examine_port
 from qmtl_foundation.diagnosis.postgres import examine_postgres
 from qmtl_foundation.diagnosis.upstreams import UPSTREAMS, examine_upstream
 from qmtl_foundation.diagnosis.variables import PORTS, examine_variables
-from qmtl_foundation.settings import PREFIX, built
+from qmtl_foundation.fetch import is_url
+from qmtl_foundation.settings import built, variable_of
 from qmtl_foundation.tls import Certificates, TlsSettings
 
 _AUTH: Final = "auth_"
@@ -38,30 +39,41 @@ async def examine(
     service: str, settings: type, environ: Mapping[str, str], beside: Collection[str], *, offline: bool
 ) -> Examined:
     """Return how a service would fare that was started with these variables; ``offline`` leaves the ground out."""
-    told, values = examine_variables(settings, environ, beside)
-    material: list[Finding] = []
-    certificates: Certificates | None = None
-    if values.get("tls_certificate") and _has(values, _TLS, TlsSettings):
-        material, certificates = examine_certificates(built(TlsSettings, values, _TLS), utc_now())
-    issuer: list[Finding] = []
-    keys: Keys | None = None
+    stated, values = examine_variables(settings, environ, beside)
     source = values.get("auth_jwks", "")
-    if source and not (offline and "://" in source):
-        finding, keys = await examine_keys(source)
-        issuer = [finding]
-    token: list[Finding] = []
-    if "token_file" in values:
-        auth = built(AuthSettings, values, _AUTH) if _has(values, _AUTH, AuthSettings) else None
-        token = [await examine_service_token(values["token_file"], service, auth, keys, utc_now())]
-    told += [*examine_exporters(), *material, *([] if "://" in source else issuer), *token]
+    material, certificates = _material(values)
+    issuer, keys = await _issuer(source) if source and not (offline and is_url(source)) else ([], None)
+    token = await _token(service, values, keys)
+    told = [*stated, *examine_exporters(), *material, *([] if is_url(source) else issuer), *token]
     if offline:
         return Examined(told, [])
     if has_fault(material):  # what stands beyond them is left out: it would only be said again
         values = {name: value for name, value in values.items() if name in (*PORTS, "postgres_dsn")}
     if has_fault(token):
-        values.pop("token_file")
+        values.pop("token_file", None)
     ground = await _ground(service, values, certificates)
-    return Examined(told, [*(issuer if "://" in source else []), *ground])
+    return Examined(told, [*(issuer if is_url(source) else []), *ground])
+
+
+def _material(values: Mapping[str, Any]) -> tuple[list[Finding], Certificates | None]:
+    """Return what was found of certificates where some are stated, and those."""
+    if not values.get("tls_certificate") or not _has(values, _TLS, TlsSettings):
+        return [], None
+    return examine_certificates(built(TlsSettings, values, _TLS), utc_now())
+
+
+async def _issuer(source: str) -> tuple[list[Finding], Keys | None]:
+    """Return what was found of the token issuer's keys, and those."""
+    finding, keys = await examine_keys(source)
+    return [finding], keys
+
+
+async def _token(service: str, values: Mapping[str, Any], keys: Keys | None) -> list[Finding]:
+    """Return what was found of the service's own token, where it has one."""
+    if "token_file" not in values:
+        return []
+    auth = built(AuthSettings, values, _AUTH) if _has(values, _AUTH, AuthSettings) else None
+    return [await examine_service_token(values["token_file"], service, auth, keys, utc_now())]
 
 
 async def _ground(service: str, values: Mapping[str, Any], certificates: Certificates | None) -> list[Finding]:
@@ -77,7 +89,7 @@ async def _ground(service: str, values: Mapping[str, Any], certificates: Certifi
         if setting in values
     ]
     found = [each for of_one in await asyncio.gather(*looks) for each in of_one]
-    return found + [examine_port(f"{PREFIX}{name.upper()}", values[name]) for name in PORTS if values.get(name)]
+    return found + [examine_port(variable_of(name), values[name]) for name in PORTS if values.get(name)]
 
 
 def _has(values: Mapping[str, Any], prefix: str, group: type) -> bool:

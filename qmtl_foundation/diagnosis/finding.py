@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from qmtl_foundation.terminal import folded_table
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -71,13 +73,9 @@ def parsed(stated: Mapping[str, Any]) -> list[Finding]:
 
 def table(found: Sequence[Finding]) -> RenderableType:
     """Return findings as people read them."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "verdict", "found", "mend"):
-        shown.add_column(heading, overflow="fold")
+    shown = folded_table(("", "verdict", "found", "mend"))
     for each in found:
         shown.add_row(Text(each.what), Text(each.verdict, STYLES[each.verdict]), Text(each.says), Text(each.mend))
     return shown

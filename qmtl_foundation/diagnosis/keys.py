@@ -17,10 +17,10 @@ from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.auth.token_file import TokenFile
 from qmtl_foundation.auth.tokens import Tokens
 from qmtl_foundation.diagnosis.finding import Finding, Verdict, fault, ok
-from qmtl_foundation.diagnosis.setting import without_user
 from qmtl_foundation.diagnosis.token import examine_token
 from qmtl_foundation.errors import QmtlError
-from qmtl_foundation.fetch import READ_SECONDS, why
+from qmtl_foundation.fetch import READ_SECONDS, is_url, why
+from qmtl_foundation.settings import without_user
 
 _KEYS = "keys"
 _TOKEN = "token"  # noqa: S105  # what it is, not one
@@ -74,6 +74,6 @@ def _counted(found: Mapping[str | None, Any]) -> str:
 
 
 def _way(source: str) -> str:
-    if "://" in source:
+    if is_url(source):
         return "start who serves it, or mend the way to it; a file does without"
     return "name a file that the service may read, or an https URL"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from qmtl_foundation.settings import FILE_SUFFIX, Reading, Secret, readings
+from qmtl_foundation.settings import FILE_SUFFIX, HIDDEN, Reading, Secret, readings, without_user
+from qmtl_foundation.terminal import folded_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-HIDDEN: Final = "***"
 ENVIRONMENT: Final = "environment"
 DEFAULT: Final = "default"
-_USER: Final = re.compile(r"(?<=:)//.*@")
-_QUERY: Final = re.compile(r"(?<=\?).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +24,6 @@ class Setting:
     value: str = ""
     source: str = ""
     fault: str = ""
-
-
-def without_user(text: str) -> str:
-    """Return a text which, where it is a URL, is without user, password and query."""
-    return _QUERY.sub(HIDDEN, _USER.sub(f"//{HIDDEN}@", text)) if "://" in text else text
 
 
 def shown_settings(settings: type, environ: Mapping[str, str]) -> list[Setting]:
@@ -51,13 +43,9 @@ def parsed(stated: Mapping[str, Any]) -> list[Setting]:
 
 def table(shown: Sequence[Setting]) -> RenderableType:
     """Return settings as people read them."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("variable", "value", "from"):
-        drawn.add_column(heading, overflow="fold")
+    drawn = folded_table(("variable", "value", "from"))
     for each in shown:
         value = Text(each.fault, "red") if each.fault else Text(each.value)
         drawn.add_row(Text(each.variable), value, Text(each.source, "dim" if each.source == DEFAULT else ""))

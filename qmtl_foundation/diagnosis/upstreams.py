@@ -15,7 +15,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc.channel import ServiceChannel, ServiceToken, open_channel
 from qmtl_foundation.rpc.status import from_rpc_error
-from qmtl_foundation.settings import Address
+from qmtl_foundation.settings import Address, variable_of
 from qmtl_foundation.tls import Certificates
 
 CALL_SECONDS: Final = 5.0
@@ -55,7 +55,7 @@ async def examine_upstream(
     setting: str, address: Address, token_file: str | None, certificates: Certificates | None
 ) -> list[Finding]:
     """Return how the service at an address is. Without a token that can be read only its health is looked at."""
-    upstream, variable = UPSTREAMS[setting], f"QMTL_{setting.upper()}"
+    upstream, variable = UPSTREAMS[setting], variable_of(setting)
     try:
         token = None if token_file is None else ServiceToken(token_file)
         async with open_channel(address, token, certificates, apart=True) as channel:

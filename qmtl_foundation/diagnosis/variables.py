@@ -9,7 +9,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
-from qmtl_foundation.diagnosis.setting import without_user
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream.bus import check_encrypted, servers_of
 from qmtl_foundation.logs import check_log_level
@@ -25,7 +24,9 @@ from qmtl_foundation.settings import (
     check_listened,
     flattened,
     readings,
+    variable_of,
     without_name,
+    without_user,
 )
 
 LISTENS: Final = ("listen", "metrics_listen")
@@ -128,7 +129,7 @@ def _unfit(values: Mapping[str, Any]) -> dict[str, str]:
         "health_listen": lambda own: _check_apart(own, values, LISTENS),
     }
     if not encrypted:
-        listens = {name: lambda own, name=name: check_listened(PREFIX + name.upper(), own) for name in LISTENS}
+        listens = {name: lambda own, name=name: check_listened(variable_of(name), own) for name in LISTENS}
         dials = {name: check_dialled for name in values if name.endswith(DIALS)}
         rules = {**listens, **dials, **rules}
     unfit = {}
@@ -136,7 +137,7 @@ def _unfit(values: Mapping[str, Any]) -> dict[str, str]:
         try:
             rules[name](values[name])
         except (QmtlError, ValueError) as error:
-            unfit[PREFIX + name.upper()] = error.message if isinstance(error, QmtlError) else str(error)
+            unfit[variable_of(name)] = error.message if isinstance(error, QmtlError) else str(error)
     return unfit
 
 
@@ -168,7 +169,7 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 def _check_apart(own: Address | None, values: Mapping[str, Any], others: Sequence[str]) -> None:
     for other in others:
         if own is not None and own == values.get(other) and own.port:
-            raise ValueError(f"is {own}, as {PREFIX}{other.upper()} is: one port cannot serve both")
+            raise ValueError(f"is {own}, as {variable_of(other)} is: one port cannot serve both")
 
 
 def _default(settings: type, name: str) -> Any:

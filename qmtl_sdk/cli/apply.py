@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Reason, Session, WatchInterruptedError, command, stdout_console
+from qmtl_sdk.cli.session import Reason, Session, WatchInterruptedError, command
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun
@@ -122,7 +123,7 @@ def _followed(session: Session, world: str, run_id: str) -> int:
     from qmtl_sdk.cli.apply_documents import exit_code_of_run, run_document
     from qmtl_sdk.cli.apply_view import shown_run
 
-    with shown_run(None if session.json else stdout_console()) as take:
+    with shown_run(None if session.json else plain_console()) as take:
         try:
             run = applies.follow(session, world, run_id, take)
         except KeyboardInterrupt as error:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, confirmed, stderr_console
+from qmtl_sdk.cli.session import Session, command, confirmed
 
 if TYPE_CHECKING:
     import yaml
@@ -72,7 +73,7 @@ def add(
     report = _read(preset)
     document = {"preset": json.loads(preset.document()), "report": report.document()}
     if not session.json:
-        stderr_console().print(*delivery(report), sep="\n")
+        plain_console(stderr=True).print(*delivery(report), sep="\n")
     doubtful = doubts(report, preset.sla)
     deed = f"register {preset.name}, which has {' and '.join(doubtful)}"
     if doubtful and not yes and not confirmed(deed, facts(report)):

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode, exit_code_of
-from qmtl_sdk.cli.session import Session, stderr_console
+from qmtl_sdk.cli.session import Session
 
 INTERRUPTED: Final = "INTERRUPTED"
 USAGE: Final = "USAGE"
@@ -62,7 +63,7 @@ def _tell(session: Session, told: Told, error: BaseException | None = None) -> N
     from rich.text import Text
 
     sys.stderr.write(trace)
-    console = stderr_console()
+    console = plain_console(stderr=True)
     console.print(Text.assemble(("error: ", "bold red"), (told.message, "red")), soft_wrap=True)
     for each in told.violations:
         if each["description"] not in told.message:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, lasting_command, stderr_console
+from qmtl_sdk.cli.session import Session, lasting_command
 
 if TYPE_CHECKING:
     from qmtl_sdk.live.result import ReplayResult
@@ -53,7 +54,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(sys.stderr))  # what strategy code prints is no part of the answer
         chosen = load_strategy(strategy, param or ())
-        progress = silent if session.json else stack.enter_context(shown_phases(stderr_console()))
+        progress = silent if session.json else stack.enter_context(shown_phases(plain_console(stderr=True)))
         result = run_replay(chosen, world, checked_author(author), addresses, _journals(), factor, progress)
     session.answer(result.document(), *_shown(result))
     return ExitCode.OK if result.equal else ExitCode.NOT_VALID

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-import math
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
+from qmtl_foundation.terminal import plain_console, write_document
 from qmtl_sdk.settings import GATEWAY_VARIABLE
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from qmtl_sdk.client.gateway import Gateway
 
 PATIENCE_SECONDS: Final = 5.0  # how long a command repeats a call while the gateway is away
 CALL_SECONDS: Final = 10.0
 CONTEXT: Final = "context"
-PLAIN_COLUMNS: Final = 160  # width of tables that go to a file or a pipe
 
 Answer = TypeVar("Answer")
 
@@ -68,9 +65,9 @@ class Session:
     def answer(self, document: object, *shown: RenderableType) -> None:
         """Print the document as JSON, or else what is shown of it."""
         if self.json:
-            sys.stdout.write(json.dumps(_strict(document), indent=2, ensure_ascii=False) + "\n")
+            write_document(document)
             return
-        console = stdout_console()
+        console = plain_console()
         for each in shown:
             console.print(each, soft_wrap=isinstance(each, str))
 
@@ -95,16 +92,6 @@ _COMMON: Final = (
     inspect.Parameter("gateway", _ONLY, default=None, annotation=GatewayAddress),
     inspect.Parameter("debug", _ONLY, default=False, annotation=Debug),
 )
-
-
-def stdout_console() -> Console:
-    """Return the console of answers; where nobody looks on, it is wide and plain."""
-    return _console(stderr=False)
-
-
-def stderr_console() -> Console:
-    """Return the console of progress and errors."""
-    return _console(stderr=True)
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., int]:
@@ -172,21 +159,3 @@ def confirmed(deed: str, facts: Mapping[str, str] = MappingProxyType({})) -> boo
     if not sys.stdin.isatty():
         raise Unconfirmed(deed, facts)
     return typer.confirm(f"{deed[0].upper()}{deed[1:]}?", err=True)
-
-
-def _console(stderr: bool) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PLAIN_COLUMNS
-    return console
-
-
-def _strict(value: Any) -> Any:
-    """Return a document without numbers that JSON does not have: NaN and infinities are null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _strict(each) for name, each in value.items()}
-    return [_strict(each) for each in value] if isinstance(value, list | tuple) else value

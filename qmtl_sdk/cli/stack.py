@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, lasting_command, stderr_console
+from qmtl_sdk.cli.session import Session, command, lasting_command
 from qmtl_sdk.local import state
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _steps(session: Session) -> OnProgress:
 
     if session.json:
         return silent
-    console = stderr_console()
+    console = plain_console(stderr=True)
 
     def show(progress: Progress) -> None:
         step = ((f"{progress.name:<10}", "bold"), f"{progress.phase.value} ", (progress.detail, "dim"))

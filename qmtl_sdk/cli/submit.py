@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import exit_code_of_status
-from qmtl_sdk.cli.session import Session, command, stderr_console
+from qmtl_sdk.cli.session import Session, command
 
 
 @command
@@ -46,7 +47,7 @@ def submit(
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(sys.stderr))  # what strategy code prints is no part of the answer
         chosen = load_strategy(strategy, param or ())
-        progress = silent if session.json else stack.enter_context(shown_phases(stderr_console()))
+        progress = silent if session.json else stack.enter_context(shown_phases(plain_console(stderr=True)))
         result = run(
             flow.submit(
                 chosen,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, command, stderr_console
+from qmtl_sdk.cli.session import Session, command
 
 if TYPE_CHECKING:
     from qmtl_sdk.submission.result import SweepCell
@@ -79,7 +80,7 @@ def _told(session: Session, stack: ExitStack, cells: int) -> Callable[[int], Non
     """Return what takes the number of cells done and shows it beside that of all, while ``stack`` is open."""
     if session.json:
         return lambda _done: None
-    status = stack.enter_context(stderr_console().status(f"evaluate {cells:,} cells"))
+    status = stack.enter_context(plain_console(stderr=True).status(f"evaluate {cells:,} cells"))
     return lambda done: status.update(f"evaluate {cells:,} cells: {done:,} done")
 
 

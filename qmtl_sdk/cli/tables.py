@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qmtl_foundation.execution_domain import EffectiveMode
+from qmtl_foundation.terminal import folded_table
 from qmtl_sdk.cli.world_options import UNSTATED
 from qmtl_sdk.report.figures import ABSENT, counted, judged, metric, number, percent
 
@@ -70,9 +71,7 @@ def rows(documents: Sequence[Document], columns: Mapping[str, str], empty: str) 
     """Return a table of documents; ``columns`` maps headings to (dotted) field names, ``empty`` says it when none."""
     if not documents:
         return Text(empty)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
+    table = folded_table(columns)
     for document in documents:
         flat = dict(_flat(document))
         table.add_row(*(Text(flat.get(name, ABSENT)) for name in columns.values()))

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
+from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Session, lasting_command, stdout_console
+from qmtl_sdk.cli.session import Session, lasting_command
 
 LEAST_SECONDS: Final = 0.2
 READINGS: Final = 2  # of --once: a rate needs two
@@ -52,7 +53,7 @@ def top(
         is_whole = not view.failure and all(each.is_fresh for each in view.sources)
         return ExitCode.OK if is_whole else ExitCode.UNREACHABLE
     try:
-        with shown_views(stdout_console()) as take:
+        with shown_views(plain_console()) as take:
             run(watch(address, world or (), sources, interval, take))
     except KeyboardInterrupt:  # the way to end it
         pass

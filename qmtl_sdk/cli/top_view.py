@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from qmtl_foundation.clock import Clock, span_text, utc_now
+from qmtl_foundation.terminal import folded_table
 from qmtl_sdk.report.figures import ABSENT
 from qmtl_sdk.top.desk import Desk, Gates, RunRow, WorldRow, WorldState
 from qmtl_sdk.top.figures import NAMES, Figures, Source, totals, why_unknown
@@ -140,7 +139,7 @@ def _totals(sources: tuple[Source, ...], wide: bool) -> RenderableType:
 def _runs(view: View, now: datetime, wide: bool) -> RenderableType:
     if not view.desk.runs:
         return Text("no run under way" if view.desk_at is not None else "", "dim")
-    table = _table(("run of", *(("run", "epoch") if wide else ()), "phase", "age", "awaited"))
+    table = folded_table(("run of", *(("run", "epoch") if wide else ()), "phase", "age", "awaited"))
     for run in view.desk.runs:
         age = run.age(now)
         more = (run.run_id, str(run.epoch)) if wide else ()
@@ -162,7 +161,7 @@ def _worlds(view: View, room: int | None, wide: bool) -> RenderableType:
         *(("active",) if wide else ()),
         "holds",
     )
-    table = _table((*headings, *(("waits for",) if wide else ())))
+    table = folded_table((*headings, *(("waits for",) if wide else ())))
     for each in rows[:room]:
         table.add_row(*_cells(each, wide))
     more = _more(view.desk, 0 if room is None else max(0, len(rows) - room))
@@ -188,7 +187,7 @@ def _cells(row: WorldRow, wide: bool) -> list[RenderableType]:
 def _sources(sources: Sequence[Source], monotonic: float, wide: bool) -> RenderableType:
     if not sources:
         return Text()
-    table = _table(("source", *((HEADINGS[name] for name in NAMES) if wide else ()), "read"))
+    table = folded_table(("source", *((HEADINGS[name] for name in NAMES) if wide else ()), "read"))
     for each in sources:
         figures = each.figures
         cells = [_of_source(name, each, figures) for name in NAMES] if wide else []
@@ -222,10 +221,3 @@ def _figure(name: str, value: float | None) -> Text:
 
 def _awaited(run: RunRow) -> str:
     return ", ".join(run.awaited) or "nobody"
-
-
-def _table(headings: Sequence[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from qmtl_foundation.diagnosis.certificates import SOON
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.settings import Address
@@ -16,7 +17,6 @@ from qmtl_sdk.settings import GATEWAY_VARIABLE
 
 WHAT: Final = "connection"
 CONNECT_SECONDS: Final = 5.0
-SOON: Final = timedelta(days=14)
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h
 _NOT_YET, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _UNVERIFIED = 9, 10, 18, 19, 20, 21
