@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from helm.dashboards import calls
+from helm.dashboards import calls, loop
 from helm.dashboards.board import Board, Section, Variable
 from helm.dashboards.panels import Panel, Query, Unit, heatmap, quantiles, series, stat, states
 
@@ -26,12 +26,7 @@ NOW: Final = (
         'count(count by (world) (world_held{reason!="stream_astray"})) or vector(0)',
         alert="QmtlWorldHeld",
     ),
-    stat(
-        "Runs under way",
-        "Apply runs that go on now.",
-        "count(count by (world) (apply_ack_outstanding)) or vector(0)",
-        alert="QmtlApplyStuck",
-    ),
+    loop.runs_under_way(),
     stat(
         "Awaited",
         "Most participants that a run waits for.",
@@ -44,25 +39,13 @@ NOW: Final = (
         'sum(increase(apply_runs_total{outcome="rolled_back"}[15m]))',
         alert="QmtlApplyRolledBack",
     ),
-    stat(
-        "Announced late by",
-        "Age of the oldest event or mark that is not in its stream.",
-        "max(outbox_lag_seconds)",
-        unit=Unit.SECONDS,
-        alert="QmtlOutboxLag",
-    ),
+    loop.announced_late(),
 )
 
 CALLS: Final = (calls.rates(METHODS), calls.errors(METHODS), calls.durations(METHODS))
 
 RUNS: Final = (
-    series(
-        "Runs ended",
-        "By outcome, in each interval.",
-        "sum by (outcome) (increase(apply_runs_total[$__rate_interval]))",
-        "{{outcome}}",
-        alert="QmtlApplyRolledBack",
-    ),
+    loop.runs_ended("Runs ended"),
     series(
         "Participants awaited",
         "Gateways and executors that a world's run waits for; no line without a run.",
@@ -103,13 +86,7 @@ RUNS: Final = (
         alert="QmtlOutboxLag",
         width=12,
     ),
-    quantiles(
-        "From an event to a runner",
-        "From the writing of an activation event to a runner's acknowledgement of it.",
-        "activation_skew_seconds",
-        unit=Unit.SECONDS,
-        width=12,
-    ),
+    loop.event_to_runner(width=12),
 )
 
 EXECUTORS: Final = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from helm.dashboards import calls
+from helm.dashboards import calls, loop
 from helm.dashboards.board import Board, Section, Variable
-from helm.dashboards.panels import Panel, Query, Unit, quantiles, series, stat, states
+from helm.dashboards.panels import Panel, Query, Unit, series, stat, states
 
 JOBS: Final = 'job=~"qmtl.*"'
 CHOSEN: Final = 'job=~"$job",instance=~"$instance"'
@@ -42,31 +42,10 @@ NOW: Final = (
         "count(count by (world) (world_held)) or vector(0)",
         alert="QmtlWorldHeld",
     ),
-    stat(
-        "Runs under way",
-        "Apply runs that go on now.",
-        "count(count by (world) (apply_ack_outstanding)) or vector(0)",
-        alert="QmtlApplyStuck",
-    ),
-    stat(
-        "Announced late by",
-        "Age of the oldest event or mark that is not in its stream.",
-        "max(outbox_lag_seconds)",
-        unit=Unit.SECONDS,
-        alert="QmtlOutboxLag",
-    ),
-    stat(
-        "Cross-context hits, 10 m",
-        "Cached results of another compute context that runners found, and did not use; must be 0.",
-        "sum(increase(cross_context_cache_hit_total[10m]))",
-        alert="QmtlCrossContextHit",
-    ),
-    stat(
-        "Wrong NodeIDs, 10 m",
-        "Nodes that were sent under an id that is not theirs; must be 0.",
-        "sum(increase(nodeid_crc_mismatch_total[10m]))",
-        alert="QmtlNodeIdMismatch",
-    ),
+    loop.runs_under_way(),
+    loop.announced_late(),
+    loop.cross_context_hits(),
+    loop.wrong_node_ids(),
     stat("Sessions", "Runners' sessions that gateways hold.", "sum(runner_sessions)", page="live.md"),
 )
 
@@ -79,14 +58,7 @@ CALLS: Final = (
 )
 
 LOOP: Final = (
-    series(
-        "Submissions ended",
-        "By outcome, per second.",
-        "sum by (outcome) (rate(gateway_submissions_total[$__rate_interval]))",
-        "{{outcome}}",
-        unit=Unit.EVENTS,
-        page="submission.md",
-    ),
+    loop.submissions_ended(),
     series(
         "Merges into the graph, p95",
         "One in twenty merges of a strategy version took longer.",
@@ -102,20 +74,8 @@ LOOP: Final = (
         "{{code}}",
         unit=Unit.CALLS,
     ),
-    series(
-        "Apply runs ended",
-        "By outcome, in each interval.",
-        "sum by (outcome) (increase(apply_runs_total[$__rate_interval]))",
-        "{{outcome}}",
-        alert="QmtlApplyRolledBack",
-    ),
-    quantiles(
-        "From an event to a runner",
-        "From the writing of an activation event to a runner's acknowledgement of it.",
-        "activation_skew_seconds",
-        unit=Unit.SECONDS,
-        page=OPERATIONS,
-    ),
+    loop.runs_ended("Apply runs ended"),
+    loop.event_to_runner(page=OPERATIONS),
     Panel(
         "Orders",
         "Intents that gateways stored, and what executors made of them, per second.",

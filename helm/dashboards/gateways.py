@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from helm.dashboards import calls
+from helm.dashboards import calls, loop
 from helm.dashboards.board import Board, Section, Variable
-from helm.dashboards.panels import Unit, heatmap, quantiles, series, stat
+from helm.dashboards.panels import Unit, heatmap, series, stat
 
 GATEWAY: Final = 'instance=~"$instance"'
 STALE: Final = 'reason=~"decision_stale|decision_unavailable"'
@@ -37,13 +37,7 @@ CALLS: Final = (
 
 SESSIONS: Final = (
     series("Sessions", "Held now, by gateway.", f"runner_sessions{{{GATEWAY}}}", "{{instance}}", stacked=True),
-    quantiles(
-        "From an event to a runner",
-        "From the writing of an activation event to a runner's acknowledgement of it.",
-        "activation_skew_seconds",
-        f"{{{GATEWAY}}}",
-        unit=Unit.SECONDS,
-    ),
+    loop.event_to_runner(f"{{{GATEWAY}}}"),
     series(
         "Acknowledgements refused",
         "Runners that acknowledged something that they were not told, by what did not fit, per second.",

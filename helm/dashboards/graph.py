@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from helm.dashboards import calls
+from helm.dashboards import calls, loop
 from helm.dashboards.board import Board, Section, Variable
-from helm.dashboards.panels import Unit, heatmap, quantiles, series, stat
+from helm.dashboards.panels import Unit, heatmap, quantiles, stat
 
 METHODS: Final = 'method=~"qmtl.graph.v1.*|qmtl.dataset.v1.*"'
 SERVICE: Final = 'instance=~"$instance"'
@@ -29,18 +29,8 @@ NOW: Final = (
     ),
     calls.rate_now(f"{SERVICE},{METHODS}"),
     calls.faults_now(f"{SERVICE},{METHODS}"),
-    stat(
-        "Wrong NodeIDs, 10 m",
-        "Nodes that were sent under an id that is not theirs; must be 0.",
-        "sum(increase(nodeid_crc_mismatch_total[10m]))",
-        alert="QmtlNodeIdMismatch",
-    ),
-    stat(
-        "Cross-context hits, 10 m",
-        "Cached results of another compute context that runners found, and did not use; must be 0.",
-        "sum(increase(cross_context_cache_hit_total[10m]))",
-        alert="QmtlCrossContextHit",
-    ),
+    loop.wrong_node_ids(),
+    loop.cross_context_hits(),
 )
 
 MERGES: Final = (
@@ -53,14 +43,7 @@ MERGES: Final = (
         alert="QmtlDiffSlow",
     ),
     heatmap("Spread of merges", "How many merges took how long.", "diff_duration_ms", f"{{{SERVICE}}}"),
-    series(
-        "Submissions ended",
-        "By outcome, per second; each that is ready was merged.",
-        "sum by (outcome) (rate(gateway_submissions_total[$__rate_interval]))",
-        "{{outcome}}",
-        unit=Unit.EVENTS,
-        page="submission.md",
-    ),
+    loop.submissions_ended("; each that is ready was merged"),
 )
 
 CALLS: Final = (
