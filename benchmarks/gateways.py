@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from benchmarks.local_stack import LocalStack
 from qmtl_sdk.local import service
 from qmtl_sdk.local.start import HOST
 from qmtl_sdk.local.state import Endpoint, Layout, load
+from tests.support.beside import free_port
 
 SERVING_SECONDS = 30.0
 SERVES = "serving on"
@@ -97,10 +97,3 @@ def _await_serving(log: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{log.name} says: {log.read_text(encoding='utf-8')}")
         time.sleep(POLL_SECONDS)
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody has at present."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

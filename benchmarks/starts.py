@@ -9,13 +9,13 @@ import time
 from functools import partial
 from typing import Final
 
-from benchmarks.gateways import free_port
 from benchmarks.local_stack import QMTL, LocalStack, qmtl, running_stack, state_folder
 from benchmarks.measure import OURS, Findings, Line, Target, alone, compare, race, timed
 from qmtl_sdk.local import service
 from qmtl_sdk.local.service import Service
 from qmtl_sdk.local.start import HOST
 from qmtl_sdk.local.state import Endpoint, Layout, load
+from tests.support.beside import free_port
 
 POLL_SECONDS: Final = 0.001
 LIBRARIES: Final = "bare Python, its libraries imported"

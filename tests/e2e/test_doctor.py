@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from qmtl_sdk.cli.main import run
 from qmtl_sdk.local.progress import StackStatus
-from qmtl_sdk.local.stack import up
 from tests.support.command_line import Ended, Qmtl
 from tests.support.credentials import issuer_of, token_of
+from tests.support.striking import kill, stopped
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def stack(lasting_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackStatus]:
-    """Give the module's stack, whole before and after, as the environment's."""
-    monkeypatch.setenv("QMTL_STATE_DIR", str(lasting_dir))
-    for name in ("QMTL_GATEWAY", "QMTL_TOKEN", "QMTL_TOKEN_FILE", "QMTL_TLS_CA"):
-        monkeypatch.delenv(name, raising=False)
-    yield up(lasting_dir)
-    up(lasting_dir)
-
-
-@pytest.fixture
-def qmtl(stack: StackStatus, capsys: pytest.CaptureFixture[str]) -> Qmtl:
-    """Give a function that runs one command line whose answer is JSON."""
-
-    def call(*arguments: str) -> Ended:
-        code = run([*arguments, "--output", "json"])
-        return Ended(code, *capsys.readouterr())
-
-    return call
 
 
 def findings(ended: Ended) -> dict[str, Any]:
@@ -46,12 +20,6 @@ def findings(ended: Ended) -> dict[str, Any]:
 
 def verdicts(ended: Ended) -> dict[str, str]:
     return {what: each["verdict"] for what, each in findings(ended).items()}
-
-
-def kill(stack: StackStatus, name: str) -> None:
-    process = psutil.Process(next(each.pid for each in stack.processes if each.name == name))
-    process.kill()
-    psutil.wait_procs([process], timeout=5)
 
 
 def test_a_stack_that_is_whole_has_no_fault(qmtl: Qmtl) -> None:
@@ -93,13 +61,8 @@ def test_a_service_that_is_not_ready_says_what_it_waits_for(stack: StackStatus, 
 
 @pytest.mark.parametrize(("name", "known"), [("executor", ""), ("world", "world service"), ("dagmgr", "DAG manager")])
 def test_a_process_that_stands_still_is_named(stack: StackStatus, qmtl: Qmtl, name: str, known: str) -> None:
-    pid = next(each.pid for each in stack.processes if each.name == name)
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(stack, name):
         found = findings(qmtl("doctor"))
-    finally:
-        os.kill(pid, signal.SIGCONT)
     assert (found[f"local {name}"]["verdict"], found[f"local {name}"]["says"]) == ("fault", "runs, and is not ready")
     assert found["gateway"]["verdict"] == "ok"
     if known:

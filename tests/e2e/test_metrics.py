@@ -5,9 +5,7 @@ That is: a strategy is evaluated, one world is held, a run of another waits, a r
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from tests.support.credentials import Bearing, token_of
 from tests.support.desk import CALL_SECONDS, Asked, Desk, dial, evaluate, make_world, refusal, request_id
 from tests.support.gateway_scene import Runner
 from tests.support.intents import order_intent
+from tests.support.striking import stopped
 from tests.support.waiting import wait_until
 
 OF_PROMETHEUS = {"up", "ALERTS"}
@@ -72,14 +71,11 @@ async def following(stack: StackStatus, world: str) -> AsyncIterator[Runner]:
 
 
 @contextmanager
-def run_that_waits(desk: Desk, world: str, executor: int) -> Iterator[None]:
+def run_that_waits(desk: Desk, world: str, stack: StackStatus) -> Iterator[None]:
     """Let a run wait for an executor that stands still; it goes on at the end."""
-    os.kill(executor, signal.SIGSTOP)
-    try:
+    with stopped(stack, "executor"):
         desk.applies.StartApply(apply_service_pb2.StartApplyRequest(world=world, run_id="waits", plan=run_pb2.Plan()))
         yield
-    finally:
-        os.kill(executor, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +83,7 @@ async def found(lasting_dir: Path) -> Samples:
     """Return what the services of a stack expose meanwhile."""
     stack = up(lasting_dir)
     services = {each.name: each for each in stack.processes if each.metrics_address}
-    executor, found = services["executor"].pid, Samples()
-    assert executor is not None
+    found = Samples()
     with dial(stack.gateway_address, token_of(stack.state_dir)) as desk:
         held, waiting = make_world(desk), make_world(desk)
         evaluate(desk, Asked(held))
@@ -101,7 +96,7 @@ async def found(lasting_dir: Path) -> Samples:
             wait_until(lambda: "activation_skew_seconds_count" in names(exposed(services["gateway"])))
             for each in services.values():
                 found |= exposed(each)
-        with run_that_waits(desk, waiting, executor):
+        with run_that_waits(desk, waiting, stack):
             wait_until(lambda: {"apply_ack_outstanding", "world_held"} <= names(exposed(services["world"])))
             found |= exposed(services["world"])
     return found

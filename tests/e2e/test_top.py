@@ -8,29 +8,24 @@ import pty
 import signal
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from qmtl_foundation.settings import Address
-from qmtl_sdk.cli.main import run
 from qmtl_sdk.client import loop
-from qmtl_sdk.client.credential import file_source
-from qmtl_sdk.client.presets import register_builtin_presets
 from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.local.stack import up
 from qmtl_sdk.top.figures import Series, Source
 from qmtl_sdk.top.sources import read_all, sources_of
-from tests.support.command_line import Ended, Qmtl
+from tests.support.command_line import QMTL, Qmtl
+from tests.support.striking import kill
 from tests.support.waiting import wait_until
 
-QMTL = (sys.executable, "-m", "qmtl_sdk.cli")
 POLICY = 'gates: [{name: sharpe, rule: "metrics.sharpe >= -9.0"}]\nselect: {top_k: 3}\n'
 MANUAL = POLICY + "apply: manual\nruns: {freeze_timeout_ms: 60000}\n"
 DAILY = """\
@@ -42,31 +37,6 @@ class Daily(Strategy):
 """
 WAIT_SECONDS = 60.0
 COLUMNS = 60
-
-
-@pytest.fixture
-def stack(lasting_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackStatus]:
-    """Give the module's stack, whole before and after, as the environment's."""
-    monkeypatch.setenv("QMTL_STATE_DIR", str(lasting_dir))
-    monkeypatch.setenv("QMTL_CACHE_DIR", str(lasting_dir / "cache"))
-    monkeypatch.setenv("QMTL_AUTHOR", "ana")
-    for name in ("QMTL_GATEWAY", "QMTL_TOKEN", "QMTL_TOKEN_FILE", "QMTL_TLS_CA"):
-        monkeypatch.delenv(name, raising=False)
-    status = up(lasting_dir)
-    register_builtin_presets(Address.parse(status.gateway_address), file_source(status.token_file))
-    yield status
-    up(lasting_dir)
-
-
-@pytest.fixture
-def qmtl(stack: StackStatus, capsys: pytest.CaptureFixture[str]) -> Qmtl:
-    """Give a function that runs one command line whose answer is JSON."""
-
-    def call(*arguments: str) -> Ended:
-        code = run([*arguments, "--output", "json"])
-        return Ended(code, *capsys.readouterr())
-
-    return call
 
 
 def made(qmtl: Qmtl, folder: Path, world: str, policy: str) -> str:
@@ -89,12 +59,6 @@ def trading(file: str, world: str) -> Iterator[None]:
             yield
         finally:
             process.kill()
-
-
-def kill(stack: StackStatus, name: str) -> None:
-    process = psutil.Process(next(each.pid for each in stack.processes if each.name == name))
-    process.kill()
-    psutil.wait_procs([process], timeout=5)
 
 
 def series_of(source: Source) -> Series:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,10 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.collector import Collected, Collector, collecting, shown
+from tests.support.command_line import QMTL, run_qmtl
+from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 STRATEGY = str(ROOT / "examples" / "sma_cross.py")
 WORLD = "traced"
 POLICY = 'apply: auto\ngates: [{name: sharpe, rule: "metrics.sharpe >= -9.0"}]\nselect: {top_k: 3}\n'
@@ -34,18 +34,19 @@ class Line:
         self.environment = inherited | stated | collector.environment
 
     def __call__(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "qmtl_sdk.cli", *arguments],
-            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        ended = run_qmtl(self.environment, *arguments, directory=self.folder)
+        assert ended.code == 0, ended.out + ended.err
+        return ended.out
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        command = [sys.executable, "-m", "qmtl_sdk.cli", *arguments]
         with subprocess.Popen(
-            command, env=self.environment, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            (*QMTL, *arguments),
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process:
             try:
                 yield process

@@ -17,13 +17,12 @@ import yaml
 
 from qmtl_sdk.local.progress import StackStatus
 from tests.provoke.hurried import hurry
-from tests.support.beside import free_port
+from tests.support.beside import ending, free_port
 from tests.support.waiting import wait_until
 
 PROMETHEUS: Final = "prometheus"
 SCRAPE_SECONDS: Final = 1
 START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 15.0
 CALL_SECONDS: Final = 5.0
 
 
@@ -73,18 +72,12 @@ def watching(stack: StackStatus, folder: Path, factor: int) -> Iterator[Promethe
     with (
         (folder / "prometheus.log").open("wb") as log,
         subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process,
+        ending(process),
     ):
-        try:
-            found = Prometheus(address)
-            services = sum(bool(each.metrics_address) for each in stack.processes)
-            wait_until(lambda: found.is_ready(services), START_SECONDS)
-            yield found
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            finally:
-                process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
+        found = Prometheus(address)
+        services = sum(bool(each.metrics_address) for each in stack.processes)
+        wait_until(lambda: found.is_ready(services), START_SECONDS)
+        yield found
 
 
 def _config(stack: StackStatus, rules: Path) -> dict[str, Any]:

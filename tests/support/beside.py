@@ -41,21 +41,28 @@ def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Beside]:
     with (
         command.log.open("wb") as log,
         subprocess.Popen(command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log) as process,
+        ending(process),
     ):
-        try:
-            wait_until(lambda: service.healthy(own.address), READY_SECONDS)
-            yield Beside(own.address, own.metrics_address, pid=process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            finally:
-                process.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
+        wait_until(lambda: service.healthy(own.address), READY_SECONDS)
+        yield Beside(own.address, own.metrics_address, pid=process.pid)
 
 
 def another_gateway(stack: StackStatus) -> AbstractContextManager[Beside]:
     """Run one more gateway, under a name of its own."""
     return another(stack, "gateway", QMTL_NAME="another")
+
+
+@contextmanager
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Terminate a process at the end, and kill it where it does not end in time."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.kill()  # nothing, when it has ended; else its own block would wait for it without bound
 
 
 def free_port() -> int:

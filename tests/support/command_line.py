@@ -9,7 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
+
+from tests.support.stack import ROOT
+
+QMTL = (sys.executable, "-m", "qmtl_sdk.cli")
+END_SECONDS = 120.0
 
 STRATEGY = """\
 from qmtl_sdk import Strategy, long_only
@@ -56,14 +63,27 @@ class Ended:
 Qmtl = Callable[..., Ended]
 
 
+def run_qmtl(environment: Mapping[str, str], *arguments: str, directory: Path = ROOT, stdin: int = DEVNULL) -> Ended:
+    """Run one command line in a process of its own."""
+    ended = subprocess.run(
+        (*QMTL, *arguments),
+        env=environment,
+        cwd=directory,
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        timeout=END_SECONDS,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
 def on_terminal(typed: str, environment: Mapping[str, str], *arguments: str) -> Ended:
     """Run one command line in a process of its own, whose input is a terminal on which something was typed."""
     terminal, stdin = pty.openpty()
     try:
         os.write(terminal, typed.encode())
-        command = (sys.executable, "-m", "qmtl_sdk.cli", *arguments)
-        ended = subprocess.run(command, stdin=stdin, env=environment, capture_output=True, text=True, check=False)
+        return run_qmtl(environment, *arguments, stdin=stdin)
     finally:
         os.close(terminal)
         os.close(stdin)
-    return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -81,11 +81,18 @@ def guarded_directory() -> Iterator[Path]:
                 guard.kill()  # nothing, when it has ended; else leaving the block would wait for it without bound
 
 
-def migrate(dsn: str, *packages: str) -> None:
-    """Migrate by the same command as everywhere."""
-    environment = {**os.environ, "QMTL_POSTGRES_DSN": dsn}
+def run_migrator(dsn: str, *packages: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run the migrator by the same command as everywhere, with the packages below a folder."""
+    environment = {**os.environ, "QMTL_POSTGRES_DSN": dsn, "PYTHONPATH": f"{root}{os.pathsep}{ROOT}"}
     command = (sys.executable, "-m", "qmtl_foundation.postgres.migrate", *packages)
-    subprocess.run(command, check=True, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
+
+
+def migrate(dsn: str, *packages: str, root: Path = ROOT) -> str:
+    """Migrate, and return what was said of it."""
+    done = run_migrator(dsn, *packages, root=root)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def check_nothing_was_denied(directory: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from qmtl_sdk.local.service import SERVICES
+from tests.support.stack import migrate
 from tests.upgrades.catalog import read_catalog
-from tests.upgrades.revisions import copied, migrate, revisions, written
+from tests.upgrades.revisions import copied, revisions, written
 
 UNKNOWN: Final = "later"
 
@@ -25,9 +26,8 @@ def migrate_later(dsn: str) -> None:
             written(
                 folder, len(revisions(folder)) + 1, expansion([each for each in tables if each != "alembic_version"])
             )
-        migrated = migrate(dsn, Path(place), *packages)
-    assert migrated.returncode == 0, migrated.stderr
-    assert migrated.stdout.count(" -> ") == len(packages), migrated.stdout
+        said = migrate(dsn, *packages, root=Path(place))
+    assert said.count(" -> ") == len(packages), said
 
 
 def expansion(tables: list[str]) -> list[str]:

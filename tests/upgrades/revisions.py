@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from tests.support.stack import ROOT
+from tests.support.stack import ROOT, migrate
 from tests.upgrades.catalog import contractions, read_catalog
 
 MARK: Final = "UNUSED_SINCE"  # of a revision that takes something away: the first release that does not use it
@@ -28,7 +25,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "{revision}"
-down_revision = "{before}"
+down_revision = {before!r}
 {marked}
 
 def upgrade() -> None:
@@ -65,7 +62,7 @@ def written(folder: Path, number: int, statements: Sequence[str], unused_since: 
     text = _SOURCE.format(
         what=f"Revision {number}.",
         revision=f"{number:04}",
-        before=f"{number - 1:04}",
+        before=f"{number - 1:04}" if number > 1 else None,
         marked=marked,
         statements=tuple(statements),
     )
@@ -103,15 +100,7 @@ def migrate_to(package: str, folder: Path, newest: Revision, dsn: str) -> None:
             if each.file.name > newest.file.name:
                 each.file.unlink()
         (target.parent / "__init__.py").touch()
-        migrated = migrate(dsn, Path(place), package)
-        assert migrated.returncode == 0, migrated.stderr
-
-
-def migrate(dsn: str, root: Path, *packages: str) -> subprocess.CompletedProcess[str]:
-    """Run the migrator with the packages below a folder."""
-    environment = {**os.environ, "QMTL_POSTGRES_DSN": dsn, "PYTHONPATH": f"{root}{os.pathsep}{ROOT}"}
-    command = (sys.executable, "-m", "qmtl_foundation.postgres.migrate", *packages)
-    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
+        migrate(dsn, package, root=Path(place))
 
 
 def _may_contract(revision: Revision, released: Sequence[Version]) -> bool:

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from qmtl_sdk.local.service import SERVICES
-from tests.support.stack import ROOT, Servers
-from tests.upgrades.revisions import CHANGELOG, copied, judged, migrate, releases, written
+from tests.support.stack import ROOT, Servers, migrate, run_migrator
+from tests.upgrades.revisions import CHANGELOG, copied, judged, releases, written
 
 PACKAGES = tuple(service.package for service in SERVICES)
 # Each breaks code that was written for the revision before, and what is said of it.
@@ -87,8 +87,8 @@ async def test_what_no_release_uses_any_more_may_be_taken_away(
 
 def test_the_migrator_of_an_older_release_refuses_a_newer_schema_and_changes_nothing(dsn: str, tmp_path: Path) -> None:
     written(copied("qmtl_world", tmp_path), 2, EXPANSIONS)
-    assert migrate(dsn, tmp_path, "qmtl_world").returncode == 0
-    refused = migrate(dsn, ROOT, "qmtl_world")
+    migrate(dsn, "qmtl_world", root=tmp_path)
+    refused = run_migrator(dsn, "qmtl_world")
     assert refused.returncode == 1
     assert "schema world is at revision 0002, this version of qmtl knows up to 0001" in refused.stderr
     assert asyncio.run(_columns_of(dsn, "counted")) == ["place"]

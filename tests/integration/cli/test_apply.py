@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ import pytest
 
 from qmtl_foundation.pb.qmtl.apply.v1 import acknowledgement_pb2, apply_service_pb2, executor_pb2, lease_pb2
 from qmtl_sdk.local.progress import ProcessStatus, StackStatus
-from tests.support.command_line import Qmtl
+from tests.support.command_line import QMTL, Qmtl
 from tests.support.credentials import token_of
 from tests.support.desk import POLICY, Asked, Desk, dial, evaluate, make_world
 from tests.support.link import link_to
@@ -23,7 +22,6 @@ from tests.support.waiting import wait_until
 Written = Callable[[str, str], str]
 
 MANUAL = POLICY + "apply: manual\nruns: {freeze_timeout_ms: 60000}\n"
-QMTL = (sys.executable, "-m", "qmtl_sdk.cli")
 
 
 @pytest.fixture

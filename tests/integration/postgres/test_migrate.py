@@ -17,17 +17,8 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.postgres.migrate import Migration, main, upgrade
 from qmtl_sdk.local.postgres import dsn_of
 from tests.support.stack import ROOT, Servers
+from tests.upgrades.revisions import written
 
-REVISION = """
-from alembic import op
-
-revision = "{number}"
-down_revision = {previous!r}
-
-
-def upgrade() -> None:
-    op.execute({sql!r})
-"""
 TABLES = """
 CREATE TABLE kept (id bigint PRIMARY KEY, note text DEFAULT '100%' CHECK (note LIKE '%'));
 INSERT INTO kept SELECT 1, document->>'a' FROM (SELECT '{"a":"b"}'::jsonb AS document) AS given;
@@ -51,12 +42,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write(package: Path, number: int, sql: str) -> None:
-    previous = f"{number - 1:04}" if number > 1 else None
-    text = REVISION.format(number=f"{number:04}", previous=previous, sql=sql)
-    (package / "migrations" / f"{number:04}_step.py").write_text(text)
-
-
 def read(dsn: str, query: str) -> list[tuple[Any, ...]]:
     async def fetch() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(dsn)
@@ -73,22 +58,22 @@ def test_every_service_has_a_schema_with_its_own_version_table(migrated_dsn: str
 
 
 def test_new_database_is_brought_to_the_newest_revision_and_then_left_alone(dsn: str, package: Path) -> None:
-    write(package, 1, "COMMENT ON SCHEMA sample IS 'a sample'")
-    write(package, 2, TABLES)
+    written(package / "migrations", 1, ["COMMENT ON SCHEMA sample IS 'a sample'"])
+    written(package / "migrations", 2, [TABLES])
     assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", None, "0002"),)
     assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", "0002", "0002"),)
     assert read(dsn, "SELECT id, note FROM sample.kept") == [(1, "b")]
-    write(package, 3, "INSERT INTO kept (id) VALUES (2)")
+    written(package / "migrations", 3, ["INSERT INTO kept (id) VALUES (2)"])
     assert upgrade(dsn, ["qmtl_sample"]) == (Migration("sample", "0002", "0003"),)
     assert read(dsn, "SELECT id, note FROM sample.kept ORDER BY id") == [(1, "b"), (2, "100%")]
     assert read(dsn, "SELECT version_num FROM sample.alembic_version") == [("0003",)]
 
 
 def test_failing_revision_leaves_the_schema_as_it_was(dsn: str, package: Path) -> None:
-    write(package, 1, TABLES)
+    written(package / "migrations", 1, [TABLES])
     upgrade(dsn, ["qmtl_sample"])
-    write(package, 2, "INSERT INTO kept (id) VALUES (2)")
-    write(package, 3, "INSERT INTO absent VALUES (1)")
+    written(package / "migrations", 2, ["INSERT INTO kept (id) VALUES (2)"])
+    written(package / "migrations", 3, ["INSERT INTO absent VALUES (1)"])
     with pytest.raises(QmtlError, match='"absent" does not exist') as failed:
         upgrade(dsn, ["qmtl_sample"])
     assert failed.value.reason is Reason.DEPENDENCY_UNAVAILABLE
@@ -97,9 +82,9 @@ def test_failing_revision_leaves_the_schema_as_it_was(dsn: str, package: Path) -
 
 
 def test_a_table_that_is_in_use_is_not_waited_for_without_end(dsn: str, package: Path) -> None:
-    write(package, 1, TABLES)
+    written(package / "migrations", 1, [TABLES])
     upgrade(dsn, ["qmtl_sample"])
-    write(package, 2, "ALTER TABLE kept ADD COLUMN more text")
+    written(package / "migrations", 2, ["ALTER TABLE kept ADD COLUMN more text"])
 
     async def attempt() -> QmtlError:
         connection = await asyncpg.connect(dsn)
@@ -118,7 +103,7 @@ def test_a_table_that_is_in_use_is_not_waited_for_without_end(dsn: str, package:
 
 
 def test_migrators_at_once_do_the_work_once(dsn: str, package: Path) -> None:
-    write(package, 1, TABLES)
+    written(package / "migrations", 1, [TABLES])
     command = (sys.executable, "-m", "qmtl_foundation.postgres.migrate", "qmtl_sample")
     environment = {"QMTL_POSTGRES_DSN": dsn, "PYTHONPATH": f"{ROOT}:{package.parent}"}
     with ThreadPoolExecutor(3) as migrators:
@@ -127,10 +112,10 @@ def test_migrators_at_once_do_the_work_once(dsn: str, package: Path) -> None:
 
 
 def test_database_newer_than_the_package_is_refused(dsn: str, package: Path) -> None:
-    write(package, 1, TABLES)
-    write(package, 2, "SELECT 1")
+    written(package / "migrations", 1, [TABLES])
+    written(package / "migrations", 2, ["SELECT 1"])
     upgrade(dsn, ["qmtl_sample"])
-    (package / "migrations" / "0002_step.py").unlink()
+    (package / "migrations" / "0002_made.py").unlink()
     with pytest.raises(QmtlError, match="at revision 0002, this version of qmtl knows up to 0001") as refused:
         upgrade(dsn, ["qmtl_sample"])
     assert refused.value.reason is Reason.NOT_CONFIGURED
@@ -175,7 +160,7 @@ def forget_role(dsn: str) -> None:
 
 
 def test_a_role_that_was_lost_is_made_again_with_what_it_may(dsn: str, package: Path) -> None:
-    write(package, 1, TABLES)
+    written(package / "migrations", 1, [TABLES])
     for _ in range(2):
         forget_role(dsn)
         upgrade(dsn, ["qmtl_sample"])
@@ -184,7 +169,7 @@ def test_a_role_that_was_lost_is_made_again_with_what_it_may(dsn: str, package: 
 
 
 def test_a_migrator_that_may_not_make_the_role_says_which_is_missing(dsn: str, weak: str, package: Path) -> None:
-    write(package, 1, TABLES)
+    written(package / "migrations", 1, [TABLES])
     forget_role(dsn)
     with pytest.raises(QmtlError, match="CREATE ROLE qmtl_sample") as caught:
         upgrade(weak, ["qmtl_sample"])
