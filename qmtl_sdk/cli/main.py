@@ -17,6 +17,7 @@ from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.cli import (
     apply,
     audit,
+    backup,
     certs,
     config,
     data,
@@ -42,8 +43,8 @@ app = typer.Typer(name=PROGRAM, rich_markup_mode=None, pretty_exceptions_enable=
 app.command("init")(init.init)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
-app.command("backup")(stack.backup)
-app.command("restore")(stack.restore)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("migrate")(stack.migrate)
 app.command("submit")(submit.submit)
 app.command("sweep")(sweep.sweep)

@@ -1,9 +1,8 @@
-"""``qmtl up``, ``down``, ``stack``, ``backup`` and ``restore``: the local stack; ``migrate``: any PostgreSQL."""
+"""``qmtl up``, ``down`` and ``stack``: the local stack; ``migrate``: any PostgreSQL."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +38,7 @@ def up(session: Session, state_dir: StateDir = None) -> None:
     from qmtl_sdk.client.presets import register_builtin_presets
     from qmtl_sdk.local import stack
 
-    status = stack.up(_directory(state_dir), _steps(session))
+    status = stack.up(directory_of(state_dir), steps(session))
     presets = register_builtin_presets(Address.parse(status.gateway_address), file_source(status.token_file))
     document = {**_document(status), "data_presets": list(presets)}
     shown = (
@@ -53,7 +52,7 @@ def down(session: Session, state_dir: StateDir = None) -> None:
     """Stop the local stack. Its data stays."""
     from qmtl_sdk.local import stack
 
-    done = stack.down(_directory(state_dir), _steps(session))
+    done = stack.down(directory_of(state_dir), steps(session))
     document = {"stopped": [{"name": each.name, "phase": each.phase.value, "detail": each.detail} for each in done]}
     session.answer(document, "stopped; the data stays" if done else "nothing was running")
 
@@ -64,7 +63,7 @@ def status(session: Session, state_dir: StateDir = None) -> int:
     """Say how each process of the stack is. Exit code 4 unless all are healthy."""
     from qmtl_sdk.local import stack
 
-    found = stack.status(_directory(state_dir))
+    found = stack.status(directory_of(state_dir))
     shown = _table(found) if found.processes else f"no stack was started in {found.state_dir}: run `qmtl up`"
     session.answer(_document(found), shown)
     return ExitCode.OK if found.healthy else ExitCode.UNREACHABLE
@@ -85,7 +84,7 @@ def logs(
 
     if follow and session.json:
         raise typer.BadParameter("a log that is followed has no end, and so no JSON document; leave out one of the two")
-    found = stack.logs(_directory(state_dir), service, lines, follow)
+    found = stack.logs(directory_of(state_dir), service, lines, follow)
     if session.json:
         session.answer({"service": service, "lines": list(found)})
         return
@@ -109,55 +108,12 @@ def migrate(session: Session) -> None:
     session.answer({"schemas": schemas}, *(f"{each.schema}: {each.before or 'new'} -> {each.after}" for each in done))
 
 
-@command
-def backup(
-    session: Session,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; it must not be there yet.")],
-    state_dir: StateDir = None,
-) -> None:
-    """Write the local stack's streams, then its database, while everybody works on.
-
-    Freeze the worlds first if nothing of what they do meanwhile may be missing.
-    """
-    from qmtl_sdk.local.backup import backup as write
-
-    manifest = write(_directory(state_dir), folder)
-    moved_on = {name: count for name, count in manifest.moved_on.items() if count}
-    document = {"folder": str(folder), **asdict(manifest)}
-    shown = [f"{manifest.rows} rows, {manifest.messages} messages in {folder}"]
-    if moved_on:
-        counted = ", ".join(f"{name} by {count}" for name, count in moved_on.items())
-        shown.append(
-            f"before the database was written, streams moved on: {counted}; a world may be held at the restore"
-        )
-    session.answer(document, *shown)
-
-
-@command
-def restore(
-    session: Session,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `qmtl backup` wrote.")],
-    state_dir: StateDir = None,
-) -> int:
-    """Fill a directory that has no data with a backup, and compare all of it; `qmtl up` then starts the services.
-
-    Exit code 3 when something is not what the backup says.
-    """
-    from qmtl_sdk.local.backup import restore as fill
-
-    directory = _directory(state_dir)
-    manifest, differences = fill(folder, directory, _steps(session))
-    document = {"folder": str(folder), "state_dir": str(directory), "differences": differences, **asdict(manifest)}
-    whole = f"{manifest.rows} rows, {manifest.messages} messages are there again: `qmtl up` starts the services"
-    session.answer(document, *(differences or [whole]))
-    return ExitCode.NOT_VALID if differences else ExitCode.OK
-
-
-def _directory(given: Path | None) -> Path:
+def directory_of(given: Path | None) -> Path:
+    """Return where the stack keeps its data: as given, or by default."""
     return given if given is not None else state.default_state_dir()
 
 
-def _steps(session: Session) -> OnProgress:
+def steps(session: Session) -> OnProgress:
     """Return what shows each step on stderr; nothing where the answer is JSON."""
     from rich.text import Text
 

@@ -5,17 +5,14 @@ What is counted is of the very snapshot that is dumped, so that a restored datab
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.local import postgres
-from qmtl_sdk.local.postgres import Cluster
-from qmtl_sdk.local.process import by
+from qmtl_sdk.local.postgres import Cluster, run_program
 from qmtl_sdk.local.whole_file import new_file
 from qmtl_sdk.report.figures import counted
 
@@ -72,7 +69,7 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
 def save(cluster: Cluster, name: str, file: Path) -> None:
     """Write the database as it is in a snapshot. Raises QmtlError: DEPENDENCY_UNAVAILABLE, and as ``new_file``."""
     with new_file(file) as content:
-        _run(cluster, ("pg_dump", "--format=custom", f"--snapshot={name}", cluster.dsn), stdout=content)
+        run_program(cluster, ("pg_dump", "--format=custom", f"--snapshot={name}", cluster.dsn), into=content)
 
 
 def load(cluster: Cluster, file: Path) -> None:
@@ -82,7 +79,7 @@ def load(cluster: Cluster, file: Path) -> None:
     """
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={cluster.dsn}")
     with file.open("rb") as content:
-        _run(cluster, ("pg_restore", *options), stdin=content)
+        run_program(cluster, ("pg_restore", *options), given=content)
 
 
 async def _count(connection: Any) -> dict[str, Counted]:
@@ -91,22 +88,6 @@ async def _count(connection: Any) -> dict[str, Counted]:
         row = await connection.fetchrow(_COUNT.format(schema=table["schema"], name=table["name"]))
         counted[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
     return counted
-
-
-def _run(
-    cluster: Cluster, argv: tuple[str, ...], stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
-) -> None:
-    done = subprocess.run(
-        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
-        stdin=subprocess.DEVNULL if stdin is None else stdin,
-        stdout=subprocess.DEVNULL if stdout is None else stdout,
-        stderr=subprocess.PIPE,
-        env=postgres.ENVIRONMENT,
-        cwd=cluster.data.parent,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise _failed(f"{argv[0]} failed with code {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
 
 
 def _failed(what: str) -> QmtlError:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import quote
 
 import psutil
@@ -52,7 +52,7 @@ _AUTHENTICATION: Final = b"R"
 _TERMINATE: Final = b"X\0\0\0\4"
 _REPLY_BYTES: Final = 4096
 _PLAIN_PATH: Final = re.compile(r"[\w./-]+", re.ASCII)
-ENVIRONMENT: Final[Mapping[str, str]] = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's PG… settings
+_ENVIRONMENT: Final[Mapping[str, str]] = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's PG… settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def command(cluster: Cluster, log: Path) -> Command:
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     argv = (str(cluster.binaries / "postgres"), "-D", str(cluster.data), *options)
-    return Command(argv, ENVIRONMENT, cluster.data, log, cluster.account)
+    return Command(argv, _ENVIRONMENT, cluster.data, log, cluster.account)
 
 
 def ready(directory: Path, child: Child) -> bool:
@@ -128,6 +128,32 @@ def forget_socket(directory: Path) -> None:
     outside = _outside_socket_directory(directory)
     if outside.is_dir() and not outside.is_symlink():
         shutil.rmtree(outside, ignore_errors=True)
+
+
+def run_program(
+    cluster: Cluster, argv: tuple[str, ...], given: bytes | IO[bytes] = b"", into: IO[bytes] | None = None
+) -> None:
+    """Run a program of the wheel as the cluster's account; ``given`` is its input, ``into`` takes what it writes.
+
+    Raises QmtlError(DEPENDENCY_UNAVAILABLE) for one that fails, with what it says of it.
+    """
+    done = subprocess.run(
+        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
+        input=given if isinstance(given, bytes) else None,
+        stdin=None if isinstance(given, bytes) else given,
+        stdout=subprocess.DEVNULL if into is None else into,
+        stderr=subprocess.PIPE,
+        env=_ENVIRONMENT,
+        cwd=cluster.data.parent,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise QmtlError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            f"postgres: {argv[0]} failed with code {done.returncode}: {said}",
+            metadata={"dependency": NAME, "program": argv[0]},
+        )
 
 
 def _admits(path: Path) -> bool:
@@ -270,28 +296,10 @@ def _initialise(cluster: Cluster) -> None:
         os.chown(aside, cluster.account.uid, cluster.account.gid)
     locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8")
     initdb = ("initdb", "--no-sync", "--no-instructions", "--auth=trust", f"--username={DATABASE}", *locale)
-    _run(cluster, (*initdb, "-D", str(aside)))
-    _run(cluster, ("postgres", "--single", "-D", str(aside), "template1"), f"CREATE DATABASE {DATABASE};\n")
+    run_program(cluster, (*initdb, "-D", str(aside)))
+    create = f"CREATE DATABASE {DATABASE};\n".encode()
+    run_program(cluster, ("postgres", "--single", "-D", str(aside), "template1"), create)
     aside.rename(cluster.data)
-
-
-def _run(cluster: Cluster, argv: tuple[str, ...], statements: str = "") -> None:
-    done = subprocess.run(
-        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
-        input=statements,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ENVIRONMENT,
-        cwd=cluster.data.parent,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise QmtlError(
-            Reason.DEPENDENCY_UNAVAILABLE,
-            f"postgres: {argv[0]} failed with code {done.returncode}: {done.stdout.strip()}",
-            metadata={"process": NAME, "program": argv[0]},
-        )
 
 
 def _check_version(cluster: Cluster) -> None:
