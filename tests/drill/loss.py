@@ -14,8 +14,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,14 +25,16 @@ from qmtl_sdk.local.service import SERVICES
 from qmtl_sdk.local.state import Layout
 from tests.drill.lives import Life, read_life, settled
 from tests.faults.campaign import ASTRAY, REST_SECONDS, Campaign
-from tests.faults.cluster.cluster import DAGMGRS, EXECUTOR, GATEWAYS, PROCESSES, WORLDS
+from tests.faults.cluster.cluster import DAGMGRS, EXECUTOR, GATEWAYS, PROCESSES, WORLDS, Cluster
 from tests.faults.load import Load
-from tests.support.stack import ROOT, migrate
+from tests.faults.strikes import Scene
+from tests.support.command_line import run_qmtl
+from tests.support.stack import migrate
 from tests.support.waiting import wait_until
 
 HOLD: Final = "restored"
 PLANNED: Final = "backup"
-GOES_ON_SECONDS: Final = 3.0  # how long work goes on that no backup has
+GOES_ON_SECONDS: Final = 30.0
 NOTICED_SECONDS: Final = 30.0
 INTENTS_PER_SECOND: Final = 5.0  # an executor reads a restored stream anew: more of them only take longer
 
@@ -75,6 +75,15 @@ class Came:
     applies: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """Hold what came of a start: worlds astray, orders executed by then, sets compared with those of before."""
+
+    held: int
+    early: int
+    unchanged: int
+
+
 @dataclass(slots=True)
 class Loss:
     """Be one loss of a campaign's cluster: how it is called, how its backup is written, how services are started."""
@@ -103,7 +112,7 @@ class Loss:
         if not self.streams:
             self._scene.broker.delete_streams()
         migrate(self._cluster.dsn, *(each.package for each in SERVICES))
-        held, early, unchanged = self._carefully(old, new, anchor) if self.careful else self._at_once(new)
+        started = self._carefully(old, new, anchor) if self.careful else self._at_once(new)
         self.found.rest()
         open_s = time.monotonic() - began
         submissions, applies = self._work()
@@ -123,21 +132,21 @@ class Loss:
             restore_s=restored_s,
             open_s=open_s,
             lost=len(old.executed - new.executed),
-            held=held,
-            early=early,
+            held=started.held,
+            early=started.early,
             again=len((end.executed - new.executed) & old.executed),
             told_fenced=len((end.fenced - new.fenced) & old.executed),
-            unchanged=unchanged,
+            unchanged=started.unchanged,
             submissions=submissions,
             applies=applies,
         )
 
     @property
-    def _cluster(self) -> Any:
+    def _cluster(self) -> Cluster:
         return self.found.cluster
 
     @property
-    def _scene(self) -> Any:
+    def _scene(self) -> Scene:
         return self.found.scene
 
     # ---- Before
@@ -147,7 +156,9 @@ class Loss:
         self.load.await_work(self._scene.worlds, time.time())
         self.found.await_flow(INTENTS_PER_SECOND)
         if not self.planned:
-            return self._write(folder, anchor)
+            manifest, took = self._write(folder, anchor)
+            self._go_on(manifest)
+            return manifest, took
         self.load.paused.set()
         self.found.rest()
         self._freeze(PLANNED, self._cluster.worlds[0])
@@ -163,9 +174,12 @@ class Loss:
         anchor.write_text(json.dumps(self._verify(self._cluster.gateways[0], None)))
         began = time.monotonic()
         manifest = self.writes(self._cluster.directory, folder)
-        took = time.monotonic() - began
-        time.sleep(GOES_ON_SECONDS)
-        return manifest, took
+        return manifest, time.monotonic() - began
+
+    def _go_on(self, manifest: Manifest) -> None:
+        """Wait until each world has executed orders that neither the backup's stream nor its database knows."""
+        known = manifest.streams["orders"].last + max(0, manifest.moved_on["orders"])
+        wait_until(lambda: self._scene.database.executed_behind(known) >= set(self._scene.worlds), GOES_ON_SECONDS)
 
     def _lose(self) -> None:
         self.load.paused.set()
@@ -187,8 +201,8 @@ class Loss:
             assert all(each.position <= last for each in new.streams[stream]), f"stream {stream} has more than it had"
         assert new.executed <= old.executed
 
-    def _carefully(self, old: Life, new: Life, anchor: Path) -> tuple[int, int, int]:
-        """Start as the page says; return how many worlds were astray, what was executed, how many sets compared."""
+    def _carefully(self, old: Life, new: Life, anchor: Path) -> _Started:
+        """Start as the page says."""
         database, worlds = self._scene.database, self._scene.worlds
         stood, hashes = settled(database), old.state_hashes()
         self._start(*WORLDS[:1])
@@ -210,16 +224,17 @@ class Loss:
         assert not database.fetch(_OPEN), "a gate is open that was closed"
         early = len(read_life(database, self._cluster.nats_url).executed - new.executed)
         assert early == 0, f"{early} orders were executed in worlds that are frozen"
-        return sum(ASTRAY in each.holds for each in told.values()), early, len(stood)
+        return _Started(sum(ASTRAY in each.holds for each in told.values()), early, len(stood))
 
-    def _at_once(self, new: Life) -> tuple[int, int, int]:
+    def _at_once(self, new: Life) -> _Started:
         """Start everything at once, as one does who has not read the page."""
         self._end_runners()
         self._start(*PROCESSES)
         self._scene.runners.heal()
         self._await_read()
         astray = sum(ASTRAY in self.found.applies.told(world).holds for world in self._scene.worlds)
-        return astray, len(read_life(self._scene.database, self._cluster.nats_url).executed - new.executed), 0
+        executed = read_life(self._scene.database, self._cluster.nats_url).executed
+        return _Started(astray, len(executed - new.executed), 0)
 
     def _await_read(self) -> None:
         """Wait until the executor has read what stands in the restored stream."""
@@ -269,13 +284,7 @@ class Loss:
 
     def _qmtl(self, *arguments: str) -> Any:
         token = str(Layout(self._cluster.directory).user_token)
-        done = subprocess.run(
-            (sys.executable, "-m", "qmtl_sdk.cli", *arguments, "--output", "json"),
-            env={**os.environ, "QMTL_TOKEN_FILE": token, "QMTL_STATE_DIR": str(self._cluster.directory)},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"qmtl {' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout)
+        environment = {**os.environ, "QMTL_TOKEN_FILE": token, "QMTL_STATE_DIR": str(self._cluster.directory)}
+        ended = run_qmtl(environment, *arguments, "--output", "json")
+        assert ended.code == 0, f"qmtl {' '.join(arguments)}: {ended.out}{ended.err}"
+        return ended.document

@@ -188,9 +188,9 @@ class Campaign:
                 fault=fault.name,
                 evidence=evidence,
                 world=world,
-                phase=_name(phases[world]) if world in phases else MOVING,
+                phase=phase_text(phases[world]) if world in phases else MOVING,
                 run_id=run_id,
-                outcome=f"{_name(run.phase)}{', held' if run.holds else ''}",
+                outcome=f"{phase_text(run.phase)}{', held' if run.holds else ''}",
                 seconds=_seconds_behind(struck_at, run),
                 rate=rate,
                 first=first,
@@ -388,6 +388,11 @@ def run_request(scene: Scene, world: str, run_id: str, chance: random.Random) ->
     return pb.StartApplyRequest(world=world, run_id=run_id, plan=plan_of(weights))
 
 
+def phase_text(phase: int) -> str:
+    """Return a phase of a run in words."""
+    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower().replace("_", " ")
+
+
 def _kept(cluster: Cluster) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="qmtl-faults-"))
     for name in ("logs", "journals"):
@@ -407,10 +412,6 @@ def _make_world(desk: Desk, world: str) -> None:
 
 def _seconds_behind(moment: datetime, run: run_pb2.ApplyRun) -> float:
     return float((run.end_time.ToDatetime(UTC) - moment).total_seconds())
-
-
-def _name(phase: run_pb2.RunPhase) -> str:
-    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower().replace("_", " ")
 
 
 def _counted(found: Sequence[Struck]) -> str:

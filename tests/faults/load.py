@@ -18,12 +18,11 @@ from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2 as pb
-from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
 from qmtl_foundation.settings import Address
 from qmtl_sdk._pb.qmtl.apply.v1 import StartApplyRequest
 from qmtl_sdk.client.gateway import Gateway, connect
 from qmtl_sdk.local.state import Layout
-from tests.faults.campaign import run_request
+from tests.faults.campaign import phase_text, run_request
 from tests.faults.cluster.submitter import Submitted
 from tests.faults.strikes import Scene
 from tests.support.link import link_to
@@ -166,7 +165,7 @@ async def _run(client: Gateway, request: pb.StartApplyRequest) -> str:
     phase = 0
     async for run in client.watch_apply(request.world, request.run_id):
         phase = int(run.phase)
-    return run_pb2.RunPhase.Name(phase).removeprefix("RUN_PHASE_").lower().replace("_", " ")
+    return phase_text(phase)
 
 
 def counted(applied: Sequence[Applied]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +16,7 @@ from tests.support.waiting import wait_until
 
 NOTICED_SECONDS: Final = 30.0
 MOVED_ON: Final = ("asked twice, and two at once", "rollback races the last acknowledgement")
-TRADED_ON_SECONDS: Final = 3.0
+TRADED_ON_SECONDS: Final = 30.0
 
 
 def run(seed: int, say: Say) -> str:
@@ -50,8 +49,9 @@ def restore(found: Campaign, moved_on: Sequence[str], least: float = INTENTS_PER
     found.rest()
     for name in moved_on:
         found.strike(next(each for each in FAULTS if each.name == name))
+    known = scene.broker.last("orders")
+    wait_until(lambda: scene.database.executed_behind(known) >= set(scene.worlds), TRADED_ON_SECONDS)
     found.await_flow(least)
-    time.sleep(TRADED_ON_SECONDS)
     restore_database(layout, backup)
     behind = scene.broker.last("orders")
     found.cluster.heal_servers()

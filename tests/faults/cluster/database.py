@@ -74,6 +74,12 @@ class Database:
         )
         return {row["world"]: row["place"] for row in self.fetch(query, behind)}
 
+    def executed_behind(self, place: int) -> set[str]:
+        """Return the worlds of which an intent was executed that stands behind a place of the order stream."""
+        return {
+            row["world"] for row in self.fetch("SELECT DISTINCT world FROM executor.journal WHERE position > $1", place)
+        }
+
     def executed_between(self, world: str, first: int, last: int) -> int:
         """Return how many intents were executed that stand behind one place of the order stream and before another."""
         query = "SELECT count(*) FROM executor.journal WHERE world = $1 AND position > $2 AND position < $3"
