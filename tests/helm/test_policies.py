@@ -246,6 +246,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("tls.certManager.enabled", True),
     ("tls.certManager.duration", "90 days"),
     ("logLevel", "verbose"),
+    ("podLabels.team", "platform team"),
     ("natsReplicas", 2),
     ("otel.QMTL_LISTEN", "0.0.0.0:1"),
     ("terminationGracePeriodSeconds", 15),
@@ -306,6 +307,36 @@ def test_more_replicas_at_least_than_at_most_are_refused(helm: Helm) -> None:
     autoscaling = {"enabled": True, "minReplicas": 5, "maxReplicas": 2}
     with pytest.raises(Refused, match=r"gateway\.autoscaling\.maxReplicas is 2, below minReplicas 5"):
         helm.render(changed(values_of("minimal"), "gateway.autoscaling", autoscaling))
+
+
+LABELS = (
+    ("podLabels", "app.kubernetes.io/component"),
+    ("serviceMonitor.labels", "qmtl/metrics"),
+    ("prometheusRule.labels", "helm.sh/chart"),
+    ("dashboards.labels", "app.kubernetes.io/name"),
+)
+
+
+@pytest.mark.parametrize(("path", "label"), LABELS)
+def test_a_label_by_which_the_chart_finds_its_own_is_nobody_else_s(helm: Helm, path: str, label: str) -> None:
+    with pytest.raises(Refused) as caught:
+        helm.render(changed(values_of("minimal"), path, {label: "mine"}))
+    assert f"at '{blamed(path)}/{label.replace('/', '~1')}'" in str(caught.value)
+
+
+ADDED: Sequence[tuple[str, str, Any]] = (
+    ("gateway.extraEnv", "QMTL_TLS_CA", [{"name": "QMTL_TLS_CA", "value": ""}]),
+    ("world.extraEnv", "QMTL_AUTH_ISSUER", [{"name": "QMTL_AUTH_ISSUER", "value": "https://evil.example"}]),
+    ("world.extraEnv", "AWS_REGION", [{"name": "AWS_REGION", "value": each} for each in "ab"]),
+    ("dagmgr.extraVolumes", "tls", [{"name": "tls", "emptyDir": {}}]),
+    ("executor.extraVolumeMounts", "/etc/qmtl/tls", [{"name": "mine", "mountPath": "/etc/qmtl/tls/"}]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "name", "added"), ADDED)
+def test_what_is_added_takes_no_place_of_the_chart_s_own(helm: Helm, path: str, name: str, added: Any) -> None:
+    with pytest.raises(Refused, match=rf'{re.escape(path)}: \w+ "{name}" is there already'):
+        helm.render(changed(values_of("minimal"), path, added))
 
 
 def test_values_that_nothing_is_said_about_are_refused_for_what_is_needed(helm: Helm) -> None:

@@ -30,9 +30,6 @@
 - { name: OTEL_SERVICE_NAME, value: qmtl-{{ $name }} }
 {{- end }}
 - { name: HOME, value: /tmp }
-{{- with $values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{- define "qmtl.environment.gateway" }}

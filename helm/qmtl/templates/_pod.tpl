@@ -94,7 +94,7 @@ readinessProbe:
 {{- end }}
 
 {{- define "qmtl.mounts" -}}
-{{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $values := index $root.Values $name -}}
+{{- $root := index . 0 -}}{{- $name := index . 1 -}}
 - { name: tmp, mountPath: /tmp }
 - { name: tls, mountPath: /etc/qmtl/tls, readOnly: true }
 {{- if include "qmtl.readsSecret" . }}
@@ -108,9 +108,6 @@ readinessProbe:
 {{- end }}
 {{- if eq $name "executor" }}
 - { name: cache, mountPath: /var/cache/qmtl }
-{{- end }}
-{{- with $values.extraVolumeMounts }}
-{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -144,7 +141,20 @@ readinessProbe:
 - name: cache
   emptyDir: { sizeLimit: {{ $values.cacheSize }} }
 {{- end }}
-{{- with $values.extraVolumes }}
+{{- end }}
+
+{{/* A list with what a value adds to it, which must be new by a key: (list "- name: tmp" $values.extraVolumes "name" "gateway.extraVolumes"). */}}
+{{- define "qmtl.withExtra" -}}
+{{- $own := index . 0 | trim -}}{{- $extra := index . 1 -}}{{- $key := index . 2 -}}{{- $path := index . 3 -}}
+{{- $taken := list -}}
+{{- range $own | fromYamlArray }}{{ $taken = append $taken (get . $key) }}{{ end -}}
+{{- range $extra -}}
+{{- $name := get . $key | trimSuffix "/" -}}
+{{- if has $name $taken }}{{ fail (printf "%s: %s %q is there already, by the chart or twice" $path $key $name) }}{{ end -}}
+{{- $taken = append $taken $name -}}
+{{- end -}}
+{{- $own }}
+{{- with $extra }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
