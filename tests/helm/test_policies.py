@@ -203,6 +203,20 @@ def test_beyond_the_release_a_pod_reaches_names_stores_and_the_issuer(rendered: 
     assert leaving(rendered["production"], "migrate") == {names, (5432, "databases")}
 
 
+@pytest.mark.parametrize(("url", "port"), [("https://id.example:8443/keys", 8443), ("https://[2001:db8::1]/", 443)])
+def test_the_issuer_is_reached_at_the_port_of_its_url(helm: Helm, url: str, port: int) -> None:
+    manifests = helm.render(changed(values_of("cert-manager"), "auth.jwks.url", url))
+    assert leaving(manifests, "gateway") == {(53, "kube-system"), (5432, ""), (4222, ""), (port, "")}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://id.example/keys", "https://ann:secret@id.example/", "https://id.example:port/"]
+)
+def test_the_issuer_s_keys_are_at_an_address_of_https(helm: Helm, url: str) -> None:
+    with pytest.raises(Refused, match=r"at '/auth/jwks/url'"):
+        helm.render(changed(values_of("cert-manager"), "auth.jwks.url", url))
+
+
 def entering(manifests: Manifests, component: str) -> set[tuple[int, str]]:
     """Return the ports of a pod that are reached from beyond the release, and by whom."""
     found = set()
@@ -234,7 +248,6 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("auth.audience", ""),
     ("auth.skewSeconds", -1),
     ("auth.jwks", {}),
-    ("auth.jwks.url", "http://id.example/keys"),
     ("auth.jwks.secretName", "as-well"),
     ("auth.jwk", {}),
     ("image.repository", ""),
