@@ -194,6 +194,35 @@ def test_what_varies_with_the_release_s_name_is_every_name(helm: Helm) -> None:
     assert gateway["QMTL_WORLD_ADDRESS"] == "desk-qmtl-world:9000"
 
 
+# Values that are names of other objects, by the example that has a use for them.
+NAMES = {
+    "external-secrets": (
+        "auth.jwks.secretName auth.jwks.key postgres.caSecretName postgres.caKey migrate.secretName test.secretName "
+        "gateway.secretName world.secretName dagmgr.tlsSecretName"
+    ),
+    "in-chart-stores": (
+        "auth.jwks.configMapName stores.secretName stores.postgres.tlsSecretName stores.postgres.storageClassName "
+        "stores.nats.tlsSecretName stores.nats.storageClassName executor.secretName"
+    ),
+    "production": "postgres.caSecretName tls.certManager.issuerRef.name grpcRoute.caConfigMapName priorityClassName",
+    "cert-manager": "ingress.className ingress.tlsSecretName gateway.tlsSecretName",
+}
+
+
+@pytest.mark.parametrize("word", ["true", "0123"])
+@pytest.mark.parametrize("example", NAMES)
+def test_a_name_that_yaml_takes_for_something_else_stays_a_name(helm: Helm, example: str, word: str) -> None:
+    def named(name: str) -> str:
+        values = changed(values_of(example), "fullnameOverride", "desk")
+        values = changed(values, "nameOverride", name if word.isalpha() else "")
+        values = changed(values, "image.pullSecrets", [name])
+        for path in NAMES[example].split():
+            values = changed(values, path, name)
+        return json.dumps(helm.render(values, release=name).objects)
+
+    assert named(word) == named("plainword").replace("plainword", word)
+
+
 def test_what_scales_by_load_states_no_number_of_replicas(rendered: dict[str, Manifests]) -> None:
     manifests = rendered["production"]
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in manifests.of_kind("HorizontalPodAutoscaler")}

@@ -249,12 +249,14 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("auth.skewSeconds", -1),
     ("auth.jwks", {}),
     ("auth.jwks.secretName", "as-well"),
+    ("auth.jwks.key", "a, path: b"),
     ("auth.jwk", {}),
     ("image.repository", ""),
     ("image.tag", "la test"),
     ("image.digest", "sha256:abc"),
     ("image.pullPolicy", "Sometimes"),
     ("fullnameOverride", "1desk"),
+    ("postgres.caKey", "ca crt"),
     ("tls.enabled", False),
     ("tls.certManager.enabled", True),
     ("tls.certManager.duration", "90 days"),
@@ -314,6 +316,15 @@ def blamed(path: str) -> str:
         "networkPolicy.metrics": "networkPolicy.metrics.0",
     }
     return "/" + needed.get(path, path).replace(".", "/")
+
+
+@pytest.mark.parametrize("release", ["my.qmtl", "1qmtl", "qmtl-of-the-desk-for-the-futures-of-chicago-a"])
+def test_a_release_whose_name_no_service_can_have_needs_another_one_for_its_objects(helm: Helm, release: str) -> None:
+    values = values_of("minimal")
+    with pytest.raises(Refused, match="release name or set fullnameOverride"):
+        helm.render(values, release=release)
+    manifests = helm.render(changed(values, "fullnameOverride", "desk"), release=release)
+    assert manifests.pod("world").labels["app.kubernetes.io/instance"] == release
 
 
 def test_more_replicas_at_least_than_at_most_are_refused(helm: Helm) -> None:

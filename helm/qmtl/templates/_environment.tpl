@@ -68,7 +68,7 @@
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}
 {{- if $root.Values.stores.enabled }}
 - name: STORES_PASSWORD
-  valueFrom: { secretKeyRef: { name: {{ include "qmtl.secret" (list $root "stores") }}, key: {{ $name }} } }
+  valueFrom: { secretKeyRef: { name: {{ include "qmtl.secret" (list $root "stores") | quote }}, key: {{ $name }} } }
 - { name: QMTL_POSTGRES_DSN, value: {{ include "qmtl.storesDsn" (list $root (printf "qmtl_%s" $name)) | quote }} }
 - { name: QMTL_NATS_URL, value: "tls://{{ $name }}:$(STORES_PASSWORD)@{{ include "qmtl.component" (list $root "nats") }}:4222" }
 - { name: PGSSLROOTCERT, value: /etc/qmtl/tls/ca.crt }

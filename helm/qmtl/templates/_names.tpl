@@ -1,13 +1,17 @@
 {{/* Names, labels and references that several templates share. */}}
 
 {{- define "qmtl.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
 {{- end }}
 
 {{- define "qmtl.fullname" -}}
 {{- $name := include "qmtl.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $full = default $full .Values.fullnameOverride -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$" $full) -}}
+{{- fail (printf "by the release's name every object's name begins with %q, which a Service's cannot (a letter, then letters, digits and -, 40 at most): choose another release name or set fullnameOverride" $full) -}}
+{{- end -}}
+{{- $full -}}
 {{- end }}
 
 {{/* Of a component: (list $ "world"). */}}
@@ -16,24 +20,28 @@
 {{- end }}
 
 {{- define "qmtl.selector" -}}
-app.kubernetes.io/name: {{ include "qmtl.name" (index . 0) }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/name: {{ include "qmtl.name" (index . 0) | quote }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "qmtl.versionLabel" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "qmtl.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "qmtl.selector" . }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+{{ include "qmtl.versionLabel" $root }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{/* metadata of an object of a component, named as it or by a third part: (list $ "world" "metrics"). */}}
 {{- define "qmtl.metadata" -}}
 {{- $name := include "qmtl.component" . -}}
-name: {{ if gt (len .) 2 }}{{ printf "%s-%s" $name (index . 2) }}{{ else }}{{ $name }}{{ end }}
-namespace: {{ (index . 0).Release.Namespace }}
+name: {{ join "-" (prepend (slice . 2) $name) | quote }}
+namespace: {{ (index . 0).Release.Namespace | quote }}
 labels:
   {{- include "qmtl.labels" . | nindent 2 }}
 {{- end }}

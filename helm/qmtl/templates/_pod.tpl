@@ -29,7 +29,7 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -39,7 +39,7 @@ imagePullSecrets:
 {{- $root := index . 0 -}}
 labels:
   {{- include "qmtl.selector" . | nindent 2 }}
-  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+  {{- include "qmtl.versionLabel" $root | nindent 2 }}
   {{- with $root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -116,25 +116,25 @@ readinessProbe:
 - name: tmp
   emptyDir: { sizeLimit: 256Mi }
 - name: tls
-  secret: { secretName: {{ include "qmtl.tlsSecret" . }}, defaultMode: 0440 }
+  secret: { secretName: {{ include "qmtl.tlsSecret" . | quote }}, defaultMode: 0440 }
 {{- if include "qmtl.readsSecret" . }}
 - name: secret
-  secret: { secretName: {{ include "qmtl.secret" . }}, defaultMode: 0440 }
+  secret: { secretName: {{ include "qmtl.secret" . | quote }}, defaultMode: 0440 }
 {{- end }}
 {{- with $root.Values.auth.jwks }}
 {{- if not .url }}
 - name: jwks
   {{- if .secretName }}
-  secret: { secretName: {{ .secretName }}, items: [{ key: {{ .key }}, path: jwks.json }], defaultMode: 0440 }
+  secret: { secretName: {{ .secretName | quote }}, items: [{ key: {{ .key | quote }}, path: jwks.json }], defaultMode: 0440 }
   {{- else }}
-  configMap: { name: {{ .configMapName }}, items: [{ key: {{ .key }}, path: jwks.json }] }
+  configMap: { name: {{ .configMapName | quote }}, items: [{ key: {{ .key | quote }}, path: jwks.json }] }
   {{- end }}
 {{- end }}
 {{- end }}
 {{- with $root.Values.postgres }}
 {{- if .caSecretName }}
 - name: postgres-ca
-  secret: { secretName: {{ .caSecretName }}, items: [{ key: {{ .caKey }}, path: ca.crt }], defaultMode: 0440 }
+  secret: { secretName: {{ .caSecretName | quote }}, items: [{ key: {{ .caKey | quote }}, path: ca.crt }], defaultMode: 0440 }
 {{- end }}
 {{- end }}
 {{- if eq $name "executor" }}
