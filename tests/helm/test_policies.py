@@ -272,6 +272,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("gateway.limits.burst", 0),
     ("gateway.autoscaling.targetCPUUtilizationPercentage", 500),
     ("gateway.pdb.maxUnavailable", 0),
+    ("gateway.pdb.maxUnavailable", "0%"),
     ("gateway.service.type", "ExternalName"),
     ("gateway.resources.limits.memory", "lots"),
     ("gateway.extraEnv", [{"value": "nameless"}]),
@@ -346,6 +347,16 @@ def test_a_label_by_which_the_chart_finds_its_own_is_nobody_else_s(helm: Helm, p
     with pytest.raises(Refused) as caught:
         helm.render(changed(values_of("minimal"), path, {label: "mine"}))
     assert f"at '{blamed(path)}/{label.replace('/', '~1')}'" in str(caught.value)
+
+
+def test_a_collector_s_credential_is_taken_from_a_secret_alone(helm: Helm) -> None:
+    values, name = values_of("minimal"), "OTEL_EXPORTER_OTLP_HEADERS"
+    with pytest.raises(Refused, match=rf"otel\.{name} .* extraEnv, with valueFrom"):
+        helm.render(changed(values, f"otel.{name}", "authorization=secret"))
+    with pytest.raises(Refused, match=r"at '/world/extraEnv/0': missing property 'valueFrom'"):
+        helm.render(changed(values, "world.extraEnv", [{"name": name, "value": "authorization=secret"}]))
+    kept = {"name": name, "valueFrom": {"secretKeyRef": {"name": "collector", "key": "headers"}}}
+    assert kept in helm.render(changed(values, "world.extraEnv", [kept])).pod("world").container["env"]
 
 
 ADDED: Sequence[tuple[str, str, Any]] = (

@@ -24,6 +24,7 @@
 {{ include (printf "qmtl.environment.%s" $name) $root | trim }}
 {{ include "qmtl.environment.stores" . | trim }}
 {{- range $variable, $value := $root.Values.otel }}
+{{- if hasSuffix "_HEADERS" $variable }}{{ fail (printf "otel.%s would show a collector's credential to who may read Deployments: give it by extraEnv, with valueFrom" $variable) }}{{ end }}
 - { name: {{ $variable }}, value: {{ $value | quote }} }
 {{- end }}
 {{- if and $root.Values.otel (not (hasKey $root.Values.otel "OTEL_SERVICE_NAME")) }}
