@@ -264,7 +264,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("podLabels.team", "platform team"),
     ("natsReplicas", 2),
     ("otel.QMTL_LISTEN", "0.0.0.0:1"),
-    ("terminationGracePeriodSeconds", 15),
+    ("terminationGracePeriodSeconds", 29),
     ("topologySpread.whenUnsatisfiable", "Never"),
     ("gateway.replicas", 0),
     ("gateway.replicas", "two"),
@@ -359,10 +359,37 @@ def test_a_collector_s_credential_is_taken_from_a_secret_alone(helm: Helm) -> No
     assert kept in helm.render(changed(values, "world.extraEnv", [kept])).pod("world").container["env"]
 
 
+def test_every_pod_can_be_placed(helm: Helm) -> None:
+    place = {
+        "nodeSelector": {"pool": "services"},
+        "tolerations": [{"key": "pool", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    }
+    values = changed(values_of("in-chart-stores"), "priorityClassName", "trading")
+    for part in (*SERVICES, "migrate", "test", "stores.postgres", "stores.nats"):
+        for name, each in place.items():
+            values = changed(values, f"{part}.{name}", each)
+    for pod in helm.render(values).pods():
+        assert {**place, "priorityClassName": "trading"}.items() <= pod.spec.items(), pod.component
+
+
+def test_the_migration_shows_postgresql_a_certificate_of_its_own(helm: Helm) -> None:
+    own = {
+        "extraEnv": [{"name": "PGSSLCERT", "value": "/etc/owner/tls.crt"}],
+        "extraVolumes": [{"name": "owner", "secret": {"secretName": "owner-tls"}}],
+        "extraVolumeMounts": [{"name": "owner", "mountPath": "/etc/owner"}],
+    }
+    pod = helm.render(changed(values_of("minimal"), "migrate", own)).pod("migrate")
+    assert own["extraEnv"][0] in pod.container["env"]
+    assert own["extraVolumes"][0] in pod.spec["volumes"]
+    assert own["extraVolumeMounts"][0] in pod.container["volumeMounts"]
+
+
 ADDED: Sequence[tuple[str, str, Any]] = (
     ("gateway.extraEnv", "QMTL_TLS_CA", [{"name": "QMTL_TLS_CA", "value": ""}]),
     ("world.extraEnv", "QMTL_AUTH_ISSUER", [{"name": "QMTL_AUTH_ISSUER", "value": "https://evil.example"}]),
     ("world.extraEnv", "AWS_REGION", [{"name": "AWS_REGION", "value": each} for each in "ab"]),
+    ("migrate.extraEnv", "QMTL_POSTGRES_DSN", [{"name": "QMTL_POSTGRES_DSN", "value": "postgresql://"}]),
     ("dagmgr.extraVolumes", "tls", [{"name": "tls", "emptyDir": {}}]),
     ("executor.extraVolumeMounts", "/etc/qmtl/tls", [{"name": "mine", "mountPath": "/etc/qmtl/tls/"}]),
 )  # fmt: skip

@@ -158,3 +158,17 @@ readinessProbe:
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* Where a pod may be: (list $ $values). */}}
+{{- define "qmtl.placement" -}}
+{{- $root := index . 0 -}}{{- $values := index . 1 -}}
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with get $values $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
