@@ -103,6 +103,20 @@ def test_the_gateway_s_certificate_has_the_names_that_clients_call(rendered: dic
     assert "qmtl.example" in spec["dnsNames"]
 
 
+def test_a_host_that_is_an_address_is_one_in_the_certificate(helm: Helm) -> None:
+    values = changed(values_of("cert-manager"), "gateway.hosts", ["192.0.2.1", "qmtl.example", "2001:db8::1"])
+    spec = helm.render(values).named("Certificate", "qmtl-gateway")["spec"]
+    assert spec["ipAddresses"] == ["192.0.2.1", "2001:db8::1"]
+    assert spec["dnsNames"][-2:] == ["localhost", "qmtl.example"]
+
+
+def test_the_notes_delete_the_stores_alone(helm: Helm) -> None:
+    values = changed(values_of("in-chart-stores"), "tls.certManager", {"enabled": True, "issuerRef": {"name": "ca"}})
+    notes = helm.render(values).notes
+    assert "-l 'app.kubernetes.io/instance=qmtl,app.kubernetes.io/component in (postgres,nats)'" in notes
+    assert ",certificate " in notes
+
+
 def test_the_chart_s_own_stores_have_certificates_before_they_start(helm: Helm) -> None:
     manager = {"enabled": True, "issuerRef": {"name": "qmtl-ca"}}
     manifests = helm.render(changed(values_of("in-chart-stores"), "tls.certManager", manager))
@@ -258,8 +272,9 @@ def test_a_chart_of_another_version_changes_no_pod_and_no_selector(helm: Helm, t
     stated = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
     values = values_of("in-chart-stores")
     before = helm.render(values, chart=chart)
-    (chart / "Chart.yaml").write_text(yaml.safe_dump({**stated, "version": "9.9.9"}))
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({**stated, "version": "9.9.9+desk"}))
     after = helm.render(values, chart=chart)
+    assert {each["metadata"]["labels"]["helm.sh/chart"] for each in after.objects} == {"qmtl-9.9.9_desk"}
     assert [each.template for each in after.pods()[:-1]] == [each.template for each in before.pods()[:-1]]
     (chart / "Chart.yaml").write_text(yaml.safe_dump({**stated, "appVersion": "9.9.9"}))
     newer = helm.render(values, chart=chart)

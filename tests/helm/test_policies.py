@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+import yaml
 
 from qmtl_foundation.rpc.server import DRAIN_SECONDS
-from tests.helm.chart import Helm, Manifests, Pod, Refused, changed, values_of
+from tests.helm.chart import CHART, Helm, Manifests, Pod, Refused, changed, values_of
 
 SERVICES = ("gateway", "world", "dagmgr", "executor")
 Edge = tuple[str, str, int]
@@ -252,6 +253,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("auth.jwks.key", "a, path: b"),
     ("auth.jwk", {}),
     ("image.repository", ""),
+    ("image.repository", "registry.example/qmtl:1"),
     ("image.tag", "la test"),
     ("image.digest", "sha256:abc"),
     ("image.pullPolicy", "Sometimes"),
@@ -285,6 +287,9 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("stores.enabled", "yes"),
     ("stores.postgres.storage", "big"),
     ("ingress.enabled", True),
+    ("ingress.host", "qmtl.example:443"),
+    ("grpcRoute.hostnames.0", ["192.0.2.1"]),
+    ("gateway.hosts.0", ["https://qmtl.example"]),
     ("grpcRoute.enabled", True),
     ("networkPolicy.dns", []),
     ("networkPolicy.metrics", [{}]),
@@ -299,7 +304,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
 @pytest.mark.parametrize(("path", "value"), NONSENSE)
 def test_nonsense_is_refused_by_its_path(helm: Helm, path: str, value: Any) -> None:
     with pytest.raises(Refused) as caught:
-        helm.render(changed(values_of("minimal"), path, value))
+        helm.render(changed(values_of("minimal"), path.removesuffix(".0"), value))
     said = str(caught.value)
     above, _, name = blamed(path).rpartition("/")
     assert f"at '{above}/{name}'" in said or (f"at '{above}'" in said and f"'{name}' not allowed" in said), said
@@ -399,6 +404,44 @@ ADDED: Sequence[tuple[str, str, Any]] = (
 def test_what_is_added_takes_no_place_of_the_chart_s_own(helm: Helm, path: str, name: str, added: Any) -> None:
     with pytest.raises(Refused, match=rf'{re.escape(path)}: \w+ "{name}" is there already'):
         helm.render(changed(values_of("minimal"), path, added))
+
+
+def defaults(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yield the path of each value that has a default."""
+    for name, value in values.items():
+        yield f"{above}{name}"
+        if isinstance(value, dict):
+            yield from defaults(value, f"{above}{name}.")
+
+
+def test_no_default_can_be_taken_away(helm: Helm) -> None:
+    stated = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    for path in defaults(stated):
+        if path == "dashboards.labels.grafana_dashboard":  # one label of any
+            continue
+        above, _, name = path.rpartition(".")
+        with pytest.raises(Refused, match=rf"at '{'/' * bool(above)}{above.replace('.', '/')}'.*\b{name}\b"):
+            helm.render(changed(values_of("minimal"), path, None))
+
+
+def test_what_has_no_share_of_a_processor_is_not_scaled_by_it(helm: Helm) -> None:
+    values = changed(values_of("production"), "world.resources.requests.cpu", 0)
+    with pytest.raises(Refused, match=r"world\.resources\.requests\.cpu is 0"):
+        helm.render(values)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("world.tlsSecretName", "qmtl-gateway-tls", 'tlsSecretName of gateway and of world is "qmtl-gateway-tls"'),
+        ("tls.certManager.renewBefore", "2160h", "tls.certManager.renewBefore must be"),
+        ("tls.certManager.renewBefore", "1m", "tls.certManager.renewBefore must be"),
+        ("tls.certManager.duration", "30m", "and that 1h or more"),
+    ],
+)
+def test_certificates_that_no_manager_can_make_are_refused(helm: Helm, path: str, value: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        helm.render(changed(values_of("cert-manager"), path, value))
 
 
 def test_values_that_nothing_is_said_about_are_refused_for_what_is_needed(helm: Helm) -> None:
