@@ -227,6 +227,8 @@ class Passage:
         before, self.place = self.place, place
         if place.unsure and not before.unsure:
             self._close()
+        elif before.unsure and not place.unsure:
+            _log.info("world %s: a Fence was passed, its place is sure again", self._world)
         if passed is not None:
             self._acknowledgements.say(passed)
 

@@ -12,7 +12,7 @@ from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.jetstream.bus import check_encrypted, servers_of
 from qmtl_foundation.logs import check_log_level
-from qmtl_foundation.postgres.pool import check_encryption_stated
+from qmtl_foundation.postgres.pool import check_certificates_readable, check_encryption_stated
 from qmtl_foundation.settings import (
     FILE_SUFFIX,
     PREFIX,
@@ -145,6 +145,7 @@ def _check_dsn(dsn: Secret) -> None:
     if not _is_url(dsn.value, ("postgresql", "postgres")):
         raise ValueError("is no DSN such as postgresql://user:password@host:5432/qmtl; is all of it percent-encoded?")
     check_encryption_stated(dsn)
+    check_certificates_readable(dsn)
 
 
 def _check_url(url: Secret, encrypted: bool) -> None:

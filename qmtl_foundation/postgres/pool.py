@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -61,6 +63,7 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
     not answer, NOT_CONFIGURED when it refuses the login or the DSN is none.
     """
     check_encryption_stated(dsn)
+    check_certificates_readable(dsn)
     with translated_errors(OSError), _refusals():
         pool = await asyncpg.create_pool(
             dsn.value,
@@ -102,6 +105,19 @@ def check_encryption_stated(dsn: Secret) -> None:
             "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise",
             metadata={"setting": "QMTL_POSTGRES_DSN"},
         )
+
+
+def check_certificates_readable(dsn: Secret) -> None:
+    """Raise QmtlError NOT_CONFIGURED for a file of certificates that a DSN names, or needs, and nobody can read."""
+    stated = parse_qs(urlsplit(dsn.value).query)
+    for name in ("sslrootcert", "sslcert", "sslkey"):
+        file = stated.get(name, [""])[0]
+        if file and not os.access(file, os.R_OK):
+            raise _refused(f"QMTL_POSTGRES_DSN: the file {file} of its {name} cannot be read")
+    verifies = stated.get("sslmode", [""])[0] in ("verify-ca", "verify-full")
+    given = "sslrootcert" in stated or os.environ.get("PGSSLROOTCERT")
+    if verifies and not given and not os.access(Path("~/.postgresql/root.crt").expanduser(), os.R_OK):
+        raise _refused("QMTL_POSTGRES_DSN: it does not say who signs the server's certificate: add &sslrootcert=FILE")
 
 
 @contextmanager

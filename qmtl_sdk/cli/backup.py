@@ -52,6 +52,9 @@ def restore(
     directory = directory_of(state_dir)
     manifest, differences = fill(folder, directory, steps(session))
     document = {"folder": str(folder), "state_dir": str(directory), "differences": differences, **asdict(manifest)}
-    whole = f"{manifest.rows} rows, {manifest.messages} messages are there again: `qmtl up` starts the services"
+    whole = (
+        f"{manifest.rows} rows, {manifest.messages} messages are there again: `qmtl up` starts the services, and "
+        "worlds that were open trade on within seconds. Stop the stack that the backup is of before"
+    )
     session.answer(document, *(differences or [whole]))
     return ExitCode.NOT_VALID if differences else ExitCode.OK

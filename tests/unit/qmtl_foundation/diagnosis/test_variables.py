@@ -47,7 +47,7 @@ def wrong_in(settings: type, environ: dict[str, str]) -> dict[str, str]:
         (WorldSettings, WORLD),
         (WorldSettings, {**WORLD, "QMTL_PAPER_EXECUTOR": ""}),
         (WorldSettings, {**WORLD, "QMTL_HEALTH_LISTEN": "0.0.0.0:9002"}),
-        (WorldSettings, {**WORLD, "QMTL_POSTGRES_DSN": "postgresql://a:b@h1:5432,h2:5433/qmtl?sslmode=verify-full"}),
+        (WorldSettings, {**WORLD, "QMTL_POSTGRES_DSN": "postgresql://a:b@h1:5432,h2:5433/qmtl?sslmode=require"}),
         (WorldSettings, {**WORLD, "QMTL_POSTGRES_DSN": "postgresql://a@/qmtl?host=%2Frun%2Fpostgres&port=5432"}),
         (WorldSettings, {**WORLD, "QMTL_NATS_URL": "nats://a:b@127.0.0.1:1, 127.0.0.1:2,nats://[::1]:3"}),
         (GatewaySettings, {**WORLD, **DIALS}),
@@ -198,6 +198,33 @@ def test_effective_settings_say_where_each_is_from_and_what_is_wrong() -> None:
     assert (shown["QMTL_LISTEN"].value, shown["QMTL_LISTEN"].source) == ("127.0.0.1:9000", "environment")
     assert (shown["QMTL_KEEP_DAYS"].value, shown["QMTL_KEEP_DAYS"].source) == ("7", "default")
     assert (shown["QMTL_NATS_REPLICAS"].value, shown["QMTL_NATS_REPLICAS"].fault) == ("", "'x' is no whole number")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (
+            "sslmode=verify-full",
+            "it does not say who signs the server's certificate: add &sslrootcert=FILE",
+        ),
+        (
+            "sslmode=verify-full&sslrootcert=/nowhere/ca.crt",
+            "the file /nowhere/ca.crt of its sslrootcert cannot be read",
+        ),
+        ("sslmode=require&sslkey=/nowhere/own.key", "the file /nowhere/own.key of its sslkey cannot be read"),
+    ],
+)
+def test_a_dsn_says_by_whom_the_server_is_verified(
+    query: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    environ = {**WORLD, "QMTL_POSTGRES_DSN": f"postgresql://u:hidden@db.example/qmtl?{query}"}
+    assert wrong_in(WorldSettings, environ) == {"QMTL_POSTGRES_DSN": says}
+    (tmp_path / "ca.crt").write_text("")
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "ca.crt"))
+    if "sslrootcert" not in query and "sslkey" not in query:
+        assert wrong_in(WorldSettings, environ) == {}
 
 
 @pytest.mark.parametrize(
