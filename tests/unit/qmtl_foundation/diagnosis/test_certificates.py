@@ -13,8 +13,6 @@ from qmtl_foundation.diagnosis.finding import Finding, Verdict
 from qmtl_foundation.tls import TlsSettings
 from qmtl_sdk.local.certificates import AUTHORITY_DAYS, PAIR_DAYS, make_certificates, pair_of
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -22,7 +20,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def examined(folder: Path, now: datetime = NOW) -> dict[str, Finding]:
+def examined(folder: Path, days: int = 0) -> dict[str, Finding]:
+    now = datetime.now(UTC) + timedelta(days=days)
     pair, ca = pair_of(folder, "world"), pair_of(folder, "ca").certificate
     found, certificates = examine_certificates(TlsSettings(str(pair.certificate), str(pair.key), str(ca)), now)
     assert (certificates is None) == (len(found) == 1)
@@ -43,7 +42,7 @@ def examined(folder: Path, now: datetime = NOW) -> dict[str, Finding]:
 def test_a_certificate_is_good_for_its_time_and_said_to_end_before(
     folder: Path, days: int, certificate: Verdict, authority: Verdict
 ) -> None:
-    found = examined(folder, NOW + timedelta(days=days))
+    found = examined(folder, days)
     assert (found["certificate"].verdict, found["authority"].verdict) == (certificate, authority)
     assert all(each.mend for each in found.values() if each.verdict is not Verdict.OK)
 
