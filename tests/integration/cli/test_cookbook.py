@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from qmtl_sdk.local.progress import StackStatus
 from tests.support.command_line import Qmtl
 
@@ -80,6 +82,7 @@ def taken(answer: Any, path: str) -> str:
     return str(answer)
 
 
+@pytest.mark.timeout(420)  # forty processes, on a machine that may be loaded
 def test_every_command_of_the_cookbook_does_what_it_says(stack: StackStatus, qmtl: Qmtl, written: Written) -> None:
     terms = ("--mode", "paper", "--share-policy", "world", "--preset", "sample_us_equity_1d")
     assert qmtl("world", "create", "demo", *terms, "--policy", written("policy.yaml", EVERYTHING_PASSES)).code == 0
