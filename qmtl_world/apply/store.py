@@ -114,7 +114,6 @@ SELECT EXISTS (SELECT FROM apply_run r WHERE r.world = $1 AND r.end_time IS NULL
 """
 _RELAYED = "SELECT payload FROM relayed WHERE world = $1 AND kind = 'event'"
 _DUE = "SELECT world FROM place WHERE due_time <= $1 ORDER BY due_time LIMIT 100"
-_NEXT_DUE = "SELECT min(due_time) FROM place"
 _UNFINISHED = "SELECT DISTINCT world FROM apply_run WHERE end_time IS NULL"
 _HELD = "SELECT world, holds FROM place WHERE holds <> '{}'"
 
@@ -279,12 +278,6 @@ async def read_in_force(connection: Connection, world: str, strategy_id: str) ->
 async def due_worlds(connection: Connection, now: datetime) -> list[str]:
     """Return worlds in which something is due."""
     return [row["world"] for row in await connection.fetch(_DUE, now)]
-
-
-async def next_due_time(connection: Connection) -> datetime | None:
-    """Return when the next thing is due in any world, None when nothing is."""
-    due: datetime | None = await connection.fetchval(_NEXT_DUE)
-    return due
 
 
 async def unfinished_worlds(connection: Connection) -> list[str]:
