@@ -42,6 +42,11 @@ def folded_table(headings: Iterable[str]) -> Table:
     return table
 
 
+def counted(count: int, thing: str) -> str:
+    """Return how many things there are: ``1 trial``, ``1,200 trials``."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def _strict(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

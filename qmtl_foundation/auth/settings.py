@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.fetch import is_url
 from qmtl_foundation.settings import check_at_least, is_loopback
+
+SKEW_SECONDS: Final = 30  # how far clocks may differ, unless stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class AuthSettings:
     audience: str = "qmtl"
     permissions: str = "permissions"
     name: str = "sub"
-    skew_seconds: int = 30
+    skew_seconds: int = SKEW_SECONDS
 
     def __post_init__(self) -> None:
         """Refuse keys that anyone on the way could change, and a negative skew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any
 
@@ -17,10 +17,11 @@ from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.auth.token_file import TokenFile
 from qmtl_foundation.auth.tokens import Tokens
 from qmtl_foundation.diagnosis.finding import Finding, Verdict, fault, ok
-from qmtl_foundation.diagnosis.token import examine_token
+from qmtl_foundation.diagnosis.token import SKEW, examine_token
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.fetch import READ_SECONDS, is_url, why
 from qmtl_foundation.settings import without_user
+from qmtl_foundation.terminal import counted
 
 _KEYS = "keys"
 _TOKEN = "token"  # noqa: S105  # what it is, not one
@@ -53,7 +54,8 @@ async def examine_service_token(
         token = TokenFile(file, "QMTL_TOKEN_FILE").token
     except QmtlError as error:
         return fault(_TOKEN, error.message, "name a file that holds the token alone, and that the service may read")
-    found = examine_token(token, now)
+    skew = SKEW if auth is None else timedelta(seconds=auth.skew_seconds)
+    found = examine_token(token, now, skew)
     if found.verdict is Verdict.FAULT or keys is None or auth is None:
         return found
     try:
@@ -70,7 +72,7 @@ async def examine_service_token(
 def _counted(found: Mapping[str | None, Any]) -> str:
     distinct = {id(each): each for each in found.values()}.values()
     algorithms = ", ".join(sorted({each.algorithm_name for each in distinct}))
-    return f"{len(distinct)} {'key' if len(distinct) == 1 else 'keys'} for {algorithms}"
+    return f"{counted(len(distinct), 'key')} for {algorithms}"
 
 
 def _way(source: str) -> str:

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from qmtl_foundation.auth.settings import SKEW_SECONDS
 from qmtl_foundation.clock import format_rfc3339, span_text
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 
 WHAT: Final = "token"
 SOON: Final = timedelta(minutes=5)
-SKEW: Final = timedelta(seconds=30)  # that services allow unless they are told otherwise
+SKEW: Final = timedelta(seconds=SKEW_SECONDS)  # that services allow unless they are told otherwise
 ANEW: Final = "take a new one from its issuer; the file of QMTL_TOKEN_FILE is read again at each call"
 
 
-def examine_token(text: str, now: datetime) -> Finding:
-    """Return how a token is: whether it can be read, whose it is, and whether its time is now."""
+def examine_token(text: str, now: datetime, skew: timedelta = SKEW) -> Finding:
+    """Return how a token is: whether it can be read, whose it is, and whether its time is now.
+
+    ``skew`` is how far the clocks of who verifies it may differ.
+    """
     if not text:
         mend = "set QMTL_TOKEN_FILE, or QMTL_TOKEN; for the local stack `qmtl up` makes one"
         return fault(WHAT, "there is none", mend)
@@ -30,11 +34,11 @@ def examine_token(text: str, now: datetime) -> Finding:
     if ends is None:
         return fault(WHAT, f"{whose}, says no end (exp), and is refused for it", ANEW)
     left = (ends - now).total_seconds()
-    if now - SKEW <= ends <= now:
+    if now - skew <= ends <= now:
         return warning(WHAT, f"{whose}, ended {span_text(-left)} ago, and is taken as far as clocks may differ", ANEW)
     if ends <= now:
         return fault(WHAT, f"{whose}, ended at {format_rfc3339(ends)}, {span_text(-left)} ago", ANEW)
-    if begins is not None and begins > now + SKEW:
+    if begins is not None and begins > now + skew:
         wait, mend = span_text((begins - now).total_seconds()), "wait, or set this machine's clock"
         return fault(WHAT, f"{whose}, begins at {format_rfc3339(begins)}, in {wait}", mend)
     says = f"{whose}, ends in {span_text(left)}"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmtl_foundation.terminal import counted
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.cli.session import Session, command
 from qmtl_sdk.cli.stack import StateDir, directory_of, steps
+
+if TYPE_CHECKING:
+    from qmtl_sdk.local.backup import Manifest
 
 
 @command
@@ -28,12 +32,10 @@ def backup(
     manifest = write(directory_of(state_dir), folder)
     moved_on = {name: count for name, count in manifest.moved_on.items() if count}
     document = {"folder": str(folder), **asdict(manifest)}
-    shown = [f"{manifest.rows} rows, {manifest.messages} messages in {folder}"]
+    shown = [f"{_held(manifest)} in {folder}"]
     if moved_on:
-        counted = ", ".join(f"{name} by {count}" for name, count in moved_on.items())
-        shown.append(
-            f"before the database was written, streams moved on: {counted}; a world may be held at the restore"
-        )
+        by = ", ".join(f"{name} by {count}" for name, count in moved_on.items())
+        shown.append(f"before the database was written, streams moved on: {by}; a world may be held at the restore")
     session.answer(document, *shown)
 
 
@@ -53,8 +55,12 @@ def restore(
     manifest, differences = fill(folder, directory, steps(session))
     document = {"folder": str(folder), "state_dir": str(directory), "differences": differences, **asdict(manifest)}
     whole = (
-        f"{manifest.rows} rows, {manifest.messages} messages are there again: `qmtl up` starts the services, and "
+        f"{_held(manifest)} are there again: `qmtl up` starts the services, and "
         "worlds that were open trade on within seconds. Stop the stack that the backup is of before"
     )
     session.answer(document, *(differences or [whole]))
     return ExitCode.NOT_VALID if differences else ExitCode.OK
+
+
+def _held(manifest: Manifest) -> str:
+    return f"{counted(manifest.rows, 'row')}, {counted(manifest.messages, 'message')}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 from rich.text import Text
 
+from qmtl_foundation.terminal import counted
 from qmtl_sdk.cli.tables import key_values, rows
 from qmtl_sdk.data.conformance import Rule
 from qmtl_sdk.data.preset import ADJUSTED_CLOSE, ServiceLevel
@@ -46,7 +47,7 @@ def delivery(report: DeliveryReport) -> tuple[RenderableType, ...]:
         key_values(summary),
         rows(_totals(report), SYMBOLS, "no symbols"),
         rows(largest, GAPS, "no gaps"),
-        *((Text(f"… and {more:,} more gap{'' if more == 1 else 's'} (--output json has all)"),) if more else ()),
+        *((Text(f"… and {counted(more, 'more gap')} (--output json has all)"),) if more else ()),
         rows(document["sla_breaches"], BROKEN, "every promise kept"),
         rows(document["violations"], VIOLATIONS, "every row conforms"),
     )
@@ -64,7 +65,7 @@ def doubts(report: DeliveryReport, sla: ServiceLevel) -> tuple[str, ...]:
         found.append(f"{percent(report.coverage_fraction)} of the bars that its calendar expects")
     present = sum(each.present for each in report.symbols)
     for item in report.violations:
-        rows = f"{item.count:,} row{'' if item.count == 1 else 's'}"
+        rows = counted(item.count, "row")
         if item.rule is Rule.NOT_POSITIVE and item.column in TRADED:
             found.append(f"{rows} whose {item.column} is not positive, which backtests refuse")
         if item.rule is Rule.OFF_CALENDAR and item.count > MOST_LEFT_OUT * (item.count + present):

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from qmtl_foundation.execution_domain import EffectiveMode
-from qmtl_foundation.terminal import folded_table
+from qmtl_foundation.terminal import counted, folded_table
 from qmtl_sdk.cli.world_options import UNSTATED
-from qmtl_sdk.report.figures import ABSENT, counted, judged, metric, number, percent
+from qmtl_sdk.report.figures import ABSENT, judged, metric, number, percent
 
 Document = Mapping[str, Any]
 

@@ -29,7 +29,7 @@ async def examine_connection(address: Address, now: datetime) -> Finding:
     try:
         context = tls_context(address)
     except QmtlError as error:
-        return fault(WHAT, error.message, f"name a PEM file of authorities by {CA_VARIABLE}, or unset it")
+        return fault(WHAT, error.message, "name PEM files that can be read by these variables, or unset them")
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(address.host.strip("[]"), address.port, ssl=context)

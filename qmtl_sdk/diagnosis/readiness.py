@@ -10,7 +10,7 @@ from grpclib.exceptions import GRPCError
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok
 from qmtl_foundation.settings import Address
-from qmtl_sdk.client.encryption import CA_VARIABLE, tls_context
+from qmtl_sdk.client.encryption import CA_VARIABLE, CERTIFICATE_VARIABLE, tls_context
 from qmtl_sdk.client.gateway import LOST
 
 SPEECH: Final = "gRPC"
@@ -48,7 +48,12 @@ async def examine_readiness(address: Address) -> list[Finding]:
             return [fault(SPEECH, says, "it stands still, or is no gateway: look at its log and its machine")]
         except LOST as lost:
             says = f"{address} does not speak gRPC{'' if context else ' without encryption'} ({type(lost).__name__})"
-            mend = "is it the gateway's port?" + ("" if context else f" One with certificates needs {CA_VARIABLE}")
+            needs = (
+                f"A service behind it asks for {CERTIFICATE_VARIABLE}"
+                if context
+                else f"One with certificates needs {CA_VARIABLE}"
+            )
+            mend = f"is it the gateway's port? {needs}"
             return [fault(SPEECH, says, mend)]
     return [_found(STANDS_ON[name], answer == _SERVING) for name, answer in answers.items()]
 

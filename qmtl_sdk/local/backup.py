@@ -67,7 +67,7 @@ def backup(state_dir: Path, folder: Path) -> Manifest:
     layout = Layout(state_dir.resolve())
     endpoints = load(layout).endpoints
     if postgres.NAME not in endpoints or nats.NAME not in endpoints:
-        raise _unusable(state_dir, "has no stack: nothing was started there")
+        raise _unusable(state_dir, "has no stack: run `qmtl up`, or name another by --state-dir")
     try:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
@@ -119,11 +119,11 @@ def read_manifest(folder: Path) -> Manifest:
         found = _manifest(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         spoilt = [name for name, hashed in found.files.items() if _hash(folder / name) != hashed]
     except OSError as error:
-        raise _unusable(folder, f"is no whole backup ({error.strerror}: {error.filename})") from error
+        raise _unusable(folder, f"is no whole backup ({error.strerror}: {error.filename}): name another one") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unusable(folder, f"has a manifest that cannot be read ({error!r})") from error
+        raise _unusable(folder, f"has a manifest that cannot be read ({_why(error)}): name another backup") from error
     if spoilt:
-        raise _unusable(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says")
+        raise _unusable(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says. Name another one")
     return found
 
 
@@ -189,6 +189,10 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
     if found.files.keys() - needed:
         raise ValueError(f"{min(found.files.keys() - needed)!r} is no file of a backup")
     return found
+
+
+def _why(error: Exception) -> str:
+    return f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
 def _whole(numbers: Mapping[str, Any]) -> dict[str, int]:

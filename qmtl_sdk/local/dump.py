@@ -5,16 +5,16 @@ What is counted is of the very snapshot that is dumped, so that a restored datab
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.terminal import counted
 from qmtl_sdk.local.postgres import Cluster, run_program
 from qmtl_sdk.local.whole_file import new_file
-from qmtl_sdk.report.figures import counted
 
 CONNECT_SECONDS: Final = 10.0
 _TABLES: Final = """
@@ -54,16 +54,15 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
     """
     import asyncpg
 
-    try:
+    with _answering():
         connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings={"timezone": "UTC"})
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise _failed(f"does not answer ({error})") from error
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            name = await connection.fetchval("SELECT pg_export_snapshot()")
-            yield Snapshot(name, await _count(connection))
+        with _answering():
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            found = Snapshot(await connection.fetchval("SELECT pg_export_snapshot()"), await _count(connection))
+        yield found
     finally:
-        await connection.close()
+        connection.terminate()  # which ends the transaction; there is nothing to commit
 
 
 def save(cluster: Cluster, name: str, file: Path) -> None:
@@ -83,11 +82,22 @@ def load(cluster: Cluster, file: Path) -> None:
 
 
 async def _count(connection: Any) -> dict[str, Counted]:
-    counted = {}
+    found = {}
     for table in await connection.fetch(_TABLES):
         row = await connection.fetchrow(_COUNT.format(schema=table["schema"], name=table["name"]))
-        counted[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
-    return counted
+        found[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
+    return found
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Map what the driver raises, and nothing else."""
+    import asyncpg
+
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _failed(f"does not answer ({str(error) or type(error).__name__})") from error
 
 
 def _failed(what: str) -> QmtlError:

@@ -137,23 +137,26 @@ def run_program(
 
     Raises QmtlError(DEPENDENCY_UNAVAILABLE) for one that fails, with what it says of it.
     """
-    done = subprocess.run(
-        by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
-        input=given if isinstance(given, bytes) else None,
-        stdin=None if isinstance(given, bytes) else given,
-        stdout=subprocess.DEVNULL if into is None else into,
-        stderr=subprocess.PIPE,
-        env=_ENVIRONMENT,
-        cwd=cluster.data.parent,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise QmtlError(
-            Reason.DEPENDENCY_UNAVAILABLE,
-            f"postgres: {argv[0]} failed with code {done.returncode}: {said}",
-            metadata={"dependency": NAME, "program": argv[0]},
+    metadata = {"dependency": NAME, "program": argv[0]}
+    try:
+        done = subprocess.run(
+            by(cluster.account, (str(cluster.binaries / argv[0]), *argv[1:])),
+            input=given if isinstance(given, bytes) else None,
+            stdin=None if isinstance(given, bytes) else given,
+            stdout=subprocess.DEVNULL if into is None else into,
+            stderr=subprocess.PIPE,
+            env=_ENVIRONMENT,
+            cwd=cluster.data.parent,
+            check=False,
         )
+    except OSError as error:
+        message = f"postgres: {argv[0]} cannot be run ({error.strerror}: {error.filename})"
+        raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, message, metadata=metadata) from error
+    if done.returncode != 0:
+        message = (
+            f"postgres: {argv[0]} failed with code {done.returncode}: {done.stderr.decode(errors='replace').strip()}"
+        )
+        raise QmtlError(Reason.DEPENDENCY_UNAVAILABLE, message, metadata=metadata)
 
 
 def _admits(path: Path) -> bool:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.terminal import counted
 from qmtl_sdk.local.whole_file import new_file
-from qmtl_sdk.report.figures import counted
 
 REQUEST: Final = "backup.json"
 CONTENT: Final = "stream.tar.s2"
@@ -45,47 +45,45 @@ class Stored:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Any]:
-    """Yield a connection. Raises QmtlError(DEPENDENCY_UNAVAILABLE), also for what fails in it."""
+    """Yield a connection. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
     import nats
-    import nats.errors
 
-    try:
+    with _answering():
         async with asyncio.timeout(CONNECT_SECONDS):  # the driver would go on for two minutes
             client = await nats.connect(url, allow_reconnect=False)
-        try:
-            yield client
-        finally:
+    try:
+        yield client
+    finally:
+        with _answering():
             await client.close()
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise _failed(f"does not answer ({str(error) or type(error).__name__})") from error
 
 
 async def names(client: Any) -> list[str]:
-    """Return the names of all streams."""
-    return sorted(each.config.name for each in await client.jetstream().streams_info_iterator())
+    """Return the names of all streams. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
+    with _answering():
+        return sorted(each.config.name for each in await client.jetstream().streams_info_iterator())
 
 
 async def stored(client: Any, stream: str) -> Stored:
-    """Return what a stream has now."""
-    state = (await client.jetstream().stream_info(stream)).state
+    """Return what a stream has now. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
+    with _answering():
+        state = (await client.jetstream().stream_info(stream)).state
     return _held(state.messages, state.bytes, state.first_seq, state.last_seq)
 
 
 async def save(client: Any, stream: str, folder: Path) -> Stored:
     """Write a snapshot of a stream, blocks checked by the server, into a folder; return what is in it.
 
-    Raises QmtlError(DEPENDENCY_UNAVAILABLE).
+    Raises QmtlError: DEPENDENCY_UNAVAILABLE, and as ``new_file``.
     """
     inbox = client.new_inbox()
-    chunks = await client.subscribe(inbox)
+    with _answering():
+        chunks = await client.subscribe(inbox)
     asked = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": False, "jsck": True}
     begun = await _ask(client, f"$JS.API.STREAM.SNAPSHOT.{stream}", asked)
     with new_file(folder / CONTENT) as file:
-        while (chunk := await chunks.next_msg(timeout=CALL_SECONDS)).data:
+        while (chunk := await _next(client, chunks)).data:
             file.write(chunk.data)
-            if chunk.reply:  # the server sends no more than its window unanswered
-                await client.publish(chunk.reply, b"")
-    await chunks.unsubscribe()
     _check_end(stream, chunk.headers or {})
     request = {"config": begun["config"], "state": begun["state"]}
     with new_file(folder / REQUEST) as file:
@@ -102,10 +100,9 @@ async def load(client: Any, stream: str, folder: Path) -> Stored:
     request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     begun = await _ask(client, f"$JS.API.STREAM.RESTORE.{stream}", request)
     for chunk in _chunks(folder / CONTENT):
-        answer = await client.request(begun["deliver_subject"], chunk, timeout=CALL_SECONDS)
-        if answer.data:
-            _refuse(stream, json.loads(answer.data))
-    made = json.loads((await client.request(begun["deliver_subject"], b"", timeout=CALL_SECONDS)).data)
+        if answer := await _request(client, begun["deliver_subject"], chunk):
+            _refuse(stream, json.loads(answer))
+    made = json.loads(await _request(client, begun["deliver_subject"], b""))
     _refuse(stream, made)
     return _of_state(made["state"])
 
@@ -116,10 +113,35 @@ def _chunks(file: Path) -> Iterator[bytes]:
             yield chunk
 
 
+async def _next(client: Any, chunks: Any) -> Any:
+    with _answering():
+        chunk = await chunks.next_msg(timeout=CALL_SECONDS)
+        if chunk.reply:  # the server sends no more than its window unanswered
+            await client.publish(chunk.reply, b"")
+    return chunk
+
+
 async def _ask(client: Any, subject: str, request: object) -> Any:
-    answer = json.loads((await client.request(subject, json.dumps(request).encode(), timeout=CALL_SECONDS)).data)
+    answer = json.loads(await _request(client, subject, json.dumps(request).encode()))
     _refuse(subject.rpartition(".")[2], answer)
     return answer
+
+
+async def _request(client: Any, subject: str, content: bytes) -> bytes:
+    with _answering():
+        answer: bytes = (await client.request(subject, content, timeout=CALL_SECONDS)).data
+    return answer
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Map what the driver raises, and nothing else: its timeouts are OSErrors as well."""
+    import nats.errors
+
+    try:
+        yield
+    except (nats.errors.Error, OSError) as error:
+        raise _failed(f"does not answer ({str(error) or type(error).__name__})") from error
 
 
 def _check_end(stream: str, headers: Any) -> None:

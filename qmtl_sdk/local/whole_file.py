@@ -25,8 +25,11 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
 
 @contextmanager
 def new_file(file: Path) -> Iterator[IO[bytes]]:
-    """Yield a new file that its owner alone may read, and that is on disk afterwards. Raises QmtlError NOT_CONFIGURED
-    for one that cannot be written."""
+    """Yield a new file that its owner alone may read, and that is on disk afterwards.
+
+    Raises QmtlError(NOT_CONFIGURED) for one that cannot be written. Any OSError raised within is taken for that: map
+    those of others before.
+    """
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET), "wb") as content:
             yield content
@@ -34,5 +37,7 @@ def new_file(file: Path) -> Iterator[IO[bytes]]:
             os.fsync(content.fileno())
     except OSError as error:
         raise QmtlError(
-            Reason.NOT_CONFIGURED, f"{file} cannot be written ({error.strerror})", metadata={"path": str(file)}
+            Reason.NOT_CONFIGURED,
+            f"{file} cannot be written ({error.strerror}): make room, or choose another folder",
+            metadata={"path": str(file)},
         ) from error

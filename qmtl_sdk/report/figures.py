@@ -25,11 +25,6 @@ def percent(fraction: float | None) -> str:
     return f"{100 * fraction:,.1f}%" if _known(fraction) else ABSENT
 
 
-def counted(count: int, thing: str) -> str:
-    """Return how many things there are: ``1 trial``, ``1,200 trials``."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
-
-
 def metric(name: str, value: float | None) -> str:
     """Return a metric as its unit is read; one that the catalog does not have is read as a ratio."""
     unit = METRICS[name].unit if name in METRICS else Unit.RATIO

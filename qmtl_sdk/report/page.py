@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from qmtl_foundation.terminal import counted
 from qmtl_sdk.report.charts import chart
-from qmtl_sdk.report.figures import counted, judged, metric, number, percent
+from qmtl_sdk.report.figures import judged, metric, number, percent
 from qmtl_sdk.report.model import ReportRule, ReportStrategy, WorldReport
 
 SHOWN_METRICS: Final = {

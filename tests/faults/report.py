@@ -12,6 +12,7 @@ from tests.faults.campaign import Struck
 from tests.faults.checker import Violation
 from tests.faults.history.facts import History
 from tests.faults.strikes import FAULTS
+from tests.faults.tally import Tally
 from tests.support.pages import write_section
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
@@ -74,14 +75,11 @@ def _fenced(verdict: Verdict) -> Counter[str]:
 def _totals(verdicts: Sequence[Verdict]) -> str:
     struck = [each for verdict in verdicts for each in verdict.struck]
     histories = [each for verdict in verdicts for each in verdict.histories]
-    intents = sum(len(each.intents) for each in histories)
-    orders = sum(sum(one.position > 0 for one in each.journal) for each in histories)
-    fenced = sum(sum(one.outcome == "fenced" for one in each.turned_away) for each in histories)
     violations = sum(len(each.violations) for each in verdicts)
     seeds = ", ".join(str(each.seed) for each in verdicts)
     return (
         f"{len(struck)} runs that were struck, by seeds {seeds}; before each, at least "
-        f"{min(each.rate for each in struck):.0f} intents a second flowed. In all {intents:,} intents, of which "
-        f"{orders:,} were executed and {fenced:,} fenced, behind {sum(len(each.marks) for each in histories):,} marks. "
+        f"{min(each.rate for each in struck):.0f} intents a second flowed. {Tally.of(histories)}; behind "
+        f"{sum(len(each.marks) for each in histories):,} marks. "
         f"Broken invariants: {violations}."
     )

@@ -19,6 +19,7 @@ from tests.faults.campaign import SHORT, SMALL, Campaign, campaign
 from tests.faults.checker import Violation
 from tests.faults.cluster.cluster import PROCESSES
 from tests.faults.load import Load, counted, loaded
+from tests.faults.tally import Tally
 from tests.support.pages import write_section
 from tests.support.saying import Say
 from tests.upgrades.later import migrate_later
@@ -32,8 +33,7 @@ HEADER: Final = ("| service | of | replaced | serves again after, s | slowest, s
 TOTALS: Final = (
     "{rounds} rounds in {clusters} clusters, at least {rate:.0f} intents a second before and after each round. "
     "{submitted:,} submissions, the slowest after {submitted_s:.1f} s; {applied:,} runs: {how}, the slowest after "
-    "{applied_s:.1f} s; {errors} errors told to callers. {intents:,} intents, of which {executed:,} were executed and "
-    "{fenced:,} fenced. Broken invariants: {violations}."
+    "{applied_s:.1f} s; {errors} errors told to callers. {tally}. Broken invariants: {violations}."
 )
 
 
@@ -46,9 +46,7 @@ class Rolled:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     rates: list[float] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    intents: int = 0
-    executed: int = 0
-    fenced: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 def run(seed: int, say: Say, *, short: bool = False) -> list[Rolled]:
@@ -79,11 +77,9 @@ def roll(found: Campaign, rounds: int, say: Say) -> Rolled:
         rolled.rates.append(found.await_flow())
     found.rest()
     found.stop_trading()
-    for history, violations in found.judged().values():
-        rolled.violations += violations
-        rolled.intents += len(history.intents)
-        rolled.executed += sum(each.position > 0 for each in history.journal)
-        rolled.fenced += sum(each.outcome == "fenced" for each in history.turned_away)
+    judged = found.judged().values()
+    rolled.violations += [each for _, violations in judged for each in violations]
+    rolled.tally = Tally.of(history for history, _ in judged)
     return rolled
 
 
@@ -121,9 +117,7 @@ def _totals(rolled: Sequence[Rolled]) -> str:
         "how": counted(applied),
         "applied_s": max(each.seconds for each in applied),
         "errors": sum(len(each.load.errors()) for each in rolled),
-        "intents": sum(each.intents for each in rolled),
-        "executed": sum(each.executed for each in rolled),
-        "fenced": sum(each.fenced for each in rolled),
+        "tally": sum((each.tally for each in rolled), Tally()),
         "violations": sum(len(each.violations) for each in rolled),
     }
     return TOTALS.format(**fields)

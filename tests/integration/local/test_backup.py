@@ -154,7 +154,7 @@ def test_a_manifest_that_is_none_is_refused(state_dir: Path, spoil: dict[str, An
 
 
 def test_without_its_servers_there_is_no_backup(state_dir: Path) -> None:
-    with pytest.raises(QmtlError, match="nothing was started there"):
+    with pytest.raises(QmtlError, match="has no stack: run `qmtl up`"):
         backup(state_dir, state_dir / "copy")
     up(state_dir, services=())
     down(state_dir)

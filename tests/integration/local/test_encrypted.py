@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from qmtl_foundation.settings import Address
+from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.client.credential import file_source
 from qmtl_sdk.client.presets import register_builtin_presets
 from qmtl_sdk.local import nats, postgres, service
@@ -155,6 +156,19 @@ def test_nobody_gets_in_without_encryption_or_by_another_authority(encrypted: En
     stranger = {**encrypted.environment, "QMTL_TLS_CA": str(pair_of(tmp_path, "ca").certificate)}
     refused = Encrypted(encrypted.endpoints, encrypted.certificates, stranger).qmtl("world", "list")
     assert (refused.returncode, "QMTL_TLS_CA names the file" in refused.stderr) == (4, True), refused.stderr
+
+
+def test_without_a_gateway_an_operator_freezes_a_world_at_the_world_service_itself(encrypted: Encrypted) -> None:
+    freeze = ("world", "freeze", "sealed", "--reason", "no gateway")
+    at = ("--gateway", encrypted.endpoints["world"].address)
+    unnamed = encrypted.qmtl(*freeze, *at)
+    assert unnamed.returncode == ExitCode.UNREACHABLE, unnamed.stderr
+    own = {**encrypted.environment, **_tls(encrypted.certificates, "world")}
+    known = Encrypted(encrypted.endpoints, encrypted.certificates, own)
+    frozen = known.qmtl(*freeze, *at)
+    assert frozen.returncode == 0, frozen.stderr
+    resumed = encrypted.qmtl("world", "resume", "sealed", "--reason", "a gateway again")
+    assert resumed.returncode == 0, resumed.stderr
 
 
 def test_metrics_are_encrypted(encrypted: Encrypted) -> None:

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from qmtl_foundation.statistics.catalog import METRICS
-from qmtl_sdk.report.figures import counted, judged, metric, number, percent
+from qmtl_foundation.terminal import counted
+from qmtl_sdk.report.figures import judged, metric, number, percent
 
 
 @pytest.mark.parametrize(
