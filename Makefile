@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check model alerts provoke guards faults drill bench protos docs dashboards lock clean
+.PHONY: help setup demo test check model alerts provoke guards faults drill bench protos docs dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:

@@ -80,20 +80,20 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "listen": "where it serves gRPC, `host:port`",
     "metrics_listen": "where it serves `/metrics`, `host:port`",
     "health_listen": "where it serves health alone and never encrypted, `host:port`, for "
-    "[probes that speak no TLS](#health-and-shutdown); nowhere unless set",
+    "[probes that speak no TLS](#health-and-shutdown); off unless set",
     "world_address": "the world service, `host:port`",
     "dagmgr_address": "the DAG manager, `host:port`",
     "gateway_address": "a gateway, `host:port`; data presets are read there",
-    "name": "its own among the gateways; of an executor, as it is enrolled. The same after a restart; a newer start of "
-    "the same name takes its place",
+    "name": "the name of this gateway, which no other gateway has, or of this executor, as worlds enrol it. Keep it over "
+    "restarts: a newer start of the same name takes the older one's place",
     "mode": "whose orders it takes; `paper` only, so far",
     "auth_jwks": "file or https URL of the token issuer's public keys (JWKS); read again every minute",
-    "auth_issuer": "the issuer whose tokens are believed: their claim `iss`",
-    "auth_audience": "for whom tokens must be meant: their claim `aud`",
+    "auth_issuer": "the issuer whose tokens are accepted: their claim `iss`",
+    "auth_audience": "the audience that tokens must name in their claim `aud`",
     "auth_permissions": "claim that lists a caller's [permissions](security.md#permissions)",
     "auth_name": "claim that names a caller: the author of its strategies, the actor in timelines",
-    "auth_skew_seconds": "seconds that clocks may differ: how long before and after its time a token counts",
-    "token_file": "file of the token by which it makes calls of its own, a [service's](security.md#services); read "
+    "auth_skew_seconds": "seconds by which clocks may differ: a token is accepted that much before and after its validity",
+    "token_file": "file of the token for calls of its own, a [service's](security.md#services); read "
     "again when it changes",
     "tls_certificate": "PEM file of its certificate with its chain; certificate, key and ca, or none of them",
     "tls_key": "PEM file of the key of that certificate",
@@ -101,9 +101,9 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "limits_calls_per_second": "calls that one caller may begin in a second, in the long run "
     "([limits](security.md#limits))",
     "limits_burst": "calls that one caller may begin at once after a pause",
-    "limits_calls_at_once": "calls of one caller under way",
-    "limits_calls_waiting": "calls of one caller that wait for a place; more are refused",
-    "limits_streams": "sessions and watches of one caller",
+    "limits_calls_at_once": "calls of one caller in progress at the same time",
+    "limits_calls_waiting": "calls of one caller that may wait for a free place; more are refused",
+    "limits_streams": "open sessions and watches of one caller",
     "log_level": "`debug`, `info`, `warning` or `error`",
     "nats_replicas": "copies of each stream; 3 on a JetStream cluster",
     "keep_days": "days until request ids, their answers and the like are [forgotten](#what-is-forgotten)",

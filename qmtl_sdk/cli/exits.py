@@ -29,7 +29,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.NOT_VALID: "of `submit`: the world judged the strategy invalid or rejected it; "
     "of `sweep`: no cell is valid; of `apply start` and `apply watch`: the run was rolled back or aborted; "
     "of `run`: the targets are not the backtest's; of `audit verify`: an entry was changed or is missing; "
-    "of `restore`: something is not what the backup says",
+    "of `restore`: something that was restored is not what the backup says",
     ExitCode.UNREACHABLE: "the gateway, or what it stands on, is not there; of `stack status`: not all is healthy; "
     "of `top --once`: or a source of its figures; of `doctor`, `config validate` and `config show`: something is wrong",
     ExitCode.PENDING: "no answer within the deadline; of `submit`: not decided yet, it goes on in the world",

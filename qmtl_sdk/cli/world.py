@@ -105,7 +105,7 @@ def delete(
 ) -> int:
     """Delete a world in which nothing is active, with its policies and evaluations.
 
-    The name of one that had orders is not given again.
+    The name of a world that had orders cannot be used again.
 
     Asks first. Exit code 1 when the answer is no, 2 where there is no terminal and no --yes.
     """

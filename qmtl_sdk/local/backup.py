@@ -95,8 +95,8 @@ def restore(folder: Path, state_dir: Path, on_progress: OnProgress = silent) -> 
 
     Return what the backup has, and what of it is different now: nothing, or the backup is not what it says. No service
     starts in the directory before all of it is there and the same.
-    Raises QmtlError: NOT_CONFIGURED for a folder that is no whole backup or a directory with data,
-    DEPENDENCY_UNAVAILABLE where a server refuses.
+    Raises QmtlError: as ``read_manifest``, NOT_CONFIGURED for a directory with data, DEPENDENCY_UNAVAILABLE where a
+    server refuses.
     """
     manifest = read_manifest(folder)
     layout = Layout(state_dir.resolve())
@@ -114,16 +114,19 @@ def restore(folder: Path, state_dir: Path, on_progress: OnProgress = silent) -> 
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what a backup has, each file read and compared. Raises QmtlError(NOT_CONFIGURED)."""
+    """Return what a backup has, each file read and compared.
+
+    Raises QmtlError: NOT_CONFIGURED for a folder without a manifest or a file, DATA_INVALID for what is damaged.
+    """
     try:
         found = _manifest(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         spoilt = [name for name, hashed in found.files.items() if _hash(folder / name) != hashed]
     except OSError as error:
         raise _unusable(folder, f"is no whole backup ({error.strerror}: {error.filename}): name another one") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unusable(folder, f"has a manifest that cannot be read ({_why(error)}): name another backup") from error
+        raise _damaged(folder, f"has a manifest that cannot be read ({_why(error)}): name another backup") from error
     if spoilt:
-        raise _unusable(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says. Name another one")
+        raise _damaged(folder, f"is damaged: {', '.join(spoilt)} is not what the manifest says. Name another one")
     return found
 
 
@@ -138,8 +141,9 @@ async def _save(
             saved[name] = await streams.save(client, name, _made(folder / STREAMS / name))
         async with dump.snapshot(cluster.dsn) as snapshot:
             moved_on = {name: (await streams.stored(client, name)).last - saved[name].last for name in saved}
+            tables = await snapshot.count()
             await asyncio.to_thread(dump.save, cluster, snapshot.name, folder / DATABASE)
-    return snapshot.tables, saved, moved_on
+    return tables, saved, moved_on
 
 
 async def _load(layout: Layout, nats_address: str, folder: Path, manifest: Manifest) -> list[str]:
@@ -149,7 +153,7 @@ async def _load(layout: Layout, nats_address: str, folder: Path, manifest: Manif
             found = {name: await streams.load(client, name, folder / STREAMS / name) for name in manifest.streams}
         await asyncio.to_thread(dump.load, cluster, folder / DATABASE)
         async with dump.snapshot(cluster.dsn) as snapshot:
-            tables = snapshot.tables
+            tables = await snapshot.count()
     return [*_different("table", manifest.tables, tables), *_different("stream", manifest.streams, found)]
 
 
@@ -204,6 +208,10 @@ def _hash(file: Path) -> str:
         raise FileNotFoundError(errno.ENOENT, "is missing", str(file))
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _damaged(path: Path, what: str) -> QmtlError:
+    return QmtlError(Reason.DATA_INVALID, f"{path} {what}", metadata={"path": str(path)})
 
 
 def _unusable(path: Path, what: str) -> QmtlError:

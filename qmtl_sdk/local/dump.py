@@ -40,10 +40,19 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Hold a state of the database, by the name under which it is kept, and what is in it by ``schema.table``."""
+    """Hold a state of the database, by the name under which it is kept for who reads it meanwhile."""
 
     name: str
-    tables: Mapping[str, Counted]
+    connection: Any
+
+    async def count(self) -> Mapping[str, Counted]:
+        """Return what each table has, by ``schema.table``. Raises QmtlError(DEPENDENCY_UNAVAILABLE)."""
+        found = {}
+        with _answering():
+            for table in await self.connection.fetch(_TABLES):
+                row = await self.connection.fetchrow(_COUNT.format(schema=table["schema"], name=table["name"]))
+                found[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
+        return found
 
 
 @asynccontextmanager
@@ -59,8 +68,8 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
     try:
         with _answering():
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            found = Snapshot(await connection.fetchval("SELECT pg_export_snapshot()"), await _count(connection))
-        yield found
+            name = await connection.fetchval("SELECT pg_export_snapshot()")
+        yield Snapshot(name, connection)
     finally:
         connection.terminate()  # which ends the transaction; there is nothing to commit
 
@@ -79,14 +88,6 @@ def load(cluster: Cluster, file: Path) -> None:
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={cluster.dsn}")
     with file.open("rb") as content:
         run_program(cluster, ("pg_restore", *options), given=content)
-
-
-async def _count(connection: Any) -> dict[str, Counted]:
-    found = {}
-    for table in await connection.fetch(_TABLES):
-        row = await connection.fetchrow(_COUNT.format(schema=table["schema"], name=table["name"]))
-        found[f"{table['schema']}.{table['name']}"] = Counted(row["rows"], row["hash"])
-    return found
 
 
 @contextmanager

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +19,9 @@ import pytest
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.cli.main import run
 from qmtl_sdk.local import backup as backups
+from qmtl_sdk.local import streams
 from qmtl_sdk.local.backup import backup, read_manifest, restore
-from qmtl_sdk.local.stack import down, up
+from qmtl_sdk.local.stack import down, status, up
 from tests.support.credentials import nats_url_of
 
 ROWS = 500
@@ -103,7 +109,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_started(state_dir: Path,
     spoilt.write_bytes(spoilt.read_bytes()[:-1])
     with pytest.raises(QmtlError, match=r"streams/kept/stream\.tar\.s2 is not what the manifest says") as refused:
         restore(folder, other_state_dir)
-    assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert refused.value.reason is Reason.DATA_INVALID
     assert list(other_state_dir.iterdir()) == []
     (folder / backups.MANIFEST).unlink()
     with pytest.raises(QmtlError, match="is no whole backup"):
@@ -147,7 +153,7 @@ def test_a_manifest_that_is_none_is_refused(state_dir: Path, spoil: dict[str, An
     file.write_text(json.dumps({**whole, **spoil}))
     with pytest.raises(QmtlError, match=says) as refused:
         read_manifest(state_dir / "copy")
-    assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert refused.value.reason is Reason.DATA_INVALID
     file.write_text(json.dumps({**whole, "files": {**whole["files"], "/dev/zero": "0"}}))
     with pytest.raises(QmtlError, match="'/dev/zero' is no file of a backup"):
         read_manifest(state_dir / "copy")
@@ -162,3 +168,42 @@ def test_without_its_servers_there_is_no_backup(state_dir: Path) -> None:
         backup(state_dir, state_dir / "copy")
     assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE
     assert not (state_dir / "copy").exists()  # its name is free for the next one
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes, as a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_as_one(state_dir: Path) -> None:
+    asyncio.run(fill(*addresses(state_dir)))
+    with (
+        files_of_at_most(500),
+        pytest.raises(QmtlError, match=r"streams/emptied/backup\.json cannot be written") as refused,
+    ):
+        backup(state_dir, state_dir / "copy")
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+    assert "make room, or choose another folder" in refused.value.message
+
+
+async def test_a_server_that_falls_silent_is_told_as_one(
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "CALL_SECONDS", 0.3)
+    silent = await asyncio.to_thread(addresses, state_dir)
+    async with streams.connected(silent[1]) as client:
+        pid = next(each.pid for each in status(state_dir).processes if each.name == "nats")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(QmtlError, match="nats: does not answer") as refused:
+                await streams.save(client, "kept", tmp_path)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert refused.value.reason is Reason.DEPENDENCY_UNAVAILABLE

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,20 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert found.exists(), link
         if anchor:
             assert anchor in anchors(found), link
+
+
+ROOMS = ("qmtl_*", "tests", "benchmarks", "docs", "examples", "helm", "protos")
+
+
+@cache
+def known_files() -> frozenset[str]:
+    return frozenset(file.name for room in ROOMS for found in ROOT.glob(room) for file in found.rglob("*.py"))
+
+
+@each_document
+def test_files_named_are_there(path: Path) -> None:
+    named = {found for span in SPAN.findall(path.read_text()) for found in re.findall(r"(?:^|/)(\w+\.py)$", span)}
+    assert sorted(named - known_files()) == []
 
 
 @each_document
