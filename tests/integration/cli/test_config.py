@@ -150,7 +150,7 @@ def test_a_wrong_password_of_postgresql_is_named(whole: StackStatus, validate: V
         wait_until(lambda: bool(faults(by("hidden"))), WAIT_SECONDS)  # the server has read its configuration again
         found = by("hidden")
         assert faults(found) == {"PostgreSQL": "state the role's password in QMTL_POSTGRES_DSN"}
-        assert "refuses the login: password authentication failed" in found["PostgreSQL"]["says"]
+        assert "refuses the login of QMTL_POSTGRES_DSN: password authentication failed" in found["PostgreSQL"]["says"]
         assert faults(by(PASSWORD)) == {}
 
 
