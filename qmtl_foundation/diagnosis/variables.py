@@ -72,7 +72,7 @@ def _examine(reading: Reading, default: Any, refused: Mapping[str, str], environ
     if variable in refused:
         back = "" if default is MISSING or default == "" else f", or unset it for {default}"
         mend = f"change what is stated{back}" if reading.source else "set it, or unset what asks for it"
-        return fault(variable, without_user(without_name(variable, refused[variable])), mend)
+        return fault(variable, without_name(variable, refused[variable]), mend)
     if not reading.source:
         return None
     if reading.kind is not Secret:
