@@ -50,7 +50,9 @@ _PASSING = (
 _REFUSING = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
+    asyncpg.SyntaxOrAccessError,  # and a parameter of the DSN that the server does not know
+    asyncpg.DataError,  # or whose value it does not take
+    asyncpg.CantChangeRuntimeParamError,
 )
 
 

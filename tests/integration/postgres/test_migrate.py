@@ -154,6 +154,16 @@ def test_a_dsn_that_no_service_takes_is_refused_and_its_password_kept(
     assert "hid" not in said
 
 
+@pytest.mark.parametrize(
+    ("parameter", "says"),
+    [("sslmod=require", '"sslmod"'), ("work_mem=much", '"work_mem"'), ("max_connections=9", '"max_connections"')],
+)
+def test_a_parameter_that_the_server_refuses_is_told(servers: Servers, parameter: str, says: str) -> None:
+    with pytest.raises(QmtlError, match=f"QMTL_POSTGRES_DSN: .*{says}") as refused:
+        upgrade(f"{servers.dsn('postgres')}&{parameter}", ["qmtl_world"])
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
 def test_command_without_a_dsn_says_how_it_is_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
