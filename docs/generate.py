@@ -10,9 +10,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from google.protobuf.descriptor import FileDescriptor
@@ -38,7 +38,7 @@ from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
 from qmtl_foundation.rpc import access, interceptor, server
 from qmtl_foundation.rpc.access import access_of
-from qmtl_foundation.settings import flattened, variable_of
+from qmtl_foundation.settings import Reading, readings, variable_of
 from qmtl_foundation.statistics.catalog import METRICS
 from qmtl_gateway.orders import model as orders
 from qmtl_gateway.settings import GatewaySettings
@@ -246,7 +246,7 @@ def limits() -> str:
 
 def settings() -> str:
     """Return the variables that each service reads."""
-    names = dict.fromkeys(name for service in SERVICES.values() for name, _ in flattened(service))
+    names = dict.fromkeys(name for service in SERVICES.values() for name in readings(service, {}))
     rows = [(f"`{variable_of(name)}`", *_setting(name), SETTING_MEANINGS[name]) for name in names]
     return table(("variable", "default", "read by", "says"), rows)
 
@@ -391,13 +391,13 @@ def _method(name: str) -> tuple[str, str]:
 
 def _setting(name: str) -> tuple[str, str]:
     """Return the default of a setting, of each reader in its turn where they differ, and its readers."""
-    stated = {service: dict(flattened(owner)).get(name) for service, owner in SERVICES.items()}
+    stated = {service: readings(owner, {}).get(name) for service, owner in SERVICES.items()}
     read = {service: each for service, each in stated.items() if each is not None}
     found = dict.fromkeys(_default(each) for each in read.values())
     return ", ".join(found), "all" if len(read) == len(SERVICES) else ", ".join(read)
 
 
-def _default(setting: Field[Any]) -> str:
+def _default(setting: Reading) -> str:
     return "required" if setting.default is MISSING else f"`{'' if setting.default is None else setting.default}`"
 
 

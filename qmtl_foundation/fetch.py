@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from http.client import InvalidURL
 from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ def fetch(url: str, max_bytes: int, seconds: float = READ_SECONDS, trusted: ssl.
 
 def why(error: BaseException) -> str:
     """Return in a few words why a document could not be read."""
+    if isinstance(error, InvalidURL):  # its text repeats the password
+        return "no URL that can be asked: with a user, a port that is no number, or a space"
     inner = getattr(error, "reason", error)  # of what urllib raises
     text = str(getattr(inner, "strerror", None) or inner) or type(error).__name__
     shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])  # the other end may have written it

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar, get_type_hints
@@ -80,10 +81,11 @@ class Address:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Hold what one variable says: ``value``, or why there is none; ``source`` is the variable that stated it, or the
-    one that names a file, empty for the default."""
+    one that names a file, empty for the default. ``default`` is MISSING of a setting that must be stated."""
 
     variable: str
     kind: Any
+    default: Any
     value: Any
     source: str = ""
     fault: str = ""
@@ -116,7 +118,7 @@ def read_settings(settings: type[SettingsType], environ: Mapping[str, str] = os.
 
 def readings(settings: type, environ: Mapping[str, str]) -> dict[str, Reading]:
     """Return what each variable of some settings says, by its name in lower case without ``QMTL_``."""
-    return {name: _reading(name, field, kind, environ) for name, field, kind in _flattened(settings, "")}
+    return {name: _reading(name, kind, default, environ) for name, kind, default in _flattened(settings, "")}
 
 
 def built(settings: type[SettingsType], values: Mapping[str, Any], prefix: str = "") -> SettingsType:
@@ -132,42 +134,38 @@ def built(settings: type[SettingsType], values: Mapping[str, Any], prefix: str =
     )
 
 
-def flattened(settings: type) -> Iterator[tuple[str, Field[Any]]]:
-    """Yield each setting that is read from one variable, by its name in lower case without ``QMTL_``."""
-    for name, field, _ in _flattened(settings, ""):
-        yield name, field
-
-
-def _flattened(settings: type, prefix: str) -> Iterator[tuple[str, Field[Any], Any]]:
+def _flattened(settings: type, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, kind and default of each setting that is read from one variable."""
     kinds = get_type_hints(settings)
     for each in fields(settings):
         if kinds[each.name] in _PARSERS:
-            yield prefix + each.name, each, kinds[each.name]
+            yield prefix + each.name, kinds[each.name], each.default
         else:
             yield from _flattened(kinds[each.name], f"{prefix}{each.name}_")
 
 
-def _reading(name: str, field: Field[Any], kind: Any, environ: Mapping[str, str]) -> Reading:
+def _reading(name: str, kind: Any, default: Any, environ: Mapping[str, str]) -> Reading:
     variable = variable_of(name)
+    reading = partial(Reading, variable, kind, default)
     text, source = environ.get(variable, ""), variable
     if kind is Secret and not text and environ.get(variable + FILE_SUFFIX, ""):
         source = variable + FILE_SUFFIX
         try:
             text = Path(environ[source]).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            return Reading(variable, kind, None, source, f"{source} is {environ[source]!r}, cannot be read: {error}")
+            return reading(None, source, f"{source} is {environ[source]!r}, cannot be read: {error}")
         if not text:
-            return Reading(variable, kind, None, source, f"{source} is {environ[source]!r}, which is empty")
+            return reading(None, source, f"{source} is {environ[source]!r}, which is empty")
     if text:
         try:
-            return Reading(variable, kind, _PARSERS[kind](text), source)
+            return reading(_PARSERS[kind](text), source)
         except ValueError as error:
-            return Reading(variable, kind, None, source, f"{variable}: {error}")
-    if kind is str and variable in environ and field.default is not MISSING:
-        return Reading(variable, kind, "", variable)  # said to be empty, which is not the same as not said
-    if field.default is MISSING:
-        return Reading(variable, kind, None, "", f"{variable} is not set")
-    return Reading(variable, kind, field.default)
+            return reading(None, source, f"{variable}: {error}")
+    if kind is str and variable in environ and default is not MISSING:
+        return reading("", variable)  # said to be empty, which is not the same as not said
+    if default is MISSING:
+        return reading(None, "", f"{variable} is not set")
+    return reading(default)
 
 
 def check_at_least(field: str, value: int, least: int) -> None:

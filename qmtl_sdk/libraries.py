@@ -1,4 +1,4 @@
-"""The versions of the libraries that what is computed depends on."""
+"""The versions that are installed, and of which libraries what is computed depends on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ COMPUTE_LIBRARIES: Final = ("exchange_calendars", "numba", "numpy", "polars", "q
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions that a computed result, or a proof of it, depends on; ``source`` is a checkout's."""
-    versions = {}
-    for name in COMPUTE_LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "source"
-    return versions
+    """Return the versions that a computed result, or a proof of it, depends on."""
+    return {name: version_of(name) for name in COMPUTE_LIBRARIES}
+
+
+def version_of(distribution: str) -> str:
+    """Return the version of a distribution that is installed; ``source`` is a checkout's."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "source"

@@ -15,7 +15,8 @@ import jwt
 
 from qmtl_foundation.cancellation import going_on, heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_foundation.fetch import READ_SECONDS, fetch, is_url
+from qmtl_foundation.fetch import READ_SECONDS, fetch, is_url, why
+from qmtl_foundation.settings import without_user
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 REFRESH_SECONDS: Final = 60.0  # between two readings: so long a withdrawn key may still be believed
@@ -34,7 +35,7 @@ class Keys:
 
     def __init__(self, read: Callable[[], bytes], source: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._read = read
-        self._source = source
+        self._source = without_user(source)
         self._monotonic = monotonic
         self._keys: Mapping[str | None, jwt.PyJWK] = {}
         self._document = b""
@@ -83,7 +84,7 @@ class Keys:
                     self.generation += 1
                 self._succeeded = self._monotonic()
             except Exception as error:  # whatever it is made of, and whoever sends it: the next reading is due
-                _log.warning("the keys of %s could not be read: %s", self._source, error)
+                _log.warning("the keys of %s could not be read: %s", self._source, why(error))
             finally:
                 self._tried = self._monotonic()
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ssl
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok, warning
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.tls import Certificates, TlsSettings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 SOON: Final = timedelta(days=14)
 _CERTIFICATE: Final = "certificate"
@@ -23,8 +26,11 @@ def examine_certificates(settings: TlsSettings, now: datetime) -> tuple[list[Fin
     except QmtlError as error:
         what = _AUTHORITY if error.metadata["setting"] == "QMTL_TLS_CA" else _CERTIFICATE
         return [fault(what, error.message, _mend(error))], None
+    from cryptography import x509
+
     material = certificates.material
-    return [_lasting(_CERTIFICATE, material.certificate, now), _lasting(_AUTHORITY, material.ca, now)], certificates
+    own = x509.load_pem_x509_certificates(material.certificate)[0]  # its chain follows
+    return [_lasting(_CERTIFICATE, own, now), _authorities(material.ca, now)], certificates
 
 
 def _mend(error: QmtlError) -> str:
@@ -33,14 +39,23 @@ def _mend(error: QmtlError) -> str:
     return "name a PEM file that the service may read"
 
 
-def _lasting(what: str, pem: bytes, now: datetime) -> Finding:
-    """Return when a service's own certificate ends, or of its authorities the one that ends first."""
+def _authorities(pem: bytes, now: datetime) -> Finding:
+    """Return when, of the authorities that are valid, the first ends; others that are over stop nothing."""
     from cryptography import x509
 
-    found = x509.load_pem_x509_certificates(pem)
-    first = found[0] if what == _CERTIFICATE else min(found, key=lambda each: each.not_valid_after_utc)
-    begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
-    says = f"{first.subject.rfc4514_string() or 'of no name'}, ends at {ends:%Y-%m-%d}"
+    found = sorted(x509.load_pem_x509_certificates(pem), key=lambda each: each.not_valid_after_utc)
+    valid = [each for each in found if each.not_valid_before_utc <= now < each.not_valid_after_utc]
+    over = ", ".join(_name(each) for each in found if each.not_valid_after_utc <= now)
+    first = _lasting(_AUTHORITY, (valid or found)[0], now)
+    if not valid or not over:
+        return first
+    mend = f"{first.mend}; " if first.mend else ""
+    return warning(_AUTHORITY, f"{first.says}; over: {over}", f"{mend}take what is over out of QMTL_TLS_CA")
+
+
+def _lasting(what: str, found: x509.Certificate, now: datetime) -> Finding:
+    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    says = f"{_name(found)}, ends at {ends:%Y-%m-%d}"
     if begins > now:
         return fault(what, f"{says}, and begins at {begins:%Y-%m-%d} only", "set this machine's clock, or take another")
     if ends <= now:
@@ -48,3 +63,7 @@ def _lasting(what: str, pem: bytes, now: datetime) -> Finding:
     if ends - now <= SOON:
         return warning(what, f"{says}, in {(ends - now).days} days", "renew it; a service that runs takes it by itself")
     return ok(what, says)
+
+
+def _name(found: x509.Certificate) -> str:
+    return found.subject.rfc4514_string() or "of no name"

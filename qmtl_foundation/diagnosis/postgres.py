@@ -69,6 +69,10 @@ async def _schema(connection: Connection, schema: str) -> Finding:
     if int(found) < int(newest):
         return fault(what, f"is at revision {found}, this program needs {newest}", _MIGRATE)
     if int(found) > int(newest):
-        mend = "run the program that migrated it, or a newer one: `qmtl migrate` does not go back"
-        return fault(what, f"is at revision {found}, this program knows up to {newest}", mend)
+        says = (
+            f"is at revision {found}, this program knows up to {newest}: "
+            "it runs on a schema of the next release, and may not on a later one's"
+        )
+        mend = "none after a rollback of one release; else run a program of the release that migrated it"
+        return warning(what, says, mend)
     return ok(what, f"at revision {found}, as this program needs")

@@ -22,7 +22,6 @@ from qmtl_foundation.settings import (
     built,
     check_dialled,
     check_listened,
-    flattened,
     readings,
     variable_of,
     without_name,
@@ -56,7 +55,7 @@ def examine_variables(
         **_unfit({name: each.value for name, each in read.items() if not each.fault}),
         **_refused(settings, read),
     }
-    found = [_examine(each, _default(settings, name), refused, environ) for name, each in read.items()]
+    found = [_examine(each, refused, environ) for each in read.values()]
     known = {each.variable for each in read.values()} | set(beside)
     secrets = {each.variable + FILE_SUFFIX for each in read.values() if each.kind is Secret}
     unknown = sorted(each for each in environ if each.startswith(PREFIX) and each not in known | secrets)
@@ -64,15 +63,14 @@ def examine_variables(
     return [*filter(None, found), *(_unknown(each, known | secrets) for each in unknown)], values
 
 
-def _examine(reading: Reading, default: Any, refused: Mapping[str, str], environ: Mapping[str, str]) -> Finding | None:
-    variable, file = reading.variable, reading.variable + FILE_SUFFIX
+def _examine(reading: Reading, refused: Mapping[str, str], environ: Mapping[str, str]) -> Finding | None:
+    variable, default, file = reading.variable, reading.default, reading.variable + FILE_SUFFIX
     if reading.fault:
-        mend = _mend(reading, default)
-        return fault(variable, reading.sentence, mend)
+        return fault(variable, reading.sentence, _mend(reading))
     if variable in refused:
         back = "" if default is MISSING or default == "" else f", or unset it for {default}"
         mend = f"change what is stated{back}" if reading.source else "set it, or unset what asks for it"
-        return fault(variable, without_user(without_name(variable, refused[variable])), mend)
+        return fault(variable, without_name(variable, refused[variable]), mend)
     if not reading.source:
         return None
     if reading.kind is not Secret:
@@ -84,12 +82,12 @@ def _examine(reading: Reading, default: Any, refused: Mapping[str, str], environ
     return ok(variable, "set")
 
 
-def _mend(reading: Reading, default: Any) -> str:
+def _mend(reading: Reading) -> str:
     if reading.source.endswith(FILE_SUFFIX):
         return f"name a file that the service may read, and that holds {reading.variable}"
     form = _FORMS[reading.kind]
     if reading.source:
-        return f"write {form}" + ("" if default is MISSING else f", or unset it for {default}")
+        return f"write {form}" + ("" if reading.default is MISSING else f", or unset it for {reading.default}")
     also = f", or {reading.variable}{FILE_SUFFIX} to a file that holds it" if reading.kind is Secret else ""
     return f"set it to {form}{also}"
 
@@ -102,7 +100,7 @@ def _unknown(variable: str, known: Collection[str]) -> Finding:
 
 def _refused(settings: type, read: Mapping[str, Reading]) -> dict[str, str]:
     """Return what settings refuse although it can be read, by variable; what cannot be read is left out of account."""
-    values = {name: _stand_in(settings, name, each) if each.fault else each.value for name, each in read.items()}
+    values = {name: _stand_in(each) if each.fault else each.value for name, each in read.items()}
     refused: dict[str, str] = {}
     while True:
         try:
@@ -113,7 +111,7 @@ def _refused(settings: type, read: Mapping[str, Reading]) -> dict[str, str]:
             group = f"{name.partition('_')[0]}_"  # a part of it is missing
             again = [each for each in values if each.startswith(group)] if variable in refused else [name]
             refused.setdefault(variable, error.message)
-            values |= {each: _stand_in(settings, each, read[each]) for each in again}
+            values |= {each: _stand_in(read[each]) for each in again}
         else:
             return refused
 
@@ -173,11 +171,6 @@ def _check_apart(own: Address | None, values: Mapping[str, Any], others: Sequenc
             raise ValueError(f"is {own}, as {variable_of(other)} is: one port cannot serve both")
 
 
-def _default(settings: type, name: str) -> Any:
-    return next(field.default for each, field in flattened(settings) if each == name)
-
-
-def _stand_in(settings: type, name: str, reading: Reading) -> Any:
+def _stand_in(reading: Reading) -> Any:
     """Return what may stand for a value that is none, so that the others can be looked at."""
-    default = _default(settings, name)
-    return _STAND_INS[reading.kind] if default is MISSING else default
+    return _STAND_INS[reading.kind] if reading.default is MISSING else reading.default

@@ -24,6 +24,8 @@ import asyncpg
 
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.postgres.pool import logging_in, translated_errors
+from qmtl_foundation.settings import Secret
 
 DSN_VARIABLE: Final = "QMTL_POSTGRES_DSN"
 PACKAGE_PREFIX: Final = "qmtl_"
@@ -71,10 +73,10 @@ def upgrade(dsn: str, packages: Sequence[str]) -> tuple[Migration, ...]:
     """Bring the schemas of the packages to their newest revisions, in the order given.
 
     Waits for a database that is still starting, and for another migrator. A failing revision leaves its schema as it
-    was. Raises QmtlError(NOT_CONFIGURED) for a package without migrations or a database newer than the package, and
-    QmtlError(DEPENDENCY_UNAVAILABLE) when the database does not answer.
+    was. Raises QmtlError(NOT_CONFIGURED) for a package without migrations, a database newer than the package, and a DSN
+    or login that is refused; QmtlError(DEPENDENCY_UNAVAILABLE) when the database does not answer.
     """
-    return asyncio.run(_upgrade(dsn, [_revisions(package) for package in packages]))
+    return asyncio.run(_upgrade(Secret(dsn), [_revisions(package) for package in packages]))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-async def _upgrade(dsn: str, wanted: Sequence[_Revisions]) -> tuple[Migration, ...]:
+async def _upgrade(dsn: Secret, wanted: Sequence[_Revisions]) -> tuple[Migration, ...]:
     connection = await _connect(dsn)
     try:
         await connection.execute(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
@@ -163,27 +165,22 @@ async def current_revision(connection: Any, schema: str) -> str | None:
     return None if found is None else str(found)
 
 
-async def _connect(dsn: str) -> Any:
+async def _connect(dsn: Secret) -> Any:
     """Connect, again and again while the server is not there yet."""
     deadline = time.monotonic() + CONNECT_SECONDS
-    while True:
-        heed_cancellation()
-        try:
-            return await asyncpg.connect(dsn)
-        except (OSError, asyncpg.CannotConnectNowError) as error:
-            if time.monotonic() > deadline:
-                raise QmtlError(
-                    Reason.DEPENDENCY_UNAVAILABLE,
-                    f"PostgreSQL does not answer after {CONNECT_SECONDS:.0f} s ({error}): is {DSN_VARIABLE} right?",
-                    metadata={"dependency": "postgres"},
-                ) from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            raise QmtlError(
-                Reason.NOT_CONFIGURED,
-                f"PostgreSQL refuses the connection ({error}): check {DSN_VARIABLE}",
-                metadata={"setting": DSN_VARIABLE},
-            ) from error
-        await asyncio.sleep(RETRY_SECONDS)
+    with translated_errors(), logging_in(dsn):
+        while True:
+            heed_cancellation()
+            try:
+                return await asyncpg.connect(dsn.value)
+            except (OSError, asyncpg.CannotConnectNowError) as error:
+                if time.monotonic() > deadline:
+                    raise QmtlError(
+                        Reason.DEPENDENCY_UNAVAILABLE,
+                        f"PostgreSQL does not answer after {CONNECT_SECONDS:.0f} s ({error}): is {DSN_VARIABLE} right?",
+                        metadata={"dependency": "postgres"},
+                    ) from error
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _revisions(package: str) -> _Revisions:

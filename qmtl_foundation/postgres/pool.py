@@ -50,7 +50,9 @@ _PASSING = (
 _REFUSING = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
+    asyncpg.SyntaxOrAccessError,  # and a parameter of the DSN that the server does not know
+    asyncpg.DataError,  # or whose value it does not take
+    asyncpg.CantChangeRuntimeParamError,
 )
 
 
@@ -62,9 +64,7 @@ async def open_pool(dsn: Secret, schema: str, idle_transaction_s: float = 0.0) -
     process that was paused keeps no locks; 0 for never. Raises QmtlError: DEPENDENCY_UNAVAILABLE when the server does
     not answer, NOT_CONFIGURED when it refuses the login or the DSN is none.
     """
-    check_encryption_stated(dsn)
-    check_certificates_readable(dsn)
-    with translated_errors(OSError), _refusals():
+    with translated_errors(OSError), logging_in(dsn):
         pool = await asyncpg.create_pool(
             dsn.value,
             min_size=POOL_MIN_CONNECTIONS,
@@ -100,10 +100,8 @@ def check_encryption_stated(dsn: Secret) -> None:
     if "sslmode" not in stated and not all(
         not host or host.lower().startswith(("/", "%2f")) or is_loopback(host) for host in hosts
     ):
-        raise QmtlError(
-            Reason.NOT_CONFIGURED,
-            "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise",
-            metadata={"setting": "QMTL_POSTGRES_DSN"},
+        raise _refused(
+            "QMTL_POSTGRES_DSN names another machine and no sslmode: add ?sslmode=verify-full, or say otherwise"
         )
 
 
@@ -121,12 +119,15 @@ def check_certificates_readable(dsn: Secret) -> None:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what does not pass by itself at the first connection into QmtlError(NOT_CONFIGURED)."""
+def logging_in(dsn: Secret) -> Iterator[None]:
+    """Refuse a DSN that must not be dialled, and turn what does not pass by itself of the first connection by it into
+    QmtlError(NOT_CONFIGURED)."""
     try:
+        check_encryption_stated(dsn)
+        check_certificates_readable(dsn)
         yield
     except _REFUSING as error:
-        raise _refused(f"PostgreSQL refuses the login: {error}") from error
+        raise _refused(f"PostgreSQL refuses the login of QMTL_POSTGRES_DSN: {error}") from error
     except ValueError as error:  # its text may repeat the password
         if isinstance(error, OSError):  # a certificate that is not believed
             raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import grpc
@@ -13,7 +13,7 @@ from opentelemetry.metrics import Meter
 from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.admission import OPEN
-from qmtl_foundation.rpc.outcome import outcome_of
+from qmtl_foundation.rpc.outcome import concluding
 from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 
 BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000)
@@ -62,15 +62,11 @@ class Durations(Wrapping):
 
         return call
 
-    @contextmanager
-    def _measuring(self, name: str, kind: str, context: grpc.aio.ServicerContext) -> Iterator[None]:
-        began, raised = self._monotonic(), None
-        try:
-            yield
-        except BaseException as error:
-            raised = error
-            raise
-        finally:
+    def _measuring(self, name: str, kind: str, context: grpc.aio.ServicerContext) -> AbstractContextManager[None]:
+        began = self._monotonic()
+
+        def record(code: grpc.StatusCode) -> None:
             took = (self._monotonic() - began) * 1_000
-            code = outcome_of(context, raised).name
-            self._durations.record(took, {"method": name, "kind": kind, "code": code})
+            self._durations.record(took, {"method": name, "kind": kind, "code": code.name})
+
+        return concluding(context, record)

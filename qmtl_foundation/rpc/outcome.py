@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import grpc
@@ -22,7 +24,7 @@ FAULTS: Final = frozenset(
 )
 
 
-def outcome_of(context: grpc.aio.ServicerContext, raised: BaseException | None) -> grpc.StatusCode:
+def _outcome_of(context: grpc.aio.ServicerContext, raised: BaseException | None) -> grpc.StatusCode:
     """Return the status that a caller got, of a call that returned or raised; whoever went away got none, or a late
     one."""
     stated: grpc.StatusCode | None = context.code()
@@ -33,3 +35,16 @@ def outcome_of(context: grpc.aio.ServicerContext, raised: BaseException | None) 
     if not isinstance(raised, GONE):
         return grpc.StatusCode.UNKNOWN
     return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+
+
+@contextmanager
+def concluding(context: grpc.aio.ServicerContext, tell: Callable[[grpc.StatusCode], None]) -> Iterator[None]:
+    """Tell the status that a caller got of the call that is answered within, once it has returned or raised."""
+    raised = None
+    try:
+        yield
+    except BaseException as error:
+        raised = error
+        raise
+    finally:
+        tell(_outcome_of(context, raised))

@@ -6,6 +6,7 @@ A dialogue (a runner's session) is no span: it lasts for hours, and what it tell
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from qmtl_foundation import tracing
 from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.cancellation import heed_cancellation
 from qmtl_foundation.rpc.access import stated_access
-from qmtl_foundation.rpc.outcome import FAULTS, outcome_of
+from qmtl_foundation.rpc.outcome import FAULTS, concluding
 from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
 from qmtl_foundation.tracing import TRACEPARENT, Work
 
@@ -41,23 +42,17 @@ class Traces(Wrapping):
 
     def _unary(self, behaviour: Behaviour, name: str) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            work, raised = self._begin(name, context), None
-            try:
-                with work.within():
-                    return await behaviour(request, context)
-            except BaseException as error:
-                raised = error
-                raise
-            finally:
-                _conclude(work, outcome_of(context, raised))
+            work = self._begin(name, context)
+            with concluding(context, partial(_conclude, work)), work.within():
+                return await behaviour(request, context)
 
         return call
 
     def _stream(self, behaviour: Behaviour, name: str) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            work, raised = self._begin(name, context), None
+            work = self._begin(name, context)
             responses = behaviour(request, context)
-            try:
+            with concluding(context, partial(_conclude, work)):
                 while True:
                     heed_cancellation()
                     with work.within():  # not while it is handed out: that may end in another task
@@ -66,11 +61,6 @@ class Traces(Wrapping):
                         except StopAsyncIteration:
                             return
                     yield response
-            except BaseException as error:
-                raised = error
-                raise
-            finally:
-                _conclude(work, outcome_of(context, raised))
 
         return call
 

@@ -146,9 +146,6 @@ def _as_far_as_readable(arguments: Sequence[str]) -> Session:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from qmtl_sdk.libraries import version_of
 
-    try:
-        return version(PROGRAM)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "source"
+    return version_of(PROGRAM)

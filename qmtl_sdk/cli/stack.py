@@ -101,7 +101,8 @@ def migrate(session: Session) -> None:
 
     dsn = os.environ.get(DSN_VARIABLE, "")
     if not dsn:
-        message = f"{DSN_VARIABLE} is not set: name the database, such as postgresql://user@host/qmtl"
+        form = "postgresql://user@host/qmtl?sslmode=verify-full"
+        message = f"{DSN_VARIABLE} is not set: name the database, such as {form}"
         raise QmtlError(Reason.NOT_CONFIGURED, message, metadata={"setting": DSN_VARIABLE})
     done = upgrade(dsn, [service.package for service in SERVICES])
     schemas = [{"schema": each.schema, "before": each.before, "after": each.after} for each in done]

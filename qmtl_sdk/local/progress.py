@@ -18,7 +18,7 @@ class Phase(StrEnum):
     READY = "ready"
     ALREADY_RUNNING = "already running"
     FOUND_DEAD = "found dead"
-    SETTINGS_CHANGED = "settings changed"
+    CHANGED = "settings or version changed"
     MADE_ANEW = "made anew"
     STOPPED = "stopped"
     KILLED = "killed"

@@ -16,6 +16,7 @@ from qmtl_sdk.local.issuer import ISSUER, Issuer
 from qmtl_sdk.local.process import Command
 from qmtl_sdk.local.state import Endpoint
 
+DISTRIBUTION: Final = "qmtl"
 PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 STOP_SECONDS: Final = 15.0  # a service drains its calls first
 _OF_ITS_OWN: Final = ("QMTL_", "OTEL_SERVICE_NAME")  # variables that a process does not inherit

@@ -9,11 +9,11 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Final
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk.extras import check_server_installed
+from qmtl_sdk.libraries import version_of
 from qmtl_sdk.local import nats, postgres, process, service
 from qmtl_sdk.local.issuer import open_issuer
 from qmtl_sdk.local.process import Child, Command
@@ -81,7 +81,7 @@ def bring_up(layout: Layout, services: Sequence[Service], report: OnProgress) ->
     for part in parts:
         _ensure(start, part)
     _await_ready(start, parts)
-    save(layout, StackState(start.endpoints, _versions()))
+    save(layout, StackState(start.endpoints))
 
 
 def stopping(name: str) -> tuple[signal.Signals, float]:
@@ -106,15 +106,18 @@ def _nats_part(start: _Start) -> _Part:
     directory, log = start.layout.nats, start.layout.log(nats.NAME)
     address = _address(start, nats.NAME, "address")
     port, known = int(address.rpartition(":")[2]), nats.read_passwords(start.layout.auth)
-    endpoint = Endpoint(address, launch=_fingerprint(str(nats.binary()), address, nats.permissions(known)))
+    launch = _fingerprint(nats.DISTRIBUTION, str(nats.binary()), address, nats.permissions(known))
     return _Part(
-        nats.NAME, endpoint, lambda: nats.command(directory, port, log, known), lambda _child: nats.ready(address)
+        nats.NAME,
+        Endpoint(address, launch=launch),
+        lambda: nats.command(directory, port, log, known),
+        lambda _child: nats.ready(address),
     )
 
 
 def _postgres_part(start: _Start, cluster: postgres.Cluster) -> _Part:
     directory, log = start.layout.postgres, start.layout.log(postgres.NAME)
-    endpoint = Endpoint(cluster.dsn, launch=_fingerprint(str(cluster.binaries), cluster.dsn))
+    endpoint = Endpoint(cluster.dsn, launch=_fingerprint(postgres.DISTRIBUTION, str(cluster.binaries), cluster.dsn))
     return _Part(
         postgres.NAME,
         endpoint,
@@ -135,7 +138,7 @@ def _service_parts(start: _Start, services: Sequence[Service], ground: Ground) -
 
 def _service_part(start: _Start, each: Service, endpoint: Endpoint, values: Mapping[str, str]) -> _Part:
     root, log = start.layout.root, start.layout.log(each.name)
-    launch = _fingerprint(*each.arguments, *(f"{name}={value}" for name, value in values.items()))
+    launch = _fingerprint(service.DISTRIBUTION, *each.arguments, *(f"{name}={value}" for name, value in values.items()))
     return _Part(
         each.name,
         Endpoint(endpoint.address, endpoint.metrics_address, launch),
@@ -155,7 +158,7 @@ def _ensure(start: _Start, part: _Part) -> None:
         start.children[part.name] = child
         return
     if child is not None and child.alive:
-        start.report(Progress(part.name, Phase.SETTINGS_CHANGED, f"restarting pid {child.pid}"))
+        start.report(Progress(part.name, Phase.CHANGED, f"restarting pid {child.pid}"))
         process.stop(child, *stopping(part.name))
     elif child is not None:
         start.report(Progress(part.name, Phase.FOUND_DEAD, process.describe_end(record)))
@@ -230,7 +233,7 @@ def _failure(start: _Start, name: str, what: str) -> QmtlError:
 def _remember(start: _Start) -> None:
     """Keep the addresses of what is not reached yet, too: a failed start must not lose them."""
     not_reached = {name: endpoint for name, endpoint in start.known.items() if name not in start.endpoints}
-    save(start.layout, StackState({**start.endpoints, **not_reached}, _versions()))
+    save(start.layout, StackState({**start.endpoints, **not_reached}))
 
 
 def _address(start: _Start, name: str, kind: str) -> str:
@@ -275,15 +278,6 @@ def _free_port(taken: set[int]) -> int:
             return port
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for distribution in ("qmtl", postgres.DISTRIBUTION, nats.DISTRIBUTION):
-        try:
-            found[distribution] = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _fingerprint(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+def _fingerprint(distribution: str, *parts: str) -> str:
+    """Name how a process is started, and the version of the distribution that it runs."""
+    return hashlib.blake2b("\0".join((version_of(distribution), *parts)).encode(), digest_size=8).hexdigest()

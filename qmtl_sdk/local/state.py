@@ -76,7 +76,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Hold where one process listens (host:port, or a URL) and the fingerprint of what it was started with."""
+    """Hold where one process listens (host:port, or a URL) and the fingerprint of how and what was started."""
 
     address: str
     metrics_address: str = ""
@@ -85,10 +85,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """Hold the addresses of a stack by process name, as ``stack.json`` does, and the versions that run."""
+    """Hold the addresses of a stack by process name, as ``stack.json`` does."""
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_state_dir() -> Path:
@@ -120,11 +119,13 @@ def gateway_address(state_dir: Path) -> str:
 def endpoints_of(address: Address) -> Mapping[str, Endpoint]:
     """Return where the processes of the environment's stack listen if a gateway's address is its own, else nothing.
 
-    Raises as ``load``.
+    Raises as ``load``, of an address of this machine's loopback.
     """
+    if not address.is_loopback:
+        return {}
     endpoints = load(Layout(stated_dir())).endpoints
     own = Address.parse(endpoints["gateway"].address) if "gateway" in endpoints else None
-    return endpoints if own is not None and address.is_loopback and own.port == address.port else {}
+    return endpoints if own is not None and own.port == address.port else {}
 
 
 def load(layout: Layout) -> StackState:
@@ -175,7 +176,7 @@ def _from_document(document: Mapping[str, Any]) -> StackState:
     for name, endpoint in endpoints.items():
         if not (_is_address(endpoint.address) and _is_address(endpoint.metrics_address)):
             raise ValueError(f"{name} has no valid address")
-    return StackState(endpoints, {str(name): str(version) for name, version in document["versions"].items()})
+    return StackState(endpoints)
 
 
 def _is_address(text: str) -> bool:

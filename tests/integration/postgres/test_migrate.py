@@ -129,8 +129,38 @@ def test_package_without_migrations_is_refused_by_name(dsn: str, name: str) -> N
 
 
 def test_wrong_database_is_refused_with_the_setting_to_check(servers: Servers) -> None:
-    with pytest.raises(QmtlError, match=r'"absent" does not exist.*QMTL_POSTGRES_DSN') as refused:
+    with pytest.raises(QmtlError, match='QMTL_POSTGRES_DSN: database "absent" does not exist') as refused:
         upgrade(servers.dsn("absent"), ["qmtl_world"])
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("dsn", "says"),
+    [
+        ("postgresql://owner:hidden@192.0.2.1/qmtl", "no sslmode"),
+        ("postgresql://owner:hidden@192.0.2.1/qmtl?sslmode=verify-full&sslrootcert=/absent", "/absent"),
+        ("postgresql://owner:hid/den@db/qmtl?sslmode=disable", "is no DSN"),
+        ("postgresql://owner:hid[den@db/qmtl", "is no DSN"),
+    ],
+)
+def test_a_dsn_that_no_service_takes_is_refused_and_its_password_kept(
+    dsn: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QMTL_POSTGRES_DSN", dsn)
+    assert main(["qmtl_world"]) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert "QMTL_POSTGRES_DSN" in said
+    assert "hid" not in said
+
+
+@pytest.mark.parametrize(
+    ("parameter", "says"),
+    [("sslmod=require", '"sslmod"'), ("work_mem=much", '"work_mem"'), ("max_connections=9", '"max_connections"')],
+)
+def test_a_parameter_that_the_server_refuses_is_told(servers: Servers, parameter: str, says: str) -> None:
+    with pytest.raises(QmtlError, match=f"QMTL_POSTGRES_DSN: .*{says}") as refused:
+        upgrade(f"{servers.dsn('postgres')}&{parameter}", ["qmtl_world"])
     assert refused.value.reason is Reason.NOT_CONFIGURED
 
 

@@ -16,6 +16,7 @@ import pytest
 from qmtl_foundation.auth.keys import KEPT_SECONDS, RETRY_SECONDS, Keys, open_keys
 from qmtl_foundation.auth.settings import AuthSettings
 from qmtl_foundation.errors import QmtlError, Reason
+from tests.support.beside import free_port
 from tests.unit.qmtl_foundation.auth.test_tokens import document
 
 
@@ -167,10 +168,28 @@ async def test_a_redirect_is_not_followed() -> None:
             assert await reason(keys, "EdDSA") is Reason.DEPENDENCY_UNAVAILABLE
 
 
+@pytest.mark.parametrize("place", ["hidden:hidden@127.0.0.1:{port}/keys", "127.0.0.1:{port}/keys?apikey=hidden"])
+async def test_the_log_does_not_show_what_a_url_keeps(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_keys(f"http://{place.format(port=free_port())}"):
+        pass
+    assert "could not be read" in caplog.text
+    assert "hidden" not in caplog.text
+
+
 def test_keys_by_plain_http_come_from_this_machine_only() -> None:
     AuthSettings(jwks="http://127.0.0.1:1/jwks", issuer="i")
     AuthSettings(jwks="https://issuer.example/jwks", issuer="i")
-    for refused in ("http://issuer.example/jwks", "ftp://issuer.example/jwks", "file:///jwks"):
-        with pytest.raises(QmtlError) as caught:
+    for refused in ("http://a:hidden@issuer.example/jwks", "ftp://issuer.example/jwks?key=hidden", "file:///jwks"):
+        with pytest.raises(QmtlError, match="must be https: whoever") as caught:
             AuthSettings(jwks=refused, issuer="i")
         assert caught.value.metadata == {"setting": "QMTL_AUTH_JWKS"}
+        assert "hidden" not in caught.value.message
+
+
+@pytest.mark.parametrize("source", ["https://[issuer.example/jwks", "https://a:hid[den@issuer.example/jwks"])
+def test_a_source_of_keys_that_cannot_be_taken_apart_is_refused(source: str) -> None:
+    with pytest.raises(QmtlError, match=r"QMTL_AUTH_JWKS is .* no URL") as caught:
+        AuthSettings(jwks=source, issuer="i")
+    assert (caught.value.reason, caught.value.metadata) == (Reason.NOT_CONFIGURED, {"setting": "QMTL_AUTH_JWKS"})
+    assert "hid" not in caught.value.message
+    AuthSettings(jwks="//[a file", issuer="i")

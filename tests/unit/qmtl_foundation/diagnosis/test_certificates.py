@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from qmtl_foundation.diagnosis.certificates import SOON, examine_certificates
 from qmtl_foundation.diagnosis.finding import Finding, Verdict
@@ -45,6 +49,35 @@ def test_a_certificate_is_good_for_its_time_and_said_to_end_before(
     found = examined(folder, days)
     assert (found["certificate"].verdict, found["authority"].verdict) == (certificate, authority)
     assert all(each.mend for each in found.values() if each.verdict is not Verdict.OK)
+
+
+@pytest.mark.parametrize(
+    ("lives", "verdict", "part"),
+    [
+        ((-1, 400), Verdict.WARNING, "; over: CN=of -1 days"),
+        ((-2, 400, -1), Verdict.WARNING, "; over: CN=of -2 days, CN=of -1 days"),
+        ((-1, SOON.days), Verdict.WARNING, f"in {SOON.days - 1} days; over: CN=of -1 days"),
+        ((400, 500), Verdict.OK, "CN=of 400 days, ends at"),
+        ((400, SOON.days), Verdict.WARNING, f"in {SOON.days - 1} days"),
+        ((-1, -2), Verdict.FAULT, "it is over"),
+    ],
+)
+def test_an_authority_that_is_over_is_a_fault_only_where_no_other_is_valid(
+    folder: Path, lives: tuple[int, ...], verdict: Verdict, part: str
+) -> None:
+    pair_of(folder, "ca").certificate.write_bytes(b"".join(map(authority, lives)))
+    found = examined(folder)["authority"]
+    assert (found.verdict, bool(found.mend)) == (verdict, verdict is not Verdict.OK)
+    assert part in found.says
+
+
+def authority(days: int) -> bytes:
+    """Return the certificate of an authority that ends in so many days."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string(f"CN=of {days} days")
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def test_a_key_of_another_certificate_is_named(folder: Path) -> None:

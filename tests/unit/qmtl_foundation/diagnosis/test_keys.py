@@ -54,6 +54,13 @@ async def test_a_server_of_keys_that_is_away_is_named() -> None:
     assert found.mend.startswith("start who serves it")
 
 
+async def test_a_url_of_keys_that_cannot_be_asked_is_a_fault_that_keeps_its_password() -> None:
+    found, keys = await examine_keys("https://u:hidden@127.0.0.1/keys")
+    assert (found.verdict, keys) == (Verdict.FAULT, None)
+    assert "cannot be read" in found.says
+    assert "hidden" not in found.says
+
+
 async def token_verdict(issuer: Issuer, token: str, service: str = "gateway") -> tuple[Verdict, str]:
     file = issuer.folder / "own.token"
     file.write_text(token)

@@ -102,6 +102,8 @@ def test_what_cannot_be_used_is_named_with_its_value(variable: str, value: str, 
         ("QMTL_NATS_URL", "nats://127.0.0.1:hidden", "percent-encoded"),
         ("QMTL_AUTH_JWKS", "http://id.example/keys", "must be https"),
         ("QMTL_AUTH_JWKS", "http://a:hidden@id.example/keys", "must be https"),
+        ("QMTL_AUTH_JWKS", "http://id.example/keys?key=hidden", "must be https: whoever changes"),
+        ("QMTL_AUTH_JWKS", "https://[id.example/keys", "is no URL"),
         ("QMTL_PAPER_EXECUTOR", "Not A Name", "must be 1 to 63 characters"),
     ],
 )

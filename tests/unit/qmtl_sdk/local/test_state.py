@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
-from qmtl_sdk.local.state import SCHEMA, Endpoint, Layout, StackState, load, save
+from qmtl_foundation.settings import Address
+from qmtl_sdk.local.state import SCHEMA, Endpoint, Layout, StackState, endpoints_of, load, save
 
 
 def endpoints(address: object) -> bytes:
     """Return a file that is whole but for one address."""
     nats = {"address": address, "metrics_address": "", "launch": ""}
-    return json.dumps({"schema": SCHEMA, "endpoints": {"nats": nats}, "versions": {}}).encode()
+    return json.dumps({"schema": SCHEMA, "endpoints": {"nats": nats}}).encode()
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -22,8 +23,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         {
             "postgres": Endpoint("postgresql://qmtl@/qmtl?host=%2Ftmp%2Fé&port=5432"),
             "world": Endpoint("127.0.0.1:65535", "127.0.0.1:1", "ab"),
-        },
-        {"qmtl": "1.0"},
+        }
     )
     save(Layout(tmp_path), state)
     assert load(Layout(tmp_path)) == state
@@ -52,3 +52,13 @@ def test_damaged_file_is_refused_with_the_mend(tmp_path: Path, content: bytes) -
         load(Layout(tmp_path))
     assert refused.value.reason is Reason.NOT_CONFIGURED
     assert refused.value.metadata["path"] == str(tmp_path / "stack.json")
+
+
+def test_a_damaged_file_is_nothing_to_who_asks_of_a_gateway_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QMTL_STATE_DIR", str(tmp_path))
+    Layout(tmp_path).state_file.write_text("spoilt")
+    assert endpoints_of(Address("prod", 9_000)) == {}
+    with pytest.raises(QmtlError, match="is damaged"):
+        endpoints_of(Address("127.0.0.1", 9_000))
