@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from qmtl_executor import journal
-from qmtl_executor.follower import RETRY_SECONDS
 from qmtl_executor.model import Answer
 from qmtl_executor.venue import Settlement
 from qmtl_foundation.errors import QmtlError
@@ -52,7 +51,7 @@ async def restore(rig: Rig, position: int) -> None:
     """Set the executor's tables back to when it stood at a place and had taken nothing."""
     async with acquire(rig.pool) as connection:
         for table in ("report", "fill", "line", "journal"):
-            await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608
+            await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608  # one of these
         await connection.execute(
             "UPDATE place SET position = $2, revision = 1 WHERE executor = $1", rig.executor, position
         )
@@ -81,7 +80,9 @@ async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, 
     assert exchange.reached == {lost.intent_id: 1, after.intent_id: 1}
 
 
-async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(rig: Rig, exchange: Exchange) -> None:
+async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(
+    rig: Rig, exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
     exchange.settlement = Settlement.BY_SESSION
     world = rig.world
     await world.fence()
@@ -94,7 +95,8 @@ async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(
             await connection.execute("ALTER TABLE place RENAME TO away")
         try:
             position = (await world.send(world.intent(0.8, bar=1)))[0]
-            await asyncio.sleep(3 * RETRY_SECONDS)
+            waits = f"world {world.name} waits"  # once for the passage's end, then for each that could not begin
+            await eventually(lambda: caplog.text.count(waits) > 1)
         finally:
             async with acquire(rig.pool) as connection:
                 await connection.execute("ALTER TABLE away RENAME TO place")
