@@ -86,6 +86,11 @@ class Pod:
         return found  # type: ignore[no-any-return]  # manifests have no types
 
     @property
+    def environment(self) -> Mapping[str, str | None]:
+        """Return the variables of its one container; None for a value that comes from elsewhere."""
+        return {each["name"]: each.get("value") for each in self.container["env"]}
+
+    @property
     def containers(self) -> list[Object]:
         """Return its containers, those that run first too."""
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]

@@ -14,6 +14,7 @@ import pytest
 from qmtl_foundation.auth.keys import Keys
 from qmtl_foundation.auth.tokens import Tokens
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.health import CHECK, SERVING
 from qmtl_foundation.pb.qmtl.control.v1 import session_service_pb2, session_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.order.v1 import intent_pb2, order_service_pb2, order_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2, submission_service_pb2_grpc
@@ -162,8 +163,8 @@ async def test_without_a_token_nobody_is_let_in_but_health_answers(served: Serve
     async with grpc.aio.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         error = await refusal(lambda: get_world(channel))
         assert (error.reason, error.metadata) == (Reason.UNAUTHENTICATED, {"fault": "missing"})
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
-        assert await check(b"", timeout=CALL_SECONDS) == b"\x08\x01"
+        check = channel.unary_unary(CHECK)
+        assert await check(b"", timeout=CALL_SECONDS) == SERVING
 
 
 @pytest.mark.parametrize("stated", [["Basic abc"], ["Bearer "], [""], ["Bearer a.b.c"]])
