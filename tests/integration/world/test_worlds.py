@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -226,7 +227,7 @@ def test_a_name_under_which_executors_may_know_intents_is_not_given_again(desk: 
     evaluate(desk, Asked(world))
     delete(desk, world)
     for fields in ({}, {"validate_only": True}):
-        found = refusal(lambda fields=fields: create(desk, world_message(world), **fields))  # type: ignore[misc]
+        found = refusal(partial(create, desk, world_message(world), **fields))
         assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WORLD_NAME_USED")
         assert found.metadata == {"world": world}
     assert refusal(lambda: read(desk, world)).reason == "WORLD_NOT_FOUND"
