@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import grpc
 import nats
+from nats.js.api import DeliverPolicy
 
 from benchmarks.bare_run import ACKNOWLEDGE, EVENTS, TOLD
 from benchmarks.serving import serve
@@ -75,7 +76,8 @@ async def main(name: str, nats_url: str, address: str) -> None:
     connection = await nats.connect(nats_url)
     async with grpc.aio.insecure_channel(address) as channel:
         sessions = BareSessions(name, channel.unary_unary(ACKNOWLEDGE))
-        await connection.jetstream().subscribe(EVENTS, cb=sessions.tell, ordered_consumer=True, deliver_policy="new")
+        jetstream = connection.jetstream()
+        await jetstream.subscribe(EVENTS, cb=sessions.tell, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW)
         await serve(sessions)
 
 
