@@ -83,7 +83,7 @@ class Pod:
     def container(self) -> Object:
         """Return its one container."""
         (found,) = self.spec["containers"]
-        return found  # type: ignore[no-any-return]  # manifests have no types
+        return found
 
     @property
     def environment(self) -> Mapping[str, str | None]:

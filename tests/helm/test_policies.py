@@ -379,7 +379,7 @@ def test_every_pod_can_be_placed(helm: Helm) -> None:
 
 
 def test_the_migration_shows_postgresql_a_certificate_of_its_own(helm: Helm) -> None:
-    own = {
+    own: dict[str, list[Any]] = {
         "extraEnv": [{"name": "PGSSLCERT", "value": "/etc/owner/tls.crt"}],
         "extraVolumes": [{"name": "owner", "secret": {"secretName": "owner-tls"}}],
         "extraVolumeMounts": [{"name": "owner", "mountPath": "/etc/owner"}],

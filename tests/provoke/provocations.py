@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import grpc
@@ -303,7 +303,7 @@ def _intents(scene: Scene, world: str) -> list[OrderIntent]:
     """Return orders as the newest set lets them pass."""
     said = told(scene.desk, world).activation_set
     one = next(each for each in said.activations if each.strategy_id == "ann/A")
-    stamps = {
+    stamps: dict[str, Any] = {
         "world": world,
         "strategy_id": one.strategy_id,
         "strategy_version": one.strategy_version,

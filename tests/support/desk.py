@@ -182,7 +182,7 @@ def request_id() -> str:
 def node(identity: NodeIdentity, name: str = "") -> dict[str, Json]:
     """Return a node as a DAG document holds it."""
     identifier = node_id(identity)
-    own = {"node_id": identifier, "crc32": node_crc32(identifier), "name": name, "tags": []}
+    own: dict[str, Json] = {"node_id": identifier, "crc32": node_crc32(identifier), "name": name, "tags": []}
     return {**identity.canonical(), **own}
 
 
