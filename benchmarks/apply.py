@@ -190,4 +190,5 @@ async def _newest_event(stack: LocalStack) -> bytes:
         found = await connection.jetstream().get_last_msg(CONTROL, event_subject(WORLD))
     finally:
         await connection.close()
+    assert found.data is not None
     return bytes(found.data)

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import grpc
 import nats
+from nats.js.api import DeliverPolicy
 
 from benchmarks.bare_run import ACKNOWLEDGE, EVENTS, TOLD
+from benchmarks.serving import serve
 
 FOLLOW: Final = "/bench.Session/Follow"
 
@@ -74,13 +76,9 @@ async def main(name: str, nats_url: str, address: str) -> None:
     connection = await nats.connect(nats_url)
     async with grpc.aio.insecure_channel(address) as channel:
         sessions = BareSessions(name, channel.unary_unary(ACKNOWLEDGE))
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers([sessions])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        await connection.jetstream().subscribe(EVENTS, cb=sessions.tell, ordered_consumer=True, deliver_policy="new")
-        print(port, flush=True)
-        await server.wait_for_termination()
+        jetstream = connection.jetstream()
+        await jetstream.subscribe(EVENTS, cb=sessions.tell, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW)
+        await serve(sessions)
 
 
 if __name__ == "__main__":

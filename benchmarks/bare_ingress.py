@@ -13,6 +13,7 @@ import grpc
 import nats
 
 from benchmarks.ingress import ACTIVATION
+from benchmarks.serving import serve
 from qmtl_foundation.jetstream.streams import intent_subject
 
 METHOD: Final = "/bench.Ingress/Publish"
@@ -37,12 +38,7 @@ class BareIngress(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships n
 async def main(nats_url: str) -> None:
     """Serve until killed."""
     connection = await nats.connect(nats_url)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([BareIngress(connection.jetstream())])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
+    await serve(BareIngress(connection.jetstream()))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ import nats
 import nats.js.errors
 from nats.js.api import StorageType, StreamConfig
 
+from benchmarks.serving import serve
+
 SERVICE: Final = "/bench.Run"
 RUN: Final = f"{SERVICE}/Run"  # b"<gateways> <payload>" -> b""
 ACKNOWLEDGE: Final = f"{SERVICE}/Acknowledge"  # b"<gateway> <number>" -> b""
@@ -118,7 +120,7 @@ class BareRun(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no ty
         self._number, self._acknowledged = self._number + 1, 0
         content = f"{self._number} ".encode() + self._payload
         places = [int((await self._jetstream.publish(subject, content)).seq) for _, subject in rows]
-        self._settled = asyncio.create_task(self._settle([row for row, _ in rows], places))  # noqa: RUF006
+        self._settled = asyncio.create_task(self._settle([row for row, _ in rows], places))  # noqa: RUF006  # awaited below
 
     async def _settlement(self) -> None:
         if self._settled is not None:
@@ -137,12 +139,7 @@ async def main(dsn: str, nats_url: str) -> None:
             await jetstream.add_stream(StreamConfig(name=name, subjects=[f"{name}.>"], storage=StorageType.FILE))
     async with asyncpg.create_pool(dsn, min_size=4, max_size=4) as pool:
         await pool.execute(SETUP)
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers([BareRun(pool, jetstream)])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        print(port, flush=True)
-        await server.wait_for_termination()
+        await serve(BareRun(pool, jetstream))
 
 
 if __name__ == "__main__":

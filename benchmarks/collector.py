@@ -9,7 +9,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]  # grpc ships no types
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """Take spans."""
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  # named as in the contract
@@ -20,7 +20,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[mi
 def main() -> None:
     """Serve until killed; the port is the one line of output."""
     server = grpc.server(ThreadPoolExecutor(max_workers=1))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), server)  # type: ignore[no-untyped-call]  # it has no types
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)

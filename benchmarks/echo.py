@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import grpc
 
+from benchmarks.serving import serve
+
 METHOD: Final = "/bench.Echo/Echo"
 
 
@@ -21,15 +23,5 @@ class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
         return request
 
 
-async def main() -> None:
-    """Serve until killed."""
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([Echo()])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(Echo()))

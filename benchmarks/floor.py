@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +14,7 @@ import nats
 from nats.js.api import StorageType, StreamConfig
 
 from benchmarks import echo
+from benchmarks.gateways import bare
 from benchmarks.local_stack import LocalStack
 
 POOL: Final = 16  # connections, as many as the gateway has
@@ -56,14 +54,12 @@ class Floor:
 @asynccontextmanager
 async def open_floor(stack: LocalStack) -> AsyncIterator[Floor]:
     """Yield the floor of a stack."""
-    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.echo", stdout=subprocess.PIPE)
     connection = await nats.connect(stack.nats_url)
     try:
-        assert server.stdout is not None
-        port = int(await server.stdout.readline())
         async with (
+            bare("benchmarks.echo") as address,
             asyncpg.create_pool(stack.postgres_dsn, min_size=POOL, max_size=POOL) as pool,
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+            grpc.aio.insecure_channel(address) as channel,
         ):
             await pool.execute(SCHEMA)
             jetstream = connection.jetstream()
@@ -71,5 +67,3 @@ async def open_floor(stack: LocalStack) -> AsyncIterator[Floor]:
             yield Floor(pool, jetstream, channel.unary_unary(echo.METHOD))
     finally:
         await connection.close()
-        server.kill()
-        await server.wait()

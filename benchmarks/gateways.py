@@ -14,10 +14,9 @@ from types import MappingProxyType
 from urllib.request import urlopen
 
 from benchmarks.local_stack import LocalStack
-from qmtl_sdk.local import service
 from qmtl_sdk.local.start import HOST
-from qmtl_sdk.local.state import Endpoint, Layout, load
-from tests.support.beside import free_port
+from qmtl_sdk.local.state import Endpoint
+from tests.support.beside import command_beside
 
 SERVING_SECONDS = 30.0
 SERVES = "serving on"
@@ -42,12 +41,8 @@ async def another_service(
     stack: LocalStack, kind: str, settings: Mapping[str, str], module: str
 ) -> AsyncIterator[Endpoint]:
     """Yield where one more process of a kind listens, once it serves."""
-    each = next(each for each in service.SERVICES if each.name == kind)
-    own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
-    endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
-    values = {**service.settings(each, endpoints, stack.ground), **settings}
     log = stack.folder / f"{settings.get('QMTL_NAME', 'another')}-{kind}.log"
-    command = service.command(("-m", module), values, stack.folder, log)
+    own, command = command_beside(stack.folder, kind, log, settings, module)
     with command.log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
             *command.argv, env=command.env, cwd=command.directory, stdout=output, stderr=output
@@ -69,7 +64,7 @@ async def bare(module: str, *arguments: str) -> AsyncIterator[str]:
         assert server.stdout is not None
         yield f"{HOST}:{int(await server.stdout.readline())}"
     finally:
-        server.kill()
+        server.terminate()
         await server.wait()
 
 

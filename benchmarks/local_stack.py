@@ -14,7 +14,6 @@ from typing import Final
 
 from qmtl_sdk.local import nats, postgres, stack
 from qmtl_sdk.local.issuer import ADMIN, Issuer, open_issuer
-from qmtl_sdk.local.service import Ground
 from qmtl_sdk.local.state import Layout, load
 
 QMTL: Final = (sys.executable, "-c", "import sys; from qmtl_sdk.cli.main import run; sys.exit(run())")
@@ -32,13 +31,6 @@ class LocalStack:
     def address(self, name: str) -> str:
         """Return where a process listens."""
         return load(Layout(self.folder)).endpoints[name].address
-
-    @property
-    def ground(self) -> Ground:
-        """Return what its services stand on."""
-        return Ground(
-            self.postgres_dsn, self.address(nats.NAME), nats.read_passwords(Layout(self.folder).auth), self.issuer
-        )
 
     @property
     def issuer(self) -> Issuer:

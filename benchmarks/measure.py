@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 Contender = Callable[[], object]
 Times = Mapping[str, Sequence[float]]
 """Milliseconds of each round, by contender."""
@@ -107,6 +109,5 @@ def alone(what: str, times: Sequence[float], target: Target | None = None) -> Li
 
 
 def percentile(times: Sequence[float], share: float) -> float:
-    """Return the value below which a share of the times lies (nearest rank)."""
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    """Return the least of the times that a share of them does not exceed (nearest rank)."""
+    return float(np.quantile(times, share, method="inverted_cdf"))

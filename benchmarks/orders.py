@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ import grpc
 import nats
 
 from benchmarks import bare_ingress, echo
+from benchmarks.gateways import bare
 from benchmarks.ingress import ACTIVATION, EPOCH, WORLD
 from benchmarks.local_stack import LocalStack, state_folder
 from benchmarks.measure import MS, OURS, Findings, Line, Target, compare, percentile
@@ -164,13 +163,5 @@ async def _publishes(local: LocalStack) -> AsyncIterator[Call]:
 @asynccontextmanager
 async def _calls(module: str, method: str, local: LocalStack, *arguments: str) -> AsyncIterator[Call]:
     """Yield a method of a server that says its port, in a process of its own."""
-    command = (sys.executable, "-m", module, *arguments)
-    server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    try:
-        assert server.stdout is not None
-        port = int(await server.stdout.readline())
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield partial(channel.unary_unary(method), metadata=local.metadata)
-    finally:
-        server.terminate()
-        await server.wait()
+    async with bare(module, *arguments) as address, grpc.aio.insecure_channel(address) as channel:
+        yield partial(channel.unary_unary(method), metadata=local.metadata)

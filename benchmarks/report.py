@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from benchmarks.measure import Amount, Amounts, Findings, Line
+from tests.support.pages import write_section
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 DOCUMENT: Final = DOCS / "benchmarks.md"
@@ -43,14 +43,7 @@ def machine() -> str:
 
 def write(name: str, text: str) -> None:
     """Put a text between the markers of a benchmark in its document."""
-    path = DOCUMENTS.get(name, DOCUMENT)
-    document = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    written, count = pattern.subn(lambda _: f"{begin}{text}\n{end}", document)
-    if count != 1:
-        raise ValueError(f"{path.name} must have the markers of {name!r} once, has them {count} times")
-    path.write_text(written, encoding="utf-8")
+    write_section(DOCUMENTS.get(name, DOCUMENT), name, text)
 
 
 def _row(line: Line) -> str:

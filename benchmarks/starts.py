@@ -13,9 +13,7 @@ from benchmarks.local_stack import QMTL, LocalStack, qmtl, running_stack, state_
 from benchmarks.measure import OURS, Findings, Line, Target, alone, compare, race, timed
 from qmtl_sdk.local import service
 from qmtl_sdk.local.service import Service
-from qmtl_sdk.local.start import HOST
-from qmtl_sdk.local.state import Endpoint, Layout, load
-from tests.support.beside import free_port
+from tests.support.beside import command_beside
 
 POLL_SECONDS: Final = 0.001
 LIBRARIES: Final = "bare Python, its libraries imported"
@@ -56,10 +54,7 @@ def _until_serving(stack: LocalStack, each: Service) -> Line:
 
 def _start(stack: LocalStack, each: Service) -> float:
     """Start one more of a service on ports of its own, beside the stack's, and return when it served."""
-    own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
-    endpoints = {**load(Layout(stack.folder)).endpoints, each.name: own}
-    settings = service.settings(each, endpoints, stack.ground)
-    command = service.command(each.arguments, settings, stack.folder, stack.folder / "bench.log")
+    own, command = command_beside(stack.folder, each.name, stack.folder / "bench.log")
     with command.log.open("wb") as log:
         began = time.perf_counter()
         with subprocess.Popen(command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log) as child:

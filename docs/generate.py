@@ -282,7 +282,10 @@ def alerts() -> str:
 def chart_values() -> str:
     """Return the chart's values with their defaults; what a service has as the gateway has it stands there once."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    said = list(_values(yaml.compose(text), text.splitlines()))
+    document = yaml.compose(text)
+    if document is None:
+        raise SystemExit("helm/qmtl/values.yaml has no values")
+    said = list(_values(document, text.splitlines()))
     of_gateway = {
         path.partition(".")[2]: (default, says) for path, default, says in said if path.startswith("gateway.")
     }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import filecmp
-import importlib.util
+import importlib
 import re
 import shutil
 import subprocess
@@ -84,7 +84,7 @@ def protoc(sources: list[str], *outputs: str) -> None:
 
 def googleapis() -> Path:
     """Return the folder that holds ``google/rpc/*.proto``."""
-    (folder,) = importlib.util.find_spec("google.rpc").submodule_search_locations
+    (folder,) = importlib.import_module("google.rpc").__path__
     return Path(folder).parent.parent
 
 

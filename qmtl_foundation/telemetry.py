@@ -34,7 +34,7 @@ def exposing_metrics(listen: Address, certificates: Certificates | None = None) 
     server, thread = start_http_server(listen.port, addr=listen.host)
     try:
         # Instead of a traceback for each client that speaks something else.
-        server.handle_error = _note_stranger  # type: ignore[method-assign,assignment]
+        server.handle_error = _note_stranger  # type: ignore[method-assign,assignment]  # a function for a method
         if tls is not None:  # handshakes are made by the threads that answer: a slow one holds up nobody
             server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         yield provider.get_meter("qmtl")

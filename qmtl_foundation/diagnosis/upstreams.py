@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health_pb2
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok
 from qmtl_foundation.errors import QmtlError, Reason
+from qmtl_foundation.health import CHECK, SERVING
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_service_pb2
 from qmtl_foundation.pb.qmtl.world.v1 import world_service_pb2
@@ -20,7 +20,6 @@ from qmtl_foundation.tls import Certificates
 
 CALL_SECONDS: Final = 5.0
 NOBODYS: Final = "check"  # an id that no submission has
-_HEALTH: Final = "/grpc.health.v1.Health/Check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,10 @@ async def _examine(
     channel: ServiceChannel, upstream: Upstream, address: Address, variable: str, *, is_known: bool
 ) -> Finding:
     try:
-        answer = await channel.unary_unary(_HEALTH)(b"", timeout=CALL_SECONDS)
+        answer = await channel.unary_unary(CHECK)(b"", timeout=CALL_SECONDS)
     except grpc.aio.AioRpcError as error:
         return _away(upstream.name, address, variable, error)
-    if health_pb2.HealthCheckResponse.FromString(answer).status != health_pb2.HealthCheckResponse.SERVING:
+    if answer != SERVING:
         return fault(upstream.name, f"{address} answers, and is not ready", "its log says what it waits for")
     if not is_known:
         return ok(upstream.name, f"{address} answers, and is ready; no token to call it with")

@@ -17,7 +17,7 @@ from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 
 MAX_ORDINARY_BYTES: Final = 4 * 1024 * 1024  # of a request, unless the contract calls it large
 MAX_NAMED: Final = 10_000  # worlds of one request that are looked at; more than any method takes
-KEPT_METHODS: Final = 256  # strangers ask for methods that nobody serves
+KEPT_METHODS: Final = 256  # of which something is kept: names that nobody serves must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import grpc
+
+from qmtl_foundation.rpc.access import KEPT_METHODS
 
 Behaviour = Callable[..., Any]
 """What answers a call: a coroutine, or for a stream an asynchronous generator."""
 Wrap = Callable[[Behaviour], Behaviour]
-
-KEPT_METHODS: Final = 256  # whose wrapped handlers are kept; names that nobody serves must not fill the memory
 
 
 class Wrapping(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types

@@ -9,14 +9,13 @@ import typer
 
 from qmtl_foundation.terminal import plain_console
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import Reason, Session, WatchInterruptedError, command
+from qmtl_sdk.cli.session import Reason, Session, WatchInterruptedError, World, command
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.apply.v1 import ApplyRun
 
 app = typer.Typer(help="Replace what may trade in a world.", rich_markup_mode=None)
 
-World = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qmtl_sdk.cli.session import Session, command
+from qmtl_sdk.cli.session import Session, World, command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 app = typer.Typer(help="Say who takes a world's orders.", rich_markup_mode=None)
 
-World = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
 Executor = Annotated[str, typer.Argument(metavar="EXECUTOR", help="Name of the executor.")]
 
 

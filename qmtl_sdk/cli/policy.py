@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, command
+from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, World, command
 
 if TYPE_CHECKING:
     from qmtl_sdk._pb.qmtl.world.v1 import ListPoliciesResponse, Policy
@@ -18,7 +18,6 @@ INT32_MAX: Final = 2**31 - 1
 
 app = typer.Typer(help="Check, upload, list and activate policy versions.", rich_markup_mode=None)
 
-World = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, YAML.")]
 
 

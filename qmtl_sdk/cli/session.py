@@ -42,6 +42,7 @@ GatewayAddress = Annotated[
         "--gateway", metavar="HOST:PORT", help=f"The gateway. Default: {GATEWAY_VARIABLE}, or the local stack's."
     ),
 ]
+World = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, one line; for the audit.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 

@@ -9,14 +9,12 @@ import typer
 
 from qmtl_sdk.cli import policy
 from qmtl_sdk.cli.exits import ExitCode
-from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, command, confirmed
+from qmtl_sdk.cli.session import CALL_SECONDS, Reason, Session, World, command, confirmed
 from qmtl_sdk.cli.world_options import WorldChange
 
 app = typer.Typer(help="Make worlds, and read what they decided.", rich_markup_mode=None)
 app.add_typer(policy.app, name="policy")
 
-
-Name = Annotated[str, typer.Argument(metavar="WORLD", help="Name of the world.")]
 Hold = Annotated[
     str, typer.Option("--hold", metavar="NAME", help="Name of the hold. Default: operator.", show_default=False)
 ]
@@ -26,7 +24,7 @@ Hold = Annotated[
 @command
 def create(
     session: Session,
-    world: Name,
+    world: World,
     change: WorldChange,
     policy_file: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Upload this policy and put it in force.")
@@ -42,7 +40,7 @@ def create(
 
 @app.command("update")
 @command
-def update(session: Session, world: Name, change: WorldChange, reason: Reason = "") -> None:
+def update(session: Session, world: World, change: WorldChange, reason: Reason = "") -> None:
     """Change what is stated of a world. Default of every option: unchanged."""
     from qmtl_sdk.cli import tables, worlds
 
@@ -70,7 +68,7 @@ def list_worlds(session: Session) -> None:
 
 @app.command("show")
 @command
-def show(session: Session, world: Name) -> None:
+def show(session: Session, world: World) -> None:
     """Show what is stated of a world."""
     from qmtl_sdk.cli import tables, worlds
     from qmtl_sdk.cli.documents import world_document
@@ -81,7 +79,7 @@ def show(session: Session, world: Name) -> None:
 
 @app.command("status")
 @command
-def status(session: Session, world: Name) -> None:
+def status(session: Session, world: World) -> None:
     """Show where every strategy of a world stands, and why."""
     from qmtl_sdk._pb.qmtl.world.v1 import GetWorldStatusRequest
     from qmtl_sdk.cli.documents import status_document
@@ -99,7 +97,7 @@ def status(session: Session, world: Name) -> None:
 @command
 def delete(
     session: Session,
-    world: Name,
+    world: World,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
     reason: Reason = "",
 ) -> int:
@@ -121,7 +119,7 @@ def delete(
 
 @app.command("freeze")
 @command
-def freeze(session: Session, world: Name, hold: Hold = "", reason: Reason = "") -> None:
+def freeze(session: Session, world: World, hold: Hold = "", reason: Reason = "") -> None:
     """Emergency stop: freeze a world at once and hold it. Refused by nothing; waits for nobody."""
     from qmtl_sdk.cli import applies
 
@@ -132,7 +130,7 @@ def freeze(session: Session, world: Name, hold: Hold = "", reason: Reason = "") 
 
 @app.command("resume")
 @command
-def resume(session: Session, world: Name, hold: Hold = "", reason: Reason = "") -> None:
+def resume(session: Session, world: World, hold: Hold = "", reason: Reason = "") -> None:
     """End a hold: an apply run with the set that stands opens the world, unless another hold stands."""
     from qmtl_sdk.cli import applies
     from qmtl_sdk.cli.apply_documents import run_document
@@ -144,7 +142,7 @@ def resume(session: Session, world: Name, hold: Hold = "", reason: Reason = "") 
 @app.command("reseed")
 @command
 def reseed(
-    session: Session, world: Name, reason: Annotated[str, typer.Option("--reason", help="Why, one line.")]
+    session: Session, world: World, reason: Annotated[str, typer.Option("--reason", help="Why, one line.")]
 ) -> None:
     """Take a world whose streams and database disagree (a restored backup) above everything that was ever seen.
 
@@ -159,7 +157,7 @@ def reseed(
 
 @app.command("allocations")
 @command
-def allocations(session: Session, world: Name) -> None:
+def allocations(session: Session, world: World) -> None:
     """Show how a world's capital is divided."""
     from qmtl_sdk._pb.qmtl.allocation.v1 import AllocationSnapshot, GetAllocationsRequest
     from qmtl_sdk.cli.documents import allocations_document
@@ -180,7 +178,7 @@ def allocations(session: Session, world: Name) -> None:
 @command
 def report(
     session: Session,
-    world: Name,
+    world: World,
     html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Where to write the page.")],
 ) -> None:
     """Write a page of a world that needs nothing else to be read: equity, drawdown, and every rule."""

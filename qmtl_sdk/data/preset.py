@@ -319,16 +319,6 @@ def builtin_presets() -> Mapping[str, WorldDataPreset]:
     return {preset.name: preset for preset in (_us_equity(), _sp500())}
 
 
-def builtin_preset(name: str) -> WorldDataPreset:
-    """Return one built-in preset; raise QmtlError PRESET_NOT_FOUND naming those there are."""
-    presets = builtin_presets()
-    if name not in presets:
-        known = ", ".join(sorted(presets))
-        message = f"data_preset: there is no built-in preset {name!r}; use one of {known}, or register your own"
-        raise QmtlError(Reason.PRESET_NOT_FOUND, message, metadata={"data_preset": name, "known": known})
-    return presets[name]
-
-
 def _distinct(names: Names) -> Names:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

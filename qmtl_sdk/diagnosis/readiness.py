@@ -9,6 +9,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from qmtl_foundation.diagnosis.finding import Finding, fault, ok
+from qmtl_foundation.health import CHECK, SERVING
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.encryption import CA_VARIABLE, CERTIFICATE_VARIABLE, tls_context
 from qmtl_sdk.client.gateway import LOST
@@ -17,9 +18,7 @@ SPEECH: Final = "gRPC"
 ANSWER_SECONDS: Final = 5.0
 STANDS_ON: Final = {"postgres": "PostgreSQL", "nats": "NATS"}  # by the name under which a gateway serves its probe
 
-_CHECK: Final = "/grpc.health.v1.Health/Check"
 _SERVICE: Final = 0x0A  # field 1 of HealthCheckRequest, a text
-_SERVING: Final = b"\x08\x01"  # HealthCheckResponse(status=SERVING)
 
 
 class _Bytes(CodecBase):
@@ -38,7 +37,7 @@ async def examine_readiness(address: Address) -> list[Finding]:
     """Return whether a gateway speaks, and whether PostgreSQL and NATS answer it; nothing where it does not say."""
     context = tls_context(address)
     async with Channel(address.host.strip("[]"), address.port, codec=_Bytes(), ssl=context) as channel:
-        check: UnaryUnaryMethod[bytes, bytes] = UnaryUnaryMethod(channel, _CHECK, bytes, bytes)
+        check: UnaryUnaryMethod[bytes, bytes] = UnaryUnaryMethod(channel, CHECK, bytes, bytes)
         try:
             answers = {name: await check(_asking(name), timeout=ANSWER_SECONDS) for name in STANDS_ON}
         except GRPCError:  # a server, of another release
@@ -55,7 +54,7 @@ async def examine_readiness(address: Address) -> list[Finding]:
             )
             mend = f"is it the gateway's port? {needs}"
             return [fault(SPEECH, says, mend)]
-    return [_found(STANDS_ON[name], answer == _SERVING) for name, answer in answers.items()]
+    return [_found(STANDS_ON[name], answer == SERVING) for name, answer in answers.items()]
 
 
 def _asking(name: str) -> bytes:

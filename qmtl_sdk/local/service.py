@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import qmtl_foundation
+from qmtl_foundation.health import CHECK, SERVING
 from qmtl_sdk.local import nats, postgres
 from qmtl_sdk.local.issuer import ISSUER, Issuer
 from qmtl_sdk.local.process import Command
@@ -20,7 +21,6 @@ DISTRIBUTION: Final = "qmtl"
 PROBE_SECONDS: Final = 3.0  # a loaded machine answers late
 STOP_SECONDS: Final = 15.0  # a service drains its calls first
 _OF_ITS_OWN: Final = ("QMTL_", "OTEL_SERVICE_NAME")  # variables that a process does not inherit
-SERVING: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING) on the wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ def healthy(address: str) -> bool:
     """Tell whether the server as a whole answers SERVING. A server that refuses or is silent for 3 s is not."""
     import grpc  # 90 ms: only who starts or asks a stack needs it
 
-    # On bytes: neither the messages nor their generated code are needed. A new channel each time: no backoff.
+    # A new channel each time: no backoff.
     with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        check = channel.unary_unary(CHECK)
         try:
             return bool(check(b"", timeout=PROBE_SECONDS) == SERVING)
         except grpc.RpcError:

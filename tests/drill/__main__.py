@@ -38,12 +38,13 @@ COLUMNS: Final = (
     "all open after, s",
 )
 SENTENCE: Final = (
-    "{date}, {worlds} worlds, {runners} runners, {processors} processors. After each "
-    "restore: every row and message compared and equal, `audit verify --since` the anchor of before clean, the sets of "
-    "{unchanged} worlds the same by `state_hash` (those in which no run was under way; the careful starts), and then "
-    "{submissions} submissions and {applies} apply runs without an error. At last the database alone, set back behind "
-    "streams that went on: all worlds held, nothing executed until they were reseeded, {intents} intents since, no "
-    "invariant broken. All of it took {seconds:.0f} s."
+    "{date}, {worlds} worlds, {runners} runners, {processors} processors. After each restore every row and message was "
+    "compared with the backup's and equal. After each start by the page `audit verify --since` the anchor taken before "
+    "the backup was clean, and every world without a run under way at the backup had the same set as then, by "
+    "`state_hash` ({unchanged} worlds in all). Then {submissions} submissions and {applies} apply runs went through "
+    "without an error. In a separate last case the database alone was restored to an older state, while the streams "
+    "kept what came after it: every world was held, nothing was executed until it was reseeded, {intents} intents came "
+    "from then on, and no invariant was broken. All of it took {seconds:.0f} s."
 )
 
 

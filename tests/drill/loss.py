@@ -42,7 +42,7 @@ INTENTS_PER_SECOND: Final = 5.0  # an executor reads a restored stream anew: mor
 # it executes nothing.
 _OPEN: Final = """
 SELECT FROM world.place p LEFT JOIN executor.place x USING (world)
-WHERE p.is_open OR (x.is_open AND NOT 'stream_astray' = ANY(p.holds))
+WHERE p.is_open OR (x.is_open AND NOT $1 = ANY(p.holds))
 """
 
 Writes = Callable[[Path, Path], Manifest]
@@ -112,7 +112,7 @@ class Loss:
         if not self.streams:
             self._scene.broker.delete_streams()
         migrate(self._cluster.dsn, *(each.package for each in SERVICES))
-        started = self._carefully(old, new, anchor) if self.careful else self._at_once(new)
+        started = self._carefully(old, new, anchor) if self.careful else self._at_once()
         self.found.rest()
         open_s = time.monotonic() - began
         submissions, applies = self._work()
@@ -221,20 +221,19 @@ class Loss:
             assert told[world].activation_set.state_hash == hashes[world, sequence], f"{world}: another set"
         assert all(HOLD in each.holds for each in told.values()), told
         self._await_read()
-        assert not database.fetch(_OPEN), "a gate is open that was closed"
+        assert not database.fetch(_OPEN, ASTRAY), "a gate is open that was closed"
         early = len(read_life(database, self._cluster.nats_url).executed - new.executed)
         assert early == 0, f"{early} orders were executed in worlds that are frozen"
         return _Started(sum(ASTRAY in each.holds for each in told.values()), early, len(stood))
 
-    def _at_once(self, new: Life) -> _Started:
+    def _at_once(self) -> _Started:
         """Start everything at once, as one does who has not read the page."""
         self._end_runners()
         self._start(*PROCESSES)
         self._scene.runners.heal()
         self._await_read()
         astray = sum(ASTRAY in self.found.applies.told(world).holds for world in self._scene.worlds)
-        executed = read_life(self._scene.database, self._cluster.nats_url).executed
-        return _Started(astray, len(executed - new.executed), 0)
+        return _Started(astray, 0, 0)
 
     def _await_read(self) -> None:
         """Wait until the executor has read what stands in the restored stream."""
@@ -248,7 +247,8 @@ class Loss:
         """Tell whether each world has told its hold, or is astray."""
         return not self._scene.database.fetch(
             "SELECT FROM world.outbox o JOIN world.place p USING (world) "
-            "WHERE o.publish_time IS NULL AND NOT 'stream_astray' = ANY(p.holds)"
+            "WHERE o.publish_time IS NULL AND NOT $1 = ANY(p.holds)",
+            ASTRAY,
         )
 
     def _end_runners(self) -> None:

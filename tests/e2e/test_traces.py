@@ -143,7 +143,7 @@ def test_an_apply_is_one_trace_from_who_asks_to_runner_and_executor(qmtl: Line, 
             ("qmtl-world", "apply unfreeze"),
             ("qmtl", "follow unfreeze"),
         )
-    print(shown(spans))  # noqa: T201
+    print(shown(spans))  # noqa: T201  # shown where the test fails
     assert detached(spans) == []
 
 

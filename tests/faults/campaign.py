@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,7 +128,7 @@ class Campaign:
                     self.scene.runners.start(world, number)
             self.say(f"{len(self.scene.runners.running)} runners in {len(self.scene.worlds)} worlds")
             for world in self.scene.worlds:
-                wait_until(lambda world=world: self._evaluated(desk, world), SUBMIT_SECONDS)  # type: ignore[misc]
+                wait_until(partial(self._evaluated, desk, world), SUBMIT_SECONDS)
         for world in self.scene.worlds:
             self.conductor.release(world)
             self._start(world, "first")

@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -128,7 +129,7 @@ class Conductor:
     def _drive(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
             for world in tuple(self._stays):
-                _forgiving(lambda world=world: self._acknowledge(world))()  # type: ignore[misc]
+                _forgiving(partial(self._acknowledge, world))()
 
     def _acknowledge(self, world: str) -> bool:
         told = self._applies.told(world)  # before the run: it is never of a phase beyond the run's

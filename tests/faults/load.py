@@ -67,7 +67,7 @@ class Load:
 
     def errors(self, since: float = 0.0) -> list[str]:
         """Return what callers were told that is no result, of what they began behind a moment (epoch seconds)."""
-        undone = [each for each in self.submitted if each.error or each.status != "valid"]
+        undone: list[Submitted | Applied] = [each for each in self.submitted if each.error or each.status != "valid"]
         failed = [each for each in self.applied if each.error]
         return [str(each) for each in (*undone, *failed) if each.began >= since]
 

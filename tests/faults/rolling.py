@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from tests.faults.campaign import SHORT, SMALL, Campaign, campaign
 from tests.faults.checker import Violation
@@ -107,7 +107,7 @@ def _totals(rolled: Sequence[Rolled]) -> str:
     submitted = [one for each in rolled for one in each.load.submitted]
     applied = [one for each in rolled for one in each.load.applied]
     rates = [rate for each in rolled for rate in each.rates]
-    fields = {
+    fields: dict[str, Any] = {
         "rounds": sum(each.rounds for each in rolled),
         "clusters": len(rolled),
         "rate": min(rates),

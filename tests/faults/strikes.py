@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from threading import Thread
 from typing import Final
 
@@ -344,7 +345,7 @@ def _lose(
     before = {world: newest(world) for world in scene.worlds}
     _stop_all(scene)
     for world, number in before.items():
-        wait_until(lambda world=world, number=number: newest(world) > number, TOLD_SECONDS)  # type: ignore[misc]
+        wait_until(partial(_is_told, newest, world, number), TOLD_SECONDS)
         lost[world].add(lose(world))
 
 
@@ -388,7 +389,7 @@ def asked_twice(scene: Scene) -> Steps:
         same = scene.applies.call("StartApply", request).run
         assert (same.run_id, same.epoch) == (request.run_id, scene.applies.run(world, request.run_id).epoch)
         other = pb.StartApplyRequest(world=world, run_id=f"{request.run_id}-other", plan=request.plan)
-        assert _refused(lambda other=other: scene.applies.call("StartApply", other)) == "RUN_IN_PROGRESS"  # type: ignore[misc]
+        assert _refused(partial(scene.applies.call, "StartApply", other)) == "RUN_IN_PROGRESS"
     yield f"{len(scene.requests)} runs asked for twice, as many others refused"
 
 
@@ -412,6 +413,10 @@ def _roll_back_soon(scene: Scene, run: pb.StartApplyRequest, seconds: float, ans
     time.sleep(seconds)
     request = pb.RollbackApplyRequest(world=run.world, run_id=run.run_id, reason="race")
     answers.append(_refused(lambda: scene.applies.call("RollbackApply", request)))
+
+
+def _is_told(newest: Callable[[str], int], world: str, number: int) -> bool:
+    return newest(world) > number
 
 
 def _refused(call: Callable[[], object]) -> str:

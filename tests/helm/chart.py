@@ -83,7 +83,12 @@ class Pod:
     def container(self) -> Object:
         """Return its one container."""
         (found,) = self.spec["containers"]
-        return found  # type: ignore[no-any-return]  # manifests have no types
+        return found
+
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        """Return the variables of its one container; None for a value that comes from elsewhere."""
+        return {each["name"]: each.get("value") for each in self.container["env"]}
 
     @property
     def containers(self) -> list[Object]:

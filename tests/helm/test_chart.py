@@ -204,8 +204,7 @@ def test_what_varies_with_the_release_s_name_is_every_name(helm: Helm) -> None:
     assert {each["metadata"]["name"].startswith("desk-qmtl-") for each in manifests.objects} == {True}
     world = manifests.pod("world")
     assert world.spec["serviceAccountName"] == "desk-qmtl-world"
-    gateway = {each["name"]: each.get("value") for each in manifests.pod("gateway").container["env"]}
-    assert gateway["QMTL_WORLD_ADDRESS"] == "desk-qmtl-world:9000"
+    assert manifests.pod("gateway").environment["QMTL_WORLD_ADDRESS"] == "desk-qmtl-world:9000"
 
 
 # Values that are names of other objects, by the example that has a use for them.
@@ -246,17 +245,13 @@ def test_what_scales_by_load_states_no_number_of_replicas(rendered: dict[str, Ma
 
 
 def test_without_an_executor_no_paper_world_is_given_one(rendered: dict[str, Manifests]) -> None:
-    environment = {
-        each["name"]: each.get("value") for each in rendered["external-secrets"].pod("world").container["env"]
-    }
-    assert environment["QMTL_PAPER_EXECUTOR"] == ""
+    assert rendered["external-secrets"].pod("world").environment["QMTL_PAPER_EXECUTOR"] == ""
     assert "executor" not in {each.component for each in rendered["external-secrets"].pods()}
 
 
 def test_large_numbers_reach_services_as_whole_ones(helm: Helm) -> None:
     values = changed(values_of("minimal"), "gateway.limits.burst", 12_000_000)
-    environment = {each["name"]: each.get("value") for each in helm.render(values).pod("gateway").container["env"]}
-    assert environment["QMTL_LIMITS_BURST"] == "12000000"
+    assert helm.render(values).pod("gateway").environment["QMTL_LIMITS_BURST"] == "12000000"
 
 
 def test_a_host_may_be_a_pattern(helm: Helm) -> None:
@@ -285,7 +280,6 @@ def test_a_chart_of_another_version_changes_no_pod_and_no_selector(helm: Helm, t
 
 def test_variables_of_open_telemetry_reach_every_service(rendered: dict[str, Manifests]) -> None:
     for component in ("gateway", "world", "dagmgr", "executor"):
-        container = rendered["production"].pod(component).container
-        environment = {each["name"]: each.get("value") for each in container["env"]}
+        environment = rendered["production"].pod(component).environment
         assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector.observability:4317"
         assert environment["OTEL_SERVICE_NAME"] == f"qmtl-{component}"

@@ -84,10 +84,10 @@ def test_who_is_called_through_a_service_leaves_it_before_it_refuses_calls(manif
 
 def test_probes_ask_where_health_is_served_alone(manifests: Manifests) -> None:
     for deployment in manifests.of_kind("Deployment"):
-        (container,) = deployment["spec"]["template"]["spec"]["containers"]
-        stated = {each["name"]: each.get("value", "") for each in container["env"]}
+        pod = Pod(deployment, deployment["spec"]["template"])
+        container = pod.container
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            assert stated["QMTL_HEALTH_LISTEN"] == f"0.0.0.0:{container[probe]['grpc']['port']}"
+            assert pod.environment["QMTL_HEALTH_LISTEN"] == f"0.0.0.0:{container[probe]['grpc']['port']}"
         assert container["livenessProbe"]["grpc"]["service"] == "live"
         assert "service" not in container["readinessProbe"]["grpc"]
 
@@ -379,7 +379,7 @@ def test_every_pod_can_be_placed(helm: Helm) -> None:
 
 
 def test_the_migration_shows_postgresql_a_certificate_of_its_own(helm: Helm) -> None:
-    own = {
+    own: dict[str, list[Any]] = {
         "extraEnv": [{"name": "PGSSLCERT", "value": "/etc/owner/tls.crt"}],
         "extraVolumes": [{"name": "owner", "secret": {"secretName": "owner-tls"}}],
         "extraVolumeMounts": [{"name": "owner", "mountPath": "/etc/owner"}],

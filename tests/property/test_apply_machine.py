@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -165,7 +165,7 @@ class Schedules(RuleBasedStateMachine):
 
 def walk(bug: Bug, examples: int) -> int:
     """Run random schedules, with one rule broken; return how many steps they had."""
-    made = type(f"Schedules_{bug.name}", (Schedules,), {"bug": bug})
+    made: Any = type(f"Schedules_{bug.name}", (Schedules,), {"bug": bug})
     quiet = settings(
         max_examples=examples,
         stateful_step_count=STEPS,

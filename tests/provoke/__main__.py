@@ -19,6 +19,7 @@ from qmtl_sdk.settings import CACHE_VARIABLE
 from tests.provoke import report
 from tests.provoke.attempts import at_work, provoked
 from tests.provoke.prometheus import PROMETHEUS, watching
+from tests.provoke.provocations import ALL
 from tests.provoke.scene import Scene
 from tests.support.credentials import token_of
 from tests.support.desk import dial
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.provoke", description=__doc__)
     parser.add_argument("--only", metavar="WORD", default="", help="alerts whose name has this word; writes no table")
     only = parser.parse_args(arguments).only
+    names = [alert for each in ALL for alert in each.alerts]
+    if not any(only in name for name in names):
+        parser.error(f"no alert is named {only!r}; there are: {', '.join(names)}")
     if shutil.which(PROMETHEUS) is None:
         sys.stderr.write(f"{PROMETHEUS} is not on the PATH; it is in Debian's package of that name\n")
         return 2

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import grpc
 
+from helm.dashboards.alerts import alerts
 from qmtl_foundation.errors import Reason
 from qmtl_foundation.identity import canonical_json
 from qmtl_foundation.pb.qmtl.apply.v1 import run_pb2
@@ -59,16 +61,15 @@ from tests.support.link import link_to
 from tests.support.restoring import keep_database, restore_database
 from tests.support.stack import ROOT
 from tests.support.striking import kill, part, stopped
-from tests.support.waiting import wait_until
+from tests.support.waiting import becomes, wait_until
 
 PREPARED: Final = Seen("prepared")
 SAMPLE: Final = "sample_us_equity_1d"
 LONG_RUNS: Final = "{freeze_timeout_ms: 300000}"
-LOCKED_SECONDS: Final = 0.7  # longer than the limit of QmtlDiffSlow
 HELD_INTENTS: Final = 50
 SECONDS: Final = 30.0
 LOCK: Final = "LOCK TABLE dagmgr.node IN EXCLUSIVE MODE"
-WAITED_FOR: Final = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'dagmgr.node'::regclass"
+WAITED_FOR: Final = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'dagmgr.node'::regclass"
 
 Steps = Iterator[Seen]
 
@@ -187,25 +188,27 @@ def graph_locked(scene: Scene) -> Steps:
     """Hold a lock on the table of nodes in PostgreSQL, again and again, while strategies are submitted."""
     world = make_world(scene.desk)
     periods = iter(range(100, 1_000))
+    limit_ms = alerts()["QmtlDiffSlow"].limit
+    assert limit_ms is not None
+    locked_s = 1.4 * limit_ms / 1e3
 
     def locked_merge() -> None:
-        asyncio.run(_merge_behind_a_lock(scene, Asked(world, period=next(periods))))
+        asyncio.run(_merge_behind_a_lock(scene, Asked(world, period=next(periods)), locked_s))
 
     yield PREPARED
     with repeating(locked_merge):
-        yield Seen(f"each merge waits {LOCKED_SECONDS:g} s and more")
+        yield Seen(f"each merge waits {locked_s:g} s and more")
 
 
-async def _merge_behind_a_lock(scene: Scene, asked: Asked) -> None:
+async def _merge_behind_a_lock(scene: Scene, asked: Asked, locked_s: float) -> None:
     connection = await asyncpg.connect(part(scene.stack, "postgres").address)
     try:
         async with asyncio.timeout(SECONDS):
             async with connection.transaction():
                 await connection.execute(LOCK)
                 submission = scene.desk.submissions.Submit(asked.request()).submission.submission_id
-                while not await connection.fetchval(WAITED_FOR):
-                    pass
-                await asyncio.sleep(LOCKED_SECONDS)
+                await becomes(partial(connection.fetchval, WAITED_FOR), wanted=True)
+                await asyncio.sleep(locked_s)
             await asyncio.to_thread(ended, scene.desk, submission)
     finally:
         await connection.close()
@@ -300,7 +303,7 @@ def _intents(scene: Scene, world: str) -> list[OrderIntent]:
     """Return orders as the newest set lets them pass."""
     said = told(scene.desk, world).activation_set
     one = next(each for each in said.activations if each.strategy_id == "ann/A")
-    stamps = {
+    stamps: dict[str, Any] = {
         "world": world,
         "strategy_id": one.strategy_id,
         "strategy_version": one.strategy_version,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from helm.dashboards.alerts import RULES, rules
+from tests.provoke.__main__ import main
 from tests.provoke.hurried import hurried, hurry
 from tests.provoke.provocations import ALL
 from tests.provoke.report import told
@@ -19,6 +20,12 @@ from tests.support.alerts import asked
 
 def test_every_alert_is_provoked_by_something() -> None:
     assert Counter(alert for each in ALL for alert in each.alerts) == Counter(rule["alert"] for rule in rules())
+
+
+def test_a_word_that_names_no_alert_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", "QmtlDifSlow"])
+    assert "QmtlDiffSlow" in capsys.readouterr().err
 
 
 def test_the_document_says_of_every_alert_how_it_was_provoked() -> None:

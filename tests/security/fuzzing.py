@@ -173,6 +173,7 @@ class _Filling:
         return self.known.texts.get(field.name, "abc")
 
     def _enum(self, field: FieldDescriptor) -> int:
+        assert field.enum_type is not None
         numbers = [each.number for each in field.enum_type.values]
         return self.chance.choice([*numbers, 99, -1, 2**31 - 1] if self.hostile else numbers)
 

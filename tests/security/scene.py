@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qmtl_foundation.pb.qmtl.apply.v1 import apply_service_pb2
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_service_pb2
 from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_service_pb2
@@ -19,7 +21,7 @@ def set_scene(stack: StackStatus, desk: Desk) -> Scene:
 
 def state_of(desk: Desk, world: str) -> tuple[bytes, ...]:
     """Return all that can be read of a world, and of what no world owns, but what time alone changes."""
-    named = {"world": world}
+    named: dict[str, Any] = {"world": world}
     answers = [
         desk.worlds.GetWorld(world_service_pb2.GetWorldRequest(**named)),
         desk.worlds.ListWorlds(world_service_pb2.ListWorldsRequest()),

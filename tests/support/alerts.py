@@ -91,6 +91,7 @@ def _asked(part: Any, grouped: frozenset[str]) -> Iterator[Asked]:
         case promql.MatrixSelector():
             yield from _asked(part.vector_selector, grouped)
         case promql.VectorSelector():
+            assert part.name is not None, "a selector names its metric"
             matchers = part.matchers.matchers
             values = {(each.name, value) for each in matchers for value in _values(each)}
             yield Asked(part.name, grouped | {each.name for each in matchers}, frozenset(values))
@@ -103,8 +104,9 @@ def _asked(part: Any, grouped: frozenset[str]) -> Iterator[Asked]:
 def _matched(part: Any) -> frozenset[str]:
     """Return the labels that a binary expression matches its sides ``on``."""
     matching = None if part.modifier is None else part.modifier.matching
-    is_on = matching is not None and matching.type == promql.LabelModifierType.Include
-    return frozenset(matching.labels) if is_on else frozenset()
+    if matching is None or matching.type != promql.LabelModifierType.Include:
+        return frozenset()
+    return frozenset(matching.labels)
 
 
 def _values(matcher: Any) -> list[str]:

@@ -6,7 +6,6 @@ happen is asserted where it would, judged from the streams. Each ``Bug`` breaks 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -452,5 +451,4 @@ def machine_hash(activations: tuple[Activation, ...]) -> str:
     return Place("equity", activations=activations).state_hash
 
 
-Rule = Callable[[World], None]
 SECOND = timedelta(seconds=1)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 
-from qmtl_sdk.local import service
+from qmtl_sdk.local import nats, postgres, service
+from qmtl_sdk.local.process import Command
 from qmtl_sdk.local.progress import StackStatus
 from qmtl_sdk.local.service import SERVICES
-from qmtl_sdk.local.state import Endpoint
+from qmtl_sdk.local.start import HOST
+from qmtl_sdk.local.state import Endpoint, Layout, load
 from tests.support.credentials import ground_of
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
@@ -32,12 +36,8 @@ class Beside(Endpoint):
 @contextmanager
 def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Beside]:
     """Run one more service of a name until the end, and yield where it listens once it is healthy."""
-    kind = next(each for each in SERVICES if each.name == name)
-    parts = {each.name: Endpoint(each.address, each.metrics_address) for each in stack.processes}
-    own = Endpoint(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
-    ground = ground_of(stack.state_dir, parts["postgres"].address, parts["nats"].address)
-    values = {**service.settings(kind, {**parts, name: own}, ground), **settings}
-    command = service.command(kind.arguments, values, ROOT, stack.state_dir / "logs" / f"another-{name}.log")
+    log_file = stack.state_dir / "logs" / f"another-{name}.log"
+    own, command = command_beside(stack.state_dir, name, log_file, settings)
     with (
         command.log.open("wb") as log,
         subprocess.Popen(command.argv, env=command.env, cwd=command.directory, stdout=log, stderr=log) as process,
@@ -45,6 +45,26 @@ def another(stack: StackStatus, name: str, **settings: str) -> Iterator[Beside]:
     ):
         wait_until(lambda: service.healthy(own.address), READY_SECONDS)
         yield Beside(own.address, own.metrics_address, pid=process.pid)
+
+
+def command_beside(
+    state_dir: Path,
+    name: str,
+    log: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    module: str = "",
+) -> tuple[Endpoint, Command]:
+    """Return where one more service beside those of a stack is to listen, and what runs it.
+
+    ``settings`` come before the stack's, a ``module`` before the service's own.
+    """
+    kind = next(each for each in SERVICES if each.name == name)
+    parts = load(Layout(state_dir)).endpoints
+    own = Endpoint(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
+    ground = ground_of(state_dir, parts[postgres.NAME].address, parts[nats.NAME].address)
+    values = {**service.settings(kind, {**parts, name: own}, ground), **settings}
+    arguments = ("-m", module) if module else kind.arguments
+    return own, service.command(arguments, values, ROOT, log)
 
 
 def another_gateway(stack: StackStatus) -> AbstractContextManager[Beside]:

@@ -32,7 +32,7 @@ class Collected:
 
 
 @dataclass(slots=True)
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """Collect spans."""
 
     address: str = ""

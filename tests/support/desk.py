@@ -30,7 +30,7 @@ from qmtl_foundation.pb.qmtl.evaluation.v1 import evaluation_pb2, evaluation_ser
 from qmtl_foundation.pb.qmtl.graph.v1 import graph_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.submission.v1 import submission_pb2, submission_service_pb2, submission_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2, world_service_pb2_grpc
-from qmtl_sdk.data.preset import builtin_preset
+from qmtl_sdk.data.preset import builtin_presets
 from tests.support.cohorts import arrow, days
 from tests.support.credentials import Bearing
 from tests.support.waiting import wait_until
@@ -182,7 +182,7 @@ def request_id() -> str:
 def node(identity: NodeIdentity, name: str = "") -> dict[str, Json]:
     """Return a node as a DAG document holds it."""
     identifier = node_id(identity)
-    own = {"node_id": identifier, "crc32": node_crc32(identifier), "name": name, "tags": []}
+    own: dict[str, Json] = {"node_id": identifier, "crc32": node_crc32(identifier), "name": name, "tags": []}
     return {**identity.canonical(), **own}
 
 
@@ -218,7 +218,7 @@ def register_data(desk: Desk, as_of: str = AS_OF, preset: str = "") -> str:
 
 def daily_preset(name: str) -> bytes:
     """Return the document of a preset that a runner could read."""
-    return canonical_json({**json.loads(builtin_preset("sample_us_equity_1d").document()), "name": name})
+    return canonical_json({**json.loads(builtin_presets()["sample_us_equity_1d"].document()), "name": name})
 
 
 def register_preset(desk: Desk, name: str) -> None:

@@ -256,12 +256,19 @@ class Start:
         """Return how far the executor is, None before it has begun."""
         return None if self.follower is None else self.follower.place
 
+    @property
+    def at(self) -> Place:
+        """Return how far the executor is, which has begun."""
+        assert self.place is not None
+        return self.place
+
     def counted(self, name: str) -> int:
         """Return a counter of this start's, over all worlds."""
         data = self.metrics.get_metrics_data()
         assert data is not None
         found = (each for of in data.resource_metrics for scope in of.scope_metrics for each in scope.metrics)
-        return sum(int(point.value) for each in found if each.name == name for point in each.data.data_points)
+        points: list[Any] = [point for each in found if each.name == name for point in each.data.data_points]
+        return sum(int(point.value) for point in points)
 
     async def renew(self, told: Told | None = None, ttl_s: float = LEASE_SECONDS) -> None:
         """Renew the lease as the world service would, from now on with these words."""

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -149,10 +149,17 @@ async def _scene(dsn: str, nats_url: str, issuer: Issuer) -> AsyncIterator[Scene
             yield made
 
 
+class Sessions(Protocol):
+    """Reach the sessions of a gateway."""
+
+    @property
+    def sessions(self) -> Any: ...
+
+
 class Runner:
     """Be one runner's session, spoken message by message."""
 
-    def __init__(self, scene: Scene, world: str, strategy_id: str = TREND) -> None:
+    def __init__(self, scene: Sessions, world: str, strategy_id: str = TREND) -> None:
         self.world = world
         self.strategy_id = strategy_id
         self.incarnation = uuid.uuid4().hex

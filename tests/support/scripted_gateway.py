@@ -42,7 +42,7 @@ def runner() -> Runner:
 
 
 def opened_event(
-    kind: int = events.ACTIVATION_EVENT_KIND_UNFREEZE, epoch: int = 3, sequence: int = 9
+    kind: events.ActivationEventKind = events.ACTIVATION_EVENT_KIND_UNFREEZE, epoch: int = 3, sequence: int = 9
 ) -> events.ActivationEvent:
     """Return an event of the runner's world, with its strategy in the set; one that opens unless stated."""
     seat = Activation(

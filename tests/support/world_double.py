@@ -17,7 +17,7 @@ from qmtl_foundation.pb.qmtl.apply.v1 import (
 )
 from qmtl_foundation.pb.qmtl.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from qmtl_foundation.pb.qmtl.world.v1 import world_pb2, world_service_pb2, world_service_pb2_grpc
-from qmtl_sdk.data.preset import builtin_preset
+from qmtl_sdk.data.preset import builtin_presets
 
 PRESET = "sample_us_equity_1d"
 TTL_MS = 5_000
@@ -60,7 +60,7 @@ class _Worlds(world_service_pb2_grpc.WorldServiceServicer):
 
 class _Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetPreset(self, request: Any, _context: Any) -> Any:  # noqa: N802 - the contract's name
-        document = builtin_preset(request.name).document()
+        document = builtin_presets()[request.name].document()
         return dataset_service_pb2.GetPresetResponse(preset=dataset_pb2.Preset(name=request.name, document=document))
 
 
@@ -69,9 +69,9 @@ async def answering() -> AsyncIterator[tuple[str, Said]]:
     """Yield the address of a running one, and what it hears and tells."""
     said = Said()
     server = grpc.aio.server()
-    apply_service_pb2_grpc.add_ApplyServiceServicer_to_server(_Applies(said), server)
-    world_service_pb2_grpc.add_WorldServiceServicer_to_server(_Worlds(), server)
-    dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(_Datasets(), server)
+    apply_service_pb2_grpc.add_ApplyServiceServicer_to_server(_Applies(said), server)  # type: ignore[abstract]  # a test serves a part of it
+    world_service_pb2_grpc.add_WorldServiceServicer_to_server(_Worlds(), server)  # type: ignore[abstract]  # a test serves a part of it
+    dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(_Datasets(), server)  # type: ignore[abstract]  # a test serves a part of it
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

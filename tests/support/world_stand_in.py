@@ -41,7 +41,7 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
     refusal: QmtlError | None = None
     ttl_ms: int = 5_000
 
-    async def GetActivation(self, request: Any, context: Any) -> apply_service_pb2.GetActivationResponse:  # noqa: N802
+    async def GetActivation(self, request: Any, context: Any) -> apply_service_pb2.GetActivationResponse:  # noqa: N802  # the contract's name
         """Answer the newest event that the world told."""
         self._refuse()
         if request.world not in self.newest:
@@ -57,7 +57,7 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
             timeline_id=event.timeline_id,
         )
 
-    async def RenewLease(self, request: Any, context: Any) -> apply_service_pb2.RenewLeaseResponse:  # noqa: N802
+    async def RenewLease(self, request: Any, context: Any) -> apply_service_pb2.RenewLeaseResponse:  # noqa: N802  # the contract's name
         """Renew, and answer where the named worlds stand."""
         self._refuse()
         self.renewals.append(request)
@@ -77,7 +77,7 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
         ]
         return apply_service_pb2.RenewLeaseResponse(ttl_ms=self.ttl_ms, worlds=places)
 
-    async def AcknowledgeActivation(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def AcknowledgeActivation(self, request: Any, context: Any) -> Any:  # noqa: N802  # the contract's name
         """Take an acknowledgement."""
         self._refuse()
         self.acknowledged.put_nowait(request.acknowledgement)
@@ -91,7 +91,7 @@ class StandIn(ApplyServiceServicer):  # its methods are named as in the contract
 @asynccontextmanager
 async def serving_stand_in(auth: AuthSettings) -> AsyncIterator[tuple[StandIn, Address]]:
     """Serve one until the end, and yield where."""
-    stand_in = StandIn()
+    stand_in = StandIn()  # type: ignore[abstract]  # a test serves a part of it
     room = ServedService.of(APPLY_SERVICE, add_ApplyServiceServicer_to_server, stand_in)
     async with (
         open_admission(auth) as admission,

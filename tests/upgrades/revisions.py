@@ -71,10 +71,7 @@ def written(folder: Path, number: int, statements: Sequence[str], unused_since: 
 
 def copied(package: str, root: Path) -> Path:
     """Copy a package's migrations below a folder, and nothing else of it; return theirs."""
-    folder = root / package / "migrations"
-    shutil.copytree(ROOT / package / "migrations", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / package / "__init__.py").touch()
-    return folder
+    return _laid(ROOT / package / "migrations", package, root)
 
 
 async def judged(package: str, folder: Path, dsn: str, released: Sequence[Version]) -> list[str]:
@@ -94,13 +91,19 @@ async def judged(package: str, folder: Path, dsn: str, released: Sequence[Versio
 def migrate_to(package: str, folder: Path, newest: Revision, dsn: str) -> None:
     """Bring a database to a revision of a folder."""
     with tempfile.TemporaryDirectory() as place:
-        target = Path(place) / package / "migrations"
-        shutil.copytree(folder, target, ignore=shutil.ignore_patterns("__pycache__"))
+        target = _laid(folder, package, Path(place))
         for each in revisions(target):
             if each.file.name > newest.file.name:
                 each.file.unlink()
-        (target.parent / "__init__.py").touch()
         migrate(dsn, package, root=Path(place))
+
+
+def _laid(migrations: Path, package: str, root: Path) -> Path:
+    """Copy migrations to where the package below a folder has its own; return where that is."""
+    folder = root / package / "migrations"
+    shutil.copytree(migrations, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / package / "__init__.py").touch()
+    return folder
 
 
 def _may_contract(revision: Revision, released: Sequence[Version]) -> bool:

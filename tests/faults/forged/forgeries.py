@@ -231,7 +231,7 @@ _RUNS: Final[dict[str, tuple[Forge, str]]] = {
             "changes.runs",
             having(run_id="one", phase="completed"),
             before=_PHASES["one", "completed"].after,
-            after=replace(_PHASES["one", "completed"].after, phase="aborted"),  # type: ignore[type-var]
+            after=replace(_PHASES["one", "completed"].after, phase="aborted"),  # type: ignore[type-var]  # there is one
         ),
         "S9",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def environment(
-    gateway: str, stack: StackStatus, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, str]]:
+def environment(gateway: str, stack: StackStatus, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Set what the command line reads."""
     stated = {"QMTL_GATEWAY": gateway, "QMTL_CACHE_DIR": str(cache), "QMTL_AUTHOR": "ana"}
     stated["QMTL_TOKEN_FILE"] = str(stack.token_file)

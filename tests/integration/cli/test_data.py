@@ -12,7 +12,7 @@ import pytest
 from qmtl_foundation.settings import Address
 from qmtl_sdk.client.credential import token_source
 from qmtl_sdk.client.presets import register_builtin_presets
-from qmtl_sdk.data.preset import builtin_preset
+from qmtl_sdk.data.preset import builtin_presets
 from tests.support.command_line import Qmtl
 
 Written = Callable[[str, str], str]
@@ -128,7 +128,7 @@ def test_fingerprint_is_that_of_the_snapshot(qmtl_json: Qmtl) -> None:
     earlier = qmtl_json("data", "fingerprint", "sample_sp500_1d", "--as-of", "2010-01-05").document
     assert same == newest
     assert earlier["fingerprint"] != newest["fingerprint"]
-    assert newest["as_of"].startswith(builtin_preset("sample_sp500_1d").end[:3])  # type: ignore[index]  # stated there
+    assert newest["as_of"].startswith(builtin_presets()["sample_sp500_1d"].end[:3])  # type: ignore[index]  # stated there
 
 
 def test_unknown_preset_is_refused(qmtl_json: Qmtl) -> None:

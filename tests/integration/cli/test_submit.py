@@ -18,7 +18,7 @@ from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_sdk import Runner
 from qmtl_sdk.cli.loading import load_class
 from qmtl_sdk.cli.loading import load_strategy as loaded
-from qmtl_sdk.data.preset import builtin_preset
+from qmtl_sdk.data.preset import builtin_presets
 from qmtl_sdk.submission.result import SweepStoppedError
 from tests.support.command_line import POLICY, RESULT_FIELDS, STRATEGY, STRICT_POLICY, Qmtl
 from tests.support.waiting import wait_until
@@ -276,7 +276,7 @@ def test_published_stream_reaches_the_strategy(
     qmtl_json: Qmtl, world_name: str, written: Written, tmp_path: Path
 ) -> None:
     """The sample's bars with a stream beside them: no sentiment, no position."""
-    preset = builtin_preset("sample_us_equity_1d").model_dump(mode="json", by_alias=True)
+    preset = builtin_presets()["sample_us_equity_1d"].model_dump(mode="json", by_alias=True)
     rows = "".join(f"{day}T22:00:00Z,{name},{score}\n" for day, name, score in PUBLISHED)
     source = {"kind": "csv", "uri": written("mood.csv", "time,symbol,score\n" + rows), "time_means": "published"}
     preset |= {"name": world_name, "streams": [{"name": "mood", "source": source, "columns": ["score"]}]}

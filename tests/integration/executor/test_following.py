@@ -272,7 +272,7 @@ async def test_a_start_that_is_enrolled_anew_begins_anew(rig: Rig, exchange: Exc
         world.enrolment = (0, 0)  # it was deregistered, and is enrolled again behind the next Fence
         await world.tell(mark_pb2.MARK_KIND_FENCE)
         await start.renew()
-        await eventually(lambda: start.place.enrolment == world.enrolment[0], 10.0)
+        await eventually(lambda: start.at.enrolment == world.enrolment[0], 10.0)
         early, late = world.intent(bar=1), world.intent(bar=2)
         await world.send(early)
         await world.open()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from qmtl_executor import journal
-from qmtl_executor.follower import RETRY_SECONDS
 from qmtl_executor.model import Answer
 from qmtl_executor.venue import Settlement
 from qmtl_foundation.errors import QmtlError
@@ -52,7 +51,7 @@ async def restore(rig: Rig, position: int) -> None:
     """Set the executor's tables back to when it stood at a place and had taken nothing."""
     async with acquire(rig.pool) as connection:
         for table in ("report", "fill", "line", "journal"):
-            await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608
+            await connection.execute(f"DELETE FROM {table} WHERE executor = $1", rig.executor)  # noqa: S608  # one of these
         await connection.execute(
             "UPDATE place SET position = $2, revision = 1 WHERE executor = $1", rig.executor, position
         )
@@ -70,7 +69,7 @@ async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, 
         await restore(rig, opened)
         await rig.until_at(*await world.send(world.intent(0.8, bar=1)))
         assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
-        assert start.place.restored_mark == 2
+        assert start.at.restored_mark == 2
         await world.fence()  # of a run that was begun without knowledge of it
         await rig.until_at(await world.open())
         await rig.until_at(*await world.send(world.intent(0.8, bar=2)))
@@ -81,7 +80,9 @@ async def test_what_a_restored_journal_has_lost_is_not_executed_again(rig: Rig, 
     assert exchange.reached == {lost.intent_id: 1, after.intent_id: 1}
 
 
-async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(rig: Rig, exchange: Exchange) -> None:
+async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(
+    rig: Rig, exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
     exchange.settlement = Settlement.BY_SESSION
     world = rig.world
     await world.fence()
@@ -94,13 +95,14 @@ async def test_a_journal_that_was_restored_during_an_outage_is_not_gone_on_from(
             await connection.execute("ALTER TABLE place RENAME TO away")
         try:
             position = (await world.send(world.intent(0.8, bar=1)))[0]
-            await asyncio.sleep(3 * RETRY_SECONDS)
+            waits = f"world {world.name} waits"  # once for the passage's end, then for each that could not begin
+            await eventually(lambda: caplog.text.count(waits) > 1)
         finally:
             async with acquire(rig.pool) as connection:
                 await connection.execute("ALTER TABLE away RENAME TO place")
             await restore(rig, opened)
         await rig.until_at(position)
-        assert start.place.restored_mark == 2
+        assert start.at.restored_mark == 2
         assert outcomes(await rig.reports(2)) == ["filled", "fenced"]
     assert exchange.reached == {lost.intent_id: 1}
 
@@ -124,8 +126,8 @@ async def test_an_order_that_the_venue_has_is_not_given_to_it_again(rig: Rig, ex
         await asyncio.wait_for(asked.wait(), 10.0)  # the venue has it, and nothing of that is booked
         await restore(rig, opened)
         answers.set()
-        await eventually(lambda: start.place.restored_mark is not None)
-        assert start.place.position == position
+        await eventually(lambda: start.at.restored_mark is not None)
+        assert start.at.position == position
     assert exchange.reached == {intent.intent_id: 1}
 
 
@@ -166,7 +168,7 @@ async def test_a_restored_journal_is_noticed_where_nothing_is_written(rig: Rig, 
         await start.journal.check()
         await restore(rig, opened)
         await start.journal.check()  # before each renewal
-        await eventually(lambda: start.place.restored_mark is not None)
+        await eventually(lambda: start.at.restored_mark is not None)
         assert (await rig.rows("place"))[0]["restored_mark"] == 2
     assert list(exchange.reached.values()) == [1]
 
@@ -184,7 +186,7 @@ async def test_a_start_that_a_restored_database_does_not_know_goes_on_closed(rig
                 rig.executor,
             )
         await start.journal.check()
-        await eventually(lambda: start.place.restored_mark is not None)
+        await eventually(lambda: start.at.restored_mark is not None)
         await rig.until_at(*await world.send(world.intent()))
         assert outcomes(await rig.reports(1)) == ["fenced"]
         assert (await rig.rows("instance"))[0]["token"] == start.journal.token

@@ -45,6 +45,7 @@ async def test_a_message_that_is_held_goes_to_nobody_else_and_one_that_is_droppe
         with pytest.raises(TimeoutError):
             await other.fetch(1, timeout=3 * SHORT_WAIT_SECONDS)
     again = await ingest.fetch(other)
+    assert again is not None
     assert (again.data, again.metadata.num_delivered) == (b"one", 2)
 
 

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import grpc
 import pytest
 
+from qmtl_foundation.health import CHECK, SERVING
 from qmtl_foundation.settings import Address
 from qmtl_sdk.cli.exits import ExitCode
 from qmtl_sdk.client.credential import file_source
@@ -54,9 +56,9 @@ class Encrypted:
         material = [pair_of(self.certificates, "ca").certificate, *self._own()]
         credentials = grpc.ssl_channel_credentials(*(path.read_bytes() for path in material))
         with grpc.secure_channel(self.endpoints[name].address, credentials) as channel:
-            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            check = channel.unary_unary(CHECK)
             try:
-                return bool(check(b"", timeout=3.0) == service.SERVING)
+                return bool(check(b"", timeout=3.0) == SERVING)
             except grpc.RpcError:
                 return False
 
@@ -90,7 +92,7 @@ def encrypted() -> Iterator[Encrypted]:
             values = service.settings(each, endpoints, ground)
             stack.enter_context(_running(each, {**values, **_tls(folder, each.name)}, directory))
         for each in SERVICES:
-            wait_until(lambda each=each: made.healthy(each.name), READY_SECONDS)  # type: ignore[misc]
+            wait_until(partial(made.healthy, each.name), READY_SECONDS)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("QMTL_TLS_CA", environment["QMTL_TLS_CA"])
             gateway = Address.parse(endpoints["gateway"].address)

@@ -18,9 +18,11 @@ from qmtl_foundation.postgres.pool import Pool
 from qmtl_foundation.settings import Secret
 from tests.support.link import Link, link_to
 from tests.support.recorded import id_of, parent_of, recording_spans
+from tests.support.waiting import eventually
 
 STATEMENT_SECONDS = 0.2
 BOUND_SECONDS = 10.0  # of a rollback that waits for a dead connection it would be 30
+ENDED = "ended"
 
 
 async def test_a_transaction_on_a_stalled_connection_ends_when_its_statement_times_out(postgres_dsn: str) -> None:
@@ -61,18 +63,17 @@ async def test_a_connection_that_the_server_has_ended_but_not_closed_is_replaced
     """The driver knows of the end by then, and raises a fault of its own for the next statement."""
     url = urlsplit(postgres_dsn)
     (folder,) = parse_qs(url.query)["host"]
-    ended = asyncio.Event()
     async with (
-        _unclosed(Path(folder) / ".s.PGSQL.5432", ended) as address,
+        _unclosed(Path(folder) / ".s.PGSQL.5432") as address,
         open_pool(Secret(f"postgresql://{url.username}@{address}{url.path}"), "public") as pool,
         open_pool(Secret(postgres_dsn), "public") as other,
     ):
         async with acquire(pool) as connection:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
+            settings = connection.get_settings()
         async with acquire(other) as connection:
             await connection.execute("SELECT pg_terminate_backend($1)", pid)
-        await asyncio.wait_for(ended.wait(), BOUND_SECONDS)
-        await asyncio.sleep(0.1)  # until the driver has read the server's last word
+        await eventually(lambda: settings.application_name == ENDED)  # the driver has read the server's last word
         with pytest.raises(QmtlError) as caught:
             await ping(pool)
         assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
@@ -80,9 +81,9 @@ async def test_a_connection_that_the_server_has_ended_but_not_closed_is_replaced
 
 
 @asynccontextmanager
-async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
+async def _unclosed(socket: Path) -> AsyncIterator[str]:
     """Pass bytes on to a server and back, and yield where; when the server closes its first connection, do not close
-    the client's, which goes on by itself."""
+    the client's, which goes on by itself, but tell it a setting behind the server's last word: ``ENDED``."""
 
     async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
@@ -90,6 +91,7 @@ async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
             await writer.drain()
 
     serving = set[asyncio.Task[None]]()
+    ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.add(asyncio.current_task())  # type: ignore[arg-type]  # within a task
@@ -99,6 +101,8 @@ async def _unclosed(socket: Path, ended: asyncio.Event) -> AsyncIterator[str]:
             await passed_on(from_server, writer)
             if not ended.is_set():
                 ended.set()
+                stated = b"application_name\0" + ENDED.encode() + b"\0"
+                writer.write(b"S" + (4 + len(stated)).to_bytes(4, "big") + stated)  # ParameterStatus
                 await asyncio.wait({up})
         finally:  # one who went away meanwhile resets its connection
             up.cancel()

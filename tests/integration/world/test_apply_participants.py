@@ -116,7 +116,7 @@ def test_an_executor_is_heard_of_its_own_marks_from_its_newest_start_only(desk: 
     world = make_world(desk)
     mark = enrol(desk, world, slow).mark
     renew(service, slow, "one")
-    wait_until(lambda: renew(service, slow, "one").worlds[0].enrolment_position)
+    wait_until(lambda: renew(service, slow, "one").worlds[0].enrolment_position > 0)
     epoch = renew(service, slow, "one").worlds[0].epoch
     own = {"world": world, "participant": slow, "incarnation": "one", "epoch": epoch, "mark": mark}
     silent = refusal(lambda: passed(service, **{**own, "participant": "never"}))

@@ -30,7 +30,6 @@ from tests.support.waiting import wait_until
 
 TERMS = "{freeze_timeout_ms: 6000, switch_timeout_ms: 6000, unfreeze_timeout_ms: 6000, rollback_timeout_ms: 6000}"
 BOTH = {"ann/A": 0.25, "ann/B": 0.25}
-STOP_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")

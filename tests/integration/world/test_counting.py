@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -41,7 +42,7 @@ def counted(reader: InMemoryMetricReader) -> int:
     data = reader.get_metrics_data()
     assert data is not None
     found = (each for of in data.resource_metrics for scope in of.scope_metrics for each in scope.metrics)
-    points = (point for each in found if each.name == "apply_runs_total" for point in each.data.data_points)
+    points: list[Any] = [point for each in found if each.name == "apply_runs_total" for point in each.data.data_points]
     return sum(int(point.value) for point in points)
 
 

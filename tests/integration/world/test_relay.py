@@ -59,7 +59,8 @@ def applied_world(desk: Desk) -> str:
 
 async def stored(jetstream: Any, stream: str, subject: str) -> list[Any]:
     """Return the messages of a subject, oldest first."""
-    messages, sequence = [], 1
+    messages: list[Any] = []
+    sequence = 1
     while True:
         try:
             found = await jetstream.get_msg(stream, seq=sequence, subject=subject, next=True)

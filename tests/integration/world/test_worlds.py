@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -137,7 +138,7 @@ def test_a_change_from_a_stale_etag_is_aborted_and_changes_nothing(desk: Desk) -
         ("world.share_policy", {"share_policy": 99}),
         ("world.decision_ttl_s", {"decision_ttl_s": -1}),
         ("world.decision_ttl_s", {"decision_ttl_s": 86_401}),
-        ("world.execution_model.fill", {"execution_model": world_pb2.ExecutionModel(fill=99)}),
+        ("world.execution_model.fill", {"execution_model": world_pb2.ExecutionModel(fill=99)}),  # type: ignore[arg-type]  # no fill
         ("world.execution_model.fee_bp", {"execution_model": world_pb2.ExecutionModel(fee_bp=-1.0)}),
         ("world.sizing_rule.gross_limit", {"sizing_rule": world_pb2.SizingRule(gross_limit=11.0)}),
     ],
@@ -226,7 +227,7 @@ def test_a_name_under_which_executors_may_know_intents_is_not_given_again(desk: 
     evaluate(desk, Asked(world))
     delete(desk, world)
     for fields in ({}, {"validate_only": True}):
-        found = refusal(lambda fields=fields: create(desk, world_message(world), **fields))  # type: ignore[misc]
+        found = refusal(partial(create, desk, world_message(world), **fields))
         assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WORLD_NAME_USED")
         assert found.metadata == {"world": world}
     assert refusal(lambda: read(desk, world)).reason == "WORLD_NOT_FOUND"
@@ -239,7 +240,8 @@ def test_a_name_whose_world_never_opened_is_given_again(desk: Desk) -> None:
 
 
 def test_a_world_with_active_strategies_is_kept_and_one_made_again_continues_its_sequence(desk: Desk) -> None:
-    quiet = {"mode": execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY}  # without orders, so that the name is free again
+    # Without orders, so that the name is free again.
+    quiet: dict[str, Any] = {"mode": execution_pb2.EFFECTIVE_MODE_COMPUTE_ONLY}
     world = make_world(desk, **quiet)
     preset = read(desk, world).data_preset
     assert evaluate(desk, Asked(world)).activation.sequence == 3

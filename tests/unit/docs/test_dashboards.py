@@ -48,8 +48,8 @@ def bare(part: Any, of: str = "") -> Iterator[str]:
                 yield from bare(each, part.func.name)
         case promql.MatrixSelector():
             yield from bare(part.vector_selector, of)
-        case promql.VectorSelector() if part.name.endswith(COUNTERS) and of not in RATES:
-            yield part.name
+        case promql.VectorSelector(name=str(name)) if name.endswith(COUNTERS) and of not in RATES:
+            yield name
 
 
 def kept(part: Any) -> set[str] | None:

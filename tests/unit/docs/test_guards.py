@@ -13,7 +13,6 @@ from tests.guards.guard import PLACES, Guard
 from tests.guards.guards import GUARDS, INVARIANTS
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = ROOT / "docs" / "architecture" / "apply.md"
 ROW = re.compile(r"^\| (S\d+|L1) \|(.*)\|$", re.MULTILINE)
 COLUMNS = dict(
     zip(PLACES.values(), range(1, 1 + len(PLACES)), strict=True)

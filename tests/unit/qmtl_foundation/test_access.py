@@ -54,7 +54,8 @@ def test_a_method_that_states_nothing_is_for_nobody() -> None:
 @pytest.mark.parametrize(("role", "is_public"), [("ROLE_SERVICE", False), ("ROLE_CALLER", True), ("ROLE_ADMIN", True)])
 def test_services_methods_are_no_clients(role: str, is_public: bool) -> None:
     options = descriptor_pb2.MethodOptions()
-    options.Extensions[access_pb2.access].role = access_pb2.Role.Value(role)
+    extensions: Any = options.Extensions
+    extensions[access_pb2.access].role = access_pb2.Role.Value(role)
     assert access_of(_method(options)).is_public is is_public
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_changed_field_is_found_where_it_stands(field: str, number: int) -> No
     entries = chain(5)
     at = 5 - number
     stated = getattr(entries[at], field)
-    other = NOON.replace(microsecond=1) if field == "create_time" else stated + type(stated)("9")
+    other: Any = NOON.replace(microsecond=1) if field == "create_time" else stated + type(stated)("9")
     changed = [*entries[:at], replace(entries[at], **{field: other}), *entries[at + 1 :]]
     found = faults(changed, end(entries))
     assert number in {each.first for each in found}

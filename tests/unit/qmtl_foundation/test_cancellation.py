@@ -17,7 +17,7 @@ SERVICES: Final = ("qmtl_foundation", "qmtl_gateway", "qmtl_world", "qmtl_dagmgr
 
 
 async def test_a_swallowed_cancellation_is_heard_at_the_next_turn() -> None:
-    turns = []
+    turns: list[int] = []
 
     async def loop() -> None:
         while True:

@@ -70,7 +70,7 @@ class Served:
 @asynccontextmanager
 async def served(**limits: int) -> AsyncIterator[Served]:
     with issuing() as issuer:
-        made = Served(Applies(), None, issuer)
+        made = Served(Applies(), None, issuer)  # type: ignore[abstract]  # a test serves a part of it
         limiting = Limits(LimitSettings(**limits), made.counted.append, lambda: made.now)
         room = ServedService.of(APPLY, apply_service_pb2_grpc.add_ApplyServiceServicer_to_server, made.applies)
         async with (

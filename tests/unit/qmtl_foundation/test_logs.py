@@ -16,7 +16,7 @@ STATED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def record(message: str, *values: object, **more: object) -> logging.LogRecord:
-    return logging.LogRecord("qmtl_world.apply.relay", logging.WARNING, "relay.py", 1, message, values, None, **more)  # type: ignore[arg-type]
+    return logging.LogRecord("qmtl_world.apply.relay", logging.WARNING, "relay.py", 1, message, values, None, **more)  # type: ignore[arg-type]  # what a record may have more is not stated
 
 
 def written(entry: logging.LogRecord) -> dict[str, str]:

@@ -157,7 +157,7 @@ async def test_a_changed_payload_is_refused() -> None:
 
 
 async def test_no_algorithm_but_those_of_public_keys_is_believed() -> None:
-    unsigned = jwt.encode(claims(), None, algorithm="none", headers={"kid": "EdDSA"})
+    unsigned = jwt.encode(claims(), "", algorithm="none", headers={"kid": "EdDSA"})
     assert await fault(unsigned) == "algorithm"
     shared = jwt.encode(claims(), "secret" * 10, algorithm="HS256", headers={"kid": "EdDSA"})
     assert await fault(shared) == "algorithm"

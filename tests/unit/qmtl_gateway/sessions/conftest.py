@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -35,7 +36,7 @@ class Counted:
         """Return what was counted more than 0 times."""
         data = self.reader.get_metrics_data()
         assert data is not None
-        points = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+        points: Any = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
         return {str(each.attributes["reason"]): each.value for each in points if each.value}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def in_step(event: Event) -> Followed:
     return resynced(Followed(), event)
 
 
-def changed(event: Event, **changes: object) -> Event:
+def changed(event: Event, **changes: Any) -> Event:
     return replace(event, gate=replace(event.gate, **changes))
 
 

@@ -129,7 +129,7 @@ def test_the_same_again_is_taken_and_changes_nothing(holders: Holders, freeze: E
         ("sequence", 0),
     ],
 )
-def test_what_was_not_told_cannot_be_acknowledged(holders: Holders, freeze: Event, field: str, value: object) -> None:
+def test_what_was_not_told_cannot_be_acknowledged(holders: Holders, freeze: Event, field: str, value: Any) -> None:
     with pytest.raises(QmtlError) as refused:
         holders.acknowledge(ANN, replace(said(ANN, freeze), **{field: value}))
     assert refused.value.reason is Reason.ACKNOWLEDGEMENT_MISMATCH

@@ -12,7 +12,7 @@ from rich.console import Console
 from qmtl_sdk.cli.coverage import delivery, doubts, facts, least_coverage
 from qmtl_sdk.data.conformance import Rule, Violation
 from qmtl_sdk.data.coverage import Interval
-from qmtl_sdk.data.preset import ServiceLevel, builtin_preset
+from qmtl_sdk.data.preset import ServiceLevel, builtin_presets
 from qmtl_sdk.data.provider import resolve_provider
 from qmtl_sdk.data.report import DeliveryReport, Gap
 from qmtl_sdk.data.times import DAY_NS
@@ -21,7 +21,7 @@ from qmtl_sdk.data.times import DAY_NS
 @pytest.fixture
 def report(tmp_path: Path) -> DeliveryReport:
     """Return the report of the sample of one symbol, as if it had 500 gaps of which the last is the largest."""
-    whole = resolve_provider(builtin_preset("sample_sp500_1d"), tmp_path).read().report
+    whole = resolve_provider(builtin_presets()["sample_sp500_1d"], tmp_path).read().report
     gaps = [Gap("SPX", Interval(day * DAY_NS, (day + 1) * DAY_NS), 1) for day in range(0, 998, 2)]
     gaps.append(Gap("SPX", Interval(1000 * DAY_NS, 1077 * DAY_NS), 77))
     return replace(whole, gaps=tuple(gaps))

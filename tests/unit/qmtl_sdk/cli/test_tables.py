@@ -215,7 +215,7 @@ def test_finding_that_the_world_repeats_as_a_violation_is_shown_once() -> None:
 def test_sweep_has_a_row_for_each_cell_and_says_why_it_fails() -> None:
     barred = Violation("promotion.effective_mode", None, None, "computed under compute-only")
     judged = result(status="invalid", violations=(Violation("sharpe", 0.3, 0.5, ""), barred))
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"parameters": {"fast": 5, "slow": 50}, "result": judged.document(), "error": ""},
         {"parameters": {"fast": 0, "slow": 50}, "result": None, "error": "window: 0; give at least 1"},
     ]

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from helm.dashboards.alerts import alerts
 from qmtl_foundation.settings import Address
 from qmtl_sdk.cli.top_documents import view_document
-from qmtl_sdk.cli.top_view import HEADINGS, TopBoard, TopView, shown_views
+from qmtl_sdk.cli.top_view import HEADINGS, LAG_SECONDS, TopBoard, TopView, shown_views
 from qmtl_sdk.report.figures import ABSENT
 from qmtl_sdk.top.desk import Desk, Gates, RunRow, WorldRow, WorldState, state_of
 from qmtl_sdk.top.figures import NAMES, NO_SOURCES, Reading, Source
@@ -52,6 +53,10 @@ def test_view_has_rates_runs_and_worlds() -> None:
     assert line_of(text, "zoo").split() == [
         *("zoo", "live", "held", "9", "closed", "1", "operator,", "stream_astray", "it", "is", "held"),
     ]
+
+
+def test_an_outbox_lag_is_red_above_the_limit_of_its_alert() -> None:
+    assert alerts()["QmtlOutboxLag"].limit == LAG_SECONDS
 
 
 def test_what_is_held_comes_first() -> None:

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import grpc
@@ -68,7 +69,7 @@ async def test_a_connection_that_ends_as_soon_as_it_is_made_is_a_gateway_that_do
         for _ in range(ATTEMPTS):
             async with connect(Address("127.0.0.1", port), patience_s=0.0, token=lambda: "") as client:
                 with pytest.raises(QmtlError) as failed:
-                    await client.call(lambda client=client: client.worlds.get_world(GetWorldRequest(world="w")))
+                    await client.call(partial(client.worlds.get_world, GetWorldRequest(world="w")))
                 assert failed.value.reason is Reason.DEPENDENCY_UNAVAILABLE
 
 

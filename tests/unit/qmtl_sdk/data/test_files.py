@@ -15,7 +15,6 @@ from qmtl_sdk.data.report import Delivery
 
 CsvPreset = Callable[..., WorldDataPreset]
 
-DAYS = ["2004-01-02", "2004-01-05", "2004-01-06"]
 HOURLY: dict[str, Json] = {"symbols": ["A"], "interval": "1h", "calendar": "24/7"}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.identity import Json
-from qmtl_sdk.data.preset import WorldDataPreset, builtin_preset, builtin_presets
+from qmtl_sdk.data.preset import WorldDataPreset, builtin_presets
 
 
 def document(**fields: Json) -> dict[str, Json]:
@@ -28,15 +28,9 @@ def refused(given: object) -> QmtlError:
 
 @pytest.mark.parametrize("name", sorted(builtin_presets()))
 def test_document_reads_back_equal(name: str) -> None:
-    preset = builtin_preset(name)
+    preset = builtin_presets()[name]
     assert WorldDataPreset.parse(preset.document()) == preset
     assert WorldDataPreset.parse(preset.document()).document() == preset.document()
-
-
-def test_unknown_builtin_names_those_there_are() -> None:
-    with pytest.raises(QmtlError, match="sample_us_equity_1d") as caught:
-        builtin_preset("sample")
-    assert caught.value.reason is Reason.PRESET_NOT_FOUND
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from qmtl_foundation.identity import Json
 from qmtl_sdk.data.conformance import Rule
 from qmtl_sdk.data.disk import BoundedFolder
 from qmtl_sdk.data.files import source_of
-from qmtl_sdk.data.preset import TimeMeans, WorldDataPreset, builtin_preset
+from qmtl_sdk.data.preset import TimeMeans, WorldDataPreset, builtin_presets
 from qmtl_sdk.data.provider import SeamlessDataProvider, resolve_provider
 from qmtl_sdk.data.report import Layer, SlaBreach
 from qmtl_sdk.data.source import SourceRows
@@ -240,7 +240,7 @@ def test_report_has_a_json_form(csv_preset: CsvPreset, tmp_path: Path) -> None:
 
 
 def read_in_process(folder: Path) -> None:
-    resolve_provider(builtin_preset("sample_sp500_1d"), folder).read()
+    resolve_provider(builtin_presets()["sample_sp500_1d"], folder).read()
 
 
 def test_processes_that_fill_the_cache_at_once_leave_it_whole(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_processes_that_fill_the_cache_at_once_leave_it_whole(tmp_path: Path) ->
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    report = resolve_provider(builtin_preset("sample_sp500_1d"), tmp_path).read().report
+    report = resolve_provider(builtin_presets()["sample_sp500_1d"], tmp_path).read().report
     assert (report.served_from, report.bars) == (Layer.DISK, 5_031)
 
 
@@ -287,5 +287,5 @@ def test_manifest_with_a_changed_digit_is_not_believed(csv_preset: CsvPreset, tm
 
 
 def test_fingerprint_of_the_sample_is_pinned(tmp_path: Path) -> None:
-    report = resolve_provider(builtin_preset("sample_us_equity_1d"), tmp_path).read().report
+    report = resolve_provider(builtin_presets()["sample_us_equity_1d"], tmp_path).read().report
     assert report.fingerprint == "blake3:d9c29ce858abb743867d0cc6a3bc5d05db1f424aacab98b005d21b68bb14204b"

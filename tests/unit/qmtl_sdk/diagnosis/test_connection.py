@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from qmtl_foundation.diagnosis.certificates import SOON
 from qmtl_foundation.diagnosis.finding import Verdict
 from qmtl_foundation.settings import Address
-from qmtl_sdk.diagnosis.connection import SOON, examine_connection
+from qmtl_sdk.diagnosis.connection import examine_connection
 from qmtl_sdk.diagnosis.readiness import examine_readiness
 from qmtl_sdk.local.certificates import make_certificates, pair_of
 from tests.support.beside import free_port

@@ -108,7 +108,7 @@ def test_node_has_no_truth_of_its_own() -> None:
     with pytest.raises(TypeError):
         1 < close < 2  # noqa: B015  # chained comparison asks for a truth value
     with pytest.raises(TypeError):
-        list(close)
+        list(close)  # type: ignore[call-overload]  # it is none
 
 
 def test_numpy_scalar_on_the_left_makes_a_node() -> None:

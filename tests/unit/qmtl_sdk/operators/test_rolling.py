@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qmtl_foundation.errors import QmtlError
-from qmtl_sdk.strategy import Node, StreamInput
+from qmtl_sdk.strategy import StreamInput
 
 WINDOWS = (2, 3, 7, 16, 50, 63)
 
@@ -90,9 +91,8 @@ def test_pct_change_and_shift_equal_pandas(compute: Any, prices: NDArray[np.floa
 
 def test_window_longer_than_the_history_is_null_everywhere(compute: Any) -> None:
     for operator in (*AGAINST_PANDAS, "rolling_std", "rolling_slope", "rolling_zscore", "ewm_mean"):
-        expression: Callable[[Node], Node] = lambda node, name=operator: getattr(node, name)(50)  # noqa: E731  # bound now
-        if operator == "ewm_mean":
-            expression = lambda node: node.ewm_mean(5, window=50)  # noqa: E731  # a window of its own
+        stated = {"window": 50, **({"span": 5} if operator == "ewm_mean" else {})}
+        expression = methodcaller(operator, **stated)
         assert np.isnan(compute(expression, np.arange(10.0)).numbers()).all(), operator
     assert np.isnan(compute(lambda node: node.shift(50), np.arange(10.0)).numbers()).all()
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import talib
 
 from qmtl_foundation.errors import QmtlError
 from qmtl_sdk.operators import ta
 from qmtl_sdk.strategy import Node, StreamInput
-
-talib = pytest.importorskip("talib")  # the extra qmtl[talib]
 
 WALK = 100.0 + np.cumsum(np.random.default_rng(11).normal(size=500))
 

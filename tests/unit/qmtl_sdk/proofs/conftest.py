@@ -63,7 +63,7 @@ def prove_on(bars: StreamInput) -> Prove:
 
     def prove_on(node: Node, close: np.ndarray | None = None, **options: object) -> Proof:
         evaluation = evaluate([node], {bars.node_id: panel(walk(700) if close is None else close)})
-        return prove_all([node], evaluation, fingerprint="blake3:" + "0" * 64, **options)[-1]  # type: ignore[arg-type]
+        return prove_all([node], evaluation, fingerprint="blake3:" + "0" * 64, **options)[-1]  # type: ignore[arg-type]  # each test states its own
 
     return prove_on
 

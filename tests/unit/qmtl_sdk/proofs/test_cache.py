@@ -109,5 +109,5 @@ def test_operators_are_not_for_proving(bars: StreamInput, evaluated: tuple[Node,
 
 def test_a_proof_keeps_its_form_on_disk() -> None:
     proof = Proof("blake3:" + "0" * 64, "node", ProofStatus.PASSED, (), 3, 4, 1)
-    assert Proof.parsed(proof.canonical()) == proof  # type: ignore[arg-type]  # the JSON form of a proof is an object
+    assert Proof.parsed(proof.canonical()) == proof
     assert proof.coverage == 0.75

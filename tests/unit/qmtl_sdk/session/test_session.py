@@ -188,7 +188,12 @@ def test_reports_come_in_order_and_a_new_session_goes_on_behind_them(begin: Begi
         report = report_pb2.OrderReport(intent_id=WISH.intent_id, epoch=3, outcome=outcome, reason="X")  # type: ignore[arg-type]  # one of a newer release
         connection.send(pb.FollowResponse(report=pb.DeliveredReport(position=position, report=report)))
     found: list[Report] = []
-    wait_until(lambda: found.extend(session.reports()) or len(found) == 3, 10.0)
+
+    def all_came() -> bool:
+        found.extend(session.reports())
+        return len(found) == 3
+
+    wait_until(all_came, 10.0)
     assert found == [
         Report(position, WISH.intent_id, 3, outcome, "X")
         for position, outcome in ((5, Outcome.WORKING), (8, Outcome.FENCED), (9, Outcome.REFUSED))

@@ -138,7 +138,7 @@ def test_setup_that_raises_is_named_with_its_class() -> None:
 def test_setup_that_misuses_the_sdk_is_told_its_own_line() -> None:
     class Misused(Strategy):
         def setup(self) -> None:
-            self.bars()["close"].of_no_kind  # noqa: B018  # raises
+            self.bars()["close"].of_no_kind  # type: ignore[attr-defined]  # noqa: B018  # raises
 
     with pytest.raises(QmtlError) as refused:
         build(Misused)
@@ -265,7 +265,7 @@ def test_node_arguments_are_checked_by_name() -> None:
         ({"input": close, "period": 1, "tags": "momentum"}, "tags"),
     ):
         with pytest.raises(QmtlError, match=told):
-            Node(abs, **arguments)  # type: ignore[arg-type]  # the faults under test
+            Node(abs, **arguments)
     with pytest.raises(QmtlError, match="compute"):
         Node(3, input=close, period=1)  # type: ignore[arg-type]  # the fault under test
 

@@ -9,7 +9,7 @@ import os  # the interpreter may be an old one: nothing newer than it knows
 import sys
 
 
-def plain(value):
+def plain(value):  # type: ignore[no-untyped-def]  # an old interpreter may read it
     if isinstance(value, ast.AST):
         fields = [[name, plain(getattr(value, name, None))] for name in value._fields]
         return {"type": type(value).__name__, "fields": fields}

@@ -40,7 +40,7 @@ def revived(plain: Any) -> Any:
         return eval(plain["constant"])  # noqa: S307  # the repr of a literal, from our own file
     base = getattr(ast, plain["type"], ast.AST)
     base = base if base is not ast.AST and plain["type"] not in ("Index", "ExtSlice") else ast.expr
-    kind = type(plain["type"], (base,), {"_fields": tuple(name for name, _ in plain["fields"])})
+    kind: Any = type(plain["type"], (base,), {"_fields": tuple(name for name, _ in plain["fields"])})
     node = kind.__new__(kind)
     for name, value in plain["fields"]:
         setattr(node, name, revived(value))
@@ -90,7 +90,7 @@ def test_a_construct_that_the_table_does_not_know_is_refused_by_name() -> None:
     tree.body = type("TemplateStr", (ast.expr,), {"_fields": ("values",)})()
     with pytest.raises(CodeIdentityError, match="syntax 'TemplateStr' has no canonical form"):
         normal_tree(tree)
-    kind = type("Call", (ast.Call,), {"_fields": ("func", "args", "keywords", "lazily")})
+    kind: Any = type("Call", (ast.Call,), {"_fields": ("func", "args", "keywords", "lazily")})
     newer = kind.__new__(kind)
     newer.func, newer.args, newer.keywords, newer.lazily = ast.Name("f", ast.Load()), [], [], True
     tree.body = newer

@@ -22,7 +22,7 @@ def doubled(view):  # type: ignore[no-untyped-def]  # authors need no annotation
     return view["close"].array() * 2.0
 
 
-def summed(state, bar):  # type: ignore[no-untyped-def]
+def summed(state, bar):  # type: ignore[no-untyped-def]  # as above
     return state + bar.value, state + bar.value
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qmtl_foundation.errors import QmtlError
 from qmtl_foundation.settings import Address
-from qmtl_sdk.top.figures import COUNTERS, NAMES, Figures, Labels, Reading, Source, increase, rates, totals
+from qmtl_sdk.top.figures import COUNTERS, NAMES, Figures, Labels, Reading, Series, Source, increase, rates, totals
 from qmtl_sdk.top.sources import parsed, read_all, sources_of
 from tests.support.beside import free_port
 
@@ -68,8 +68,8 @@ def test_a_counter_that_began_anew_counts_from_0() -> None:
 
 def test_each_label_is_reset_by_itself_and_a_new_one_began_at_0() -> None:
     closed, full, other = ((("reason", each),) for each in ("GATE_CLOSED", "ORDER_STREAM_FULL", "EPOCH_MISMATCH"))
-    before = {(REFUSED, closed): 10.0, (REFUSED, full): 50.0}
-    after = {(REFUSED, closed): 12.0, (REFUSED, full): 1.0, (REFUSED, other): 4.0}
+    before: Series = {(REFUSED, closed): 10.0, (REFUSED, full): 50.0}
+    after: Series = {(REFUSED, closed): 12.0, (REFUSED, full): 1.0, (REFUSED, other): 4.0}
     assert increase(before, after, REFUSED) == 2.0 + 1.0 + 4.0
 
 
@@ -100,7 +100,7 @@ def test_rises_without_resets_sum_to_the_whole(steps: list[int], first: int) -> 
     counts = [first]
     for step in steps:
         counts.append(counts[-1] + step)
-    series = [{(ACCEPTED, ()): float(count)} for count in counts]
+    series: list[Series] = [{(ACCEPTED, ()): float(count)} for count in counts]
     risen = [increase(before, after, ACCEPTED) for before, after in pairwise(series)]
     assert math.fsum(each for each in risen if each is not None) == counts[-1] - first
 

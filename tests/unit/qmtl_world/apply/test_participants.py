@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -189,7 +190,7 @@ def test_a_run_that_is_over_or_of_another_name_cannot_go_back(started: Scene) ->
     ],
 )
 def test_an_acknowledgement_of_something_else_changes_nothing(
-    started: Scene, field: str, changed: dict[str, object]
+    started: Scene, field: str, changed: dict[str, Any]
 ) -> None:
     right = GatewayAcknowledged(G1, "run-1", EventKind.FREEZE, started.place.epoch, started.run.sequence)
     error = started.refused(replace(right, **changed))

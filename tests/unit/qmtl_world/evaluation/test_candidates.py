@@ -38,7 +38,8 @@ def test_a_changed_world_bars_what_was_made_before(rule: str, change: dict[str, 
 
 @pytest.mark.parametrize("missing", ["dataset_fingerprint", "as_of"])
 def test_data_that_is_not_pinned_bars(missing: str) -> None:
-    assert blockers(replace(record(), **{missing: ""})) == ["promotion.dataset"]
+    empty: dict[str, Any] = {missing: ""}
+    assert blockers(replace(record(), **empty)) == ["promotion.dataset"]
 
 
 @pytest.mark.parametrize("mode", ["compute-only", "shadow", "mode-99"])

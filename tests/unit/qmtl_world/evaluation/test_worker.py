@@ -163,7 +163,7 @@ def test_worker_process_computes_the_same() -> None:
 
 def test_result_travels_between_processes() -> None:
     found = evaluate_series(TASK)
-    assert pickle.loads(pickle.dumps(found)).metrics == pytest.approx(dict(found.metrics), nan_ok=True)  # noqa: S301
+    assert pickle.loads(pickle.dumps(found)).metrics == pytest.approx(dict(found.metrics), nan_ok=True)  # noqa: S301  # our own bytes
 
 
 def changed(row: int, value: float) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_switch_gives_live_only_where_the_owner_allows_it() -> None:
     ],
 )
 def test_a_binding_keeps_the_mode_that_follows_from_the_decision(
-    hint: str, fields: dict[str, str], mode: EffectiveMode
+    hint: str, fields: dict[str, Any], mode: EffectiveMode
 ) -> None:
     binding = replace(BINDING, dataset=replace(BINDING.dataset, **fields))
     decision = decide(WORLD, binding, None, NOW)
