@@ -89,7 +89,8 @@ def test_probes_ask_where_health_is_served_alone(manifests: Manifests) -> None:
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert stated["QMTL_HEALTH_LISTEN"] == f"0.0.0.0:{container[probe]['grpc']['port']}"
         assert container["livenessProbe"]["grpc"]["service"] == "live"
-        assert "service" not in container["readinessProbe"]["grpc"]
+        asked = container["readinessProbe"]["grpc"].get("service", "")
+        assert asked == ("" if container["name"] == "executor" else "postgres")
 
 
 def test_what_can_be_disrupted_keeps_all_but_one(manifests: Manifests) -> None:
