@@ -78,10 +78,13 @@ class Follower:
 
 
 def expose(meter: Meter, followers: Mapping[str, Follower]) -> None:
-    """Feed ``executor_position``, ``executor_open`` and ``executor_behind_messages``."""
+    """Feed ``executor_position``, ``executor_epoch``, ``executor_open`` and ``executor_behind_messages``."""
 
     def positions(_options: CallbackOptions) -> list[Observation]:
         return [Observation(place.position, {"world": world}) for world, place in _places(followers)]
+
+    def epochs(_options: CallbackOptions) -> list[Observation]:
+        return [Observation(place.fence, {"world": world}) for world, place in _places(followers)]
 
     def opens(_options: CallbackOptions) -> list[Observation]:
         return [Observation(int(place.is_open), {"world": world}) for world, place in _places(followers)]
@@ -95,6 +98,7 @@ def expose(meter: Meter, followers: Mapping[str, Follower]) -> None:
     meter.create_observable_gauge(
         "executor_position", [positions], description="Place in the order stream that is settled."
     )
+    meter.create_observable_gauge("executor_epoch", [epochs], description="Epoch of the newest Fence passed.")
     meter.create_observable_gauge(
         "executor_open", [opens], description="1 where the newest mark passed is an Open, else 0."
     )

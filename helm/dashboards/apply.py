@@ -106,11 +106,19 @@ EXECUTORS: Final = (
         page=EXECUTOR,
     ),
     series(
+        "Epoch",
+        "Epoch of the newest Fence that an executor has passed: each run and each stop takes the next.",
+        f"executor_epoch{{{WORLD}}}",
+        "{{world}} {{instance}}",
+        page=EXECUTOR,
+    ),
+    series(
         "Place",
         "Place in the order stream that is settled.",
         f"executor_position{{{WORLD}}}",
         "{{world}} {{instance}}",
         page=EXECUTOR,
+        width=6,
     ),
     series(
         "Executed",
@@ -118,6 +126,7 @@ EXECUTORS: Final = (
         f"sum by (world) (rate(orders_executed_total{{{WORLD}}}[$__rate_interval]))",
         "{{world}}",
         unit=Unit.EVENTS,
+        width=6,
     ),
     series(
         "Fenced, 10 m",
@@ -126,12 +135,14 @@ EXECUTORS: Final = (
         f"sum by (world) (increase(orders_fenced_total{{{WORLD}}}[10m]))",
         "{{world}}",
         alert="QmtlOrdersFenced",
+        width=6,
     ),
     Panel(
         "Refused",
         "Intents that were kept from the venue by what they said, per second.",
         [Query(f"sum by (world) (rate(executor_refused_total{{{WORLD}}}[$__rate_interval]))", "{{world}}")],
         unit=Unit.EVENTS,
+        width=6,
     ),
 )
 

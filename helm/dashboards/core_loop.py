@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from helm.dashboards import calls, loop
 from helm.dashboards.board import Board, Section, Variable
@@ -13,6 +13,12 @@ CHOSEN: Final = 'job=~"$job",instance=~"$instance"'
 EVALUATE: Final = '{method="qmtl.evaluation.v1.EvaluationService/Evaluate"}'
 OPERATIONS: Final = "operations/index.md#metrics"
 
+
+def answering(title: str, says: str, service: str, **stated: Any) -> Panel:
+    """Return how many processes of a service answer now."""
+    return stat(title, says, f'count(up{{job="qmtl-{service}"}} == 1) or vector(0)', **stated)
+
+
 NOW: Final = (
     stat(
         "Services down",
@@ -20,12 +26,32 @@ NOW: Final = (
         f"count(up{{{JOBS}}} == 0) or vector(0)",
         alert="QmtlServiceDown",
     ),
-    stat(
+    answering(
+        "Gateways",
+        "Gateways that answer. Without one no client reaches anything.",
+        "gateway",
+        alert="QmtlNoGateway",
+        wanted=True,
+    ),
+    answering(
         "World services",
-        "World services that are scraped. Without one nothing is decided, and gates close with their leases.",
-        "count(outbox_lag_seconds) or vector(0)",
+        "World services that answer. Without one nothing is decided, and gates close with their leases.",
+        "world",
         alert="QmtlNoWorldService",
         wanted=True,
+    ),
+    answering(
+        "DAG managers",
+        "DAG managers that answer. Without one submissions wait.",
+        "dagmgr",
+        alert="QmtlNoDagManager",
+        wanted=True,
+    ),
+    answering(
+        "Executors",
+        "Executors that answer. Without its executor a world's orders wait, and so do its runs.",
+        "executor",
+        alert="QmtlNoExecutor",
     ),
     stat(
         "Alerts firing",
@@ -44,9 +70,9 @@ NOW: Final = (
     ),
     loop.runs_under_way(),
     loop.announced_late(),
-    loop.cross_context_hits(),
-    loop.wrong_node_ids(),
-    stat("Sessions", "Runners' sessions that gateways hold.", "sum(runner_sessions)", page="live.md"),
+    loop.cross_context_hits(width=8),
+    loop.wrong_node_ids(width=8),
+    stat("Sessions", "Runners' sessions that gateways hold.", "sum(runner_sessions)", page="live.md", width=8),
 )
 
 CALLS: Final = (

@@ -28,23 +28,25 @@ def announced_late() -> Panel:
     )
 
 
-def cross_context_hits() -> Panel:
+def cross_context_hits(**stated: Any) -> Panel:
     """Return how many results of another compute context runners found."""
     return stat(
         "Cross-context hits, 10 m",
         "Cached results of another compute context that runners found, and did not use; must be 0.",
         "sum(increase(cross_context_cache_hit_total[10m]))",
         alert="QmtlCrossContextHit",
+        **stated,
     )
 
 
-def wrong_node_ids() -> Panel:
+def wrong_node_ids(**stated: Any) -> Panel:
     """Return how many nodes were sent under wrong ids."""
     return stat(
         "Wrong NodeIDs, 10 m",
         "Nodes that were sent under an id that is not theirs; must be 0.",
         "sum(increase(nodeid_crc_mismatch_total[10m]))",
         alert="QmtlNodeIdMismatch",
+        **stated,
     )
 
 

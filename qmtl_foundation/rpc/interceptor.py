@@ -53,7 +53,7 @@ def _guarded_unary(
     return call
 
 
-StreamBehaviour = Callable[..., AsyncIterator[Any] | Awaitable[None]]
+StreamBehaviour = Callable[..., AsyncIterator[Any]]
 
 
 def _guarded_stream(behaviour: StreamBehaviour, parse: Parser, method: str) -> Callable[..., AsyncIterator[Any]]:
@@ -77,14 +77,10 @@ def _guarded_dialogue(behaviour: StreamBehaviour, parse: Parser, method: str) ->
 
 
 async def _answering(
-    begin: Callable[[], AsyncIterator[Any] | Awaitable[None]], context: grpc.aio.ServicerContext, method: str
+    begin: Callable[[], AsyncIterator[Any]], context: grpc.aio.ServicerContext, method: str
 ) -> AsyncIterator[Any]:
     try:
-        responses = begin()
-        if isinstance(responses, Awaitable):  # it writes to the context by itself, as health's Watch does
-            await responses
-            return
-        async for response in responses:
+        async for response in begin():
             yield response
     except Exception as error:  # as above
         _log.debug("stream %s ended by %r", method, error)

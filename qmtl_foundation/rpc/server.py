@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from qmtl_foundation.requests import MAX_MESSAGE_BYTES
 from qmtl_foundation.rpc.health import HealthFollower, Probe
 from qmtl_foundation.rpc.interceptor import DomainErrors
+from qmtl_foundation.rpc.open_streams import OpenStreams
 from qmtl_foundation.settings import Address, check_listened
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -32,6 +33,7 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
 )
 HEALTH_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", 1024),
+    ("grpc.max_concurrent_streams", 16),  # of one connection: a kubelet makes one for each probe
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.so_reuseport", 0),
 )
@@ -76,12 +78,12 @@ async def serving(
     Kubernetes' probes speak no TLS. Raises OSError when an address is taken, QmtlError NOT_CONFIGURED for a ``listen``
     that is not of the loopback.
     """
-    server = grpc.aio.server(interceptors=[*outside, DomainErrors(), *doors], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[*outside, DomainErrors(), OpenStreams(), *doors], options=SERVER_OPTIONS)
     for room in rooms:
         room.add(room.servicer, server)
     names = [room.service for room in rooms] + list(forwarded)
     health = HealthFollower(names, probes)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     own = (reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     reflection.enable_server_reflection([*names, *own], server, shown)
     if handlers:  # last: they may answer for everything that nobody else does
@@ -98,7 +100,7 @@ async def serving(
             yield port
         finally:
             following.cancel()
-            await health.leave()
+            health.leave()
             await server.stop(DRAIN_SECONDS)
 
 
@@ -108,8 +110,8 @@ async def _health_alone(health: HealthFollower, listen: Address | None) -> Async
     if listen is None:
         yield
         return
-    server = grpc.aio.server(interceptors=[DomainErrors()], options=HEALTH_OPTIONS)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    server = grpc.aio.server(interceptors=[DomainErrors(), OpenStreams()], options=HEALTH_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = _bind(server, listen, None)
     await server.start()
     _log.info("health alone on %s:%d", listen.host, port)

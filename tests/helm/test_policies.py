@@ -89,7 +89,8 @@ def test_probes_ask_where_health_is_served_alone(manifests: Manifests) -> None:
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert pod.environment["QMTL_HEALTH_LISTEN"] == f"0.0.0.0:{container[probe]['grpc']['port']}"
         assert container["livenessProbe"]["grpc"]["service"] == "live"
-        assert "service" not in container["readinessProbe"]["grpc"]
+        asked = container["readinessProbe"]["grpc"].get("service", "")
+        assert asked == ("" if container["name"] == "executor" else "postgres")
 
 
 def test_what_can_be_disrupted_keeps_all_but_one(manifests: Manifests) -> None:
@@ -276,6 +277,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("gateway.pdb.maxUnavailable", 0),
     ("gateway.pdb.maxUnavailable", "0%"),
     ("gateway.service.type", "ExternalName"),
+    ("gateway.service.loadBalancerSourceRanges", ["192.0.2.0/24"]),
     ("gateway.resources.limits.memory", "lots"),
     ("gateway.extraEnv", [{"value": "nameless"}]),
     ("world.keepDays", 0),
@@ -293,6 +295,7 @@ NONSENSE: Sequence[tuple[str, Any]] = (
     ("grpcRoute.enabled", True),
     ("networkPolicy.dns", []),
     ("networkPolicy.metrics", [{}]),
+    ("networkPolicy.metrics", [{"ipBlock": {"cidr": "192.0.2.0/24"}, "podSelector": {}}]),
     ("networkPolicy.postgres.port", 70_000),
     ("networkPolicy.extraEgress.postgres", []),
     ("serviceMonitor.enabled", True),
@@ -308,6 +311,12 @@ def test_nonsense_is_refused_by_its_path(helm: Helm, path: str, value: Any) -> N
     said = str(caught.value)
     above, _, name = blamed(path).rpartition("/")
     assert f"at '{above}/{name}'" in said or (f"at '{above}'" in said and f"'{name}' not allowed" in said), said
+
+
+def test_source_ranges_are_those_of_a_load_balancer(helm: Helm) -> None:
+    service = {"type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24"]}
+    manifests = helm.render(changed(values_of("minimal"), "gateway.service", service))
+    assert manifests.named("Service", "qmtl-gateway")["spec"]["loadBalancerSourceRanges"] == ["192.0.2.0/24"]
 
 
 def blamed(path: str) -> str:

@@ -29,6 +29,7 @@ from qmtl_sdk.local.state import Layout
 from tests.helm.chart import Manifests, values_of
 from tests.helm.encrypted_postgres import encrypted
 from tests.helm.node import BEHIND, READY_SECONDS, Contents, Node
+from tests.support.applies import stop
 from tests.support.credentials import EVERYTHING, Bearing
 from tests.support.desk import CALL_SECONDS, Asked, Desk, at_rest, evaluate, make_world, refusal, world_status
 from tests.support.stack import check_nothing_was_denied, guarded_directory
@@ -210,12 +211,15 @@ def test_the_migration_of_an_upgrade_finds_the_schemas_there(node: Node, desk: D
     assert world_status(desk, before).world.name == before
 
 
-def test_a_pod_whose_nats_is_away_is_not_ready_and_not_restarted(installation: Installation) -> None:
-    node, services = installation.node, installation.services
+def test_a_world_is_frozen_without_nats_and_no_pod_is_restarted(installation: Installation, desk: Desk) -> None:
+    node, services, world = installation.node, installation.services, make_world(desk)
+    called = {"gateway", "world", "dagmgr"}
     assert all(node.asks(each, "readinessProbe") for each in services)
     os.kill(node.children["nats"].pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: not any(node.asks(each, "readinessProbe") for each in services), READY_SECONDS)
+        wait_until(lambda: all("not ready: nats" in node.log(each) for each in services), READY_SECONDS)
+        assert {each for each in services if node.asks(each, "readinessProbe")} == called
+        assert stop(desk, world, "drill").epoch
         assert all(node.asks(each, "livenessProbe") for each in services)
     finally:
         os.kill(node.children["nats"].pid, signal.SIGCONT)

@@ -21,7 +21,9 @@ FIRES_SECONDS: Final = 90.0
 RESTS_SECONDS: Final = 90.0  # until it no longer fires on what was provoked before
 AT_WORK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
-QUIET: Final = re.compile(r"sum\(increase\(apply_runs_total\[[^]]+\]\)\) > 0")
+MOVED: Final = re.compile(
+    r"max by \(world\) \(max_over_time\(executor_epoch.* > min by \(world\) \(min_over_time\([^)]*\)\)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,8 @@ def _awaited(attempts: Sequence[Attempt]) -> list[Outcome]:
 
 
 def _await_quiet(scene: Scene, factor: int) -> None:
-    """Return when no run has ended for as long as QmtlOrdersFenced asks for."""
+    """Return when no world's epoch has moved for as long as QmtlOrdersFenced asks for."""
     rule = next(each for each in rules() if each["alert"] == "QmtlOrdersFenced")
-    lately = QUIET.search(hurried(rule, factor)["expr"])
+    lately = MOVED.search(hurried(rule, factor)["expr"])
     assert lately is not None, rule
     wait_until(lambda: not scene.prometheus.holds(lately[0]), RESTS_SECONDS)

@@ -226,6 +226,18 @@ def dag_manager_killed(scene: Scene) -> Steps:
     scene.heal()
 
 
+def killed(name: str) -> Callable[[Scene], Steps]:
+    """Return what kills the only process of a service."""
+
+    def begin(scene: Scene) -> Steps:
+        yield PREPARED
+        kill(scene.stack, name)
+        yield Seen("none is left")
+        scene.heal()
+
+    return begin
+
+
 def world_service_killed(scene: Scene) -> Steps:
     """Kill the only world service, while strategies ask under which context they compute."""
     world = make_world(scene.desk, f"{POLICY}apply: manual\n", decision_ttl_s=1)
@@ -282,7 +294,7 @@ def late_orders(scene: Scene) -> Steps:
         passwords = ground_of(scene.folder, part(scene.stack, "postgres").address, nats_address).nats_passwords
         url = nats.url(link.address, "gateway", passwords)
         gateway = held.enter_context(another(scene.stack, "gateway", QMTL_NAME="late", QMTL_NATS_URL=url))
-        world = trading_world(scene.desk)
+        world, busy = trading_world(scene.desk), trading_world(scene.desk)
         client = held.enter_context(dial(gateway.address, scene.token))
         intents = _intents(scene, world)
         link.hold()
@@ -295,6 +307,8 @@ def late_orders(scene: Scene) -> Steps:
         run = over(scene.desk, world, "goes_on")
         assert run.phase == run_pb2.RUN_PHASE_COMPLETED, run
         yield PREPARED
+        start(scene.desk, busy, {"ann/A": 0.5}, run_id="elsewhere")
+        over(scene.desk, busy, "elsewhere")
         link.release()
         yield Seen(f"{len(intents)} orders of the epoch before arrive", {"world": world})
 
@@ -343,12 +357,18 @@ FIRST: Final = (
 )
 LATE: Final = Provocation(
     ("QmtlOrdersFenced",),
-    "orders of a gateway that was killed stay on its link to NATS, and arrive long after the next run",
+    "orders of a gateway that was killed stay on its link to NATS, and arrive long after the next run, right after "
+    "another world's",
     late_orders,
 )
 MEANWHILE: Final = (
     (Provocation(("QmtlOutboxLag",), "SIGSTOP of the nats-server, and a world is frozen", nats_paused),),
     (Provocation(("QmtlServiceDown",), "SIGKILL of the DAG manager", dag_manager_killed),),
+    (
+        Provocation(("QmtlNoGateway",), "SIGKILL of the gateway", killed("gateway")),
+        Provocation(("QmtlNoDagManager",), "SIGKILL of the DAG manager", killed("dagmgr")),
+        Provocation(("QmtlNoExecutor",), "SIGKILL of the executor", killed("executor")),
+    ),
     (
         Provocation(
             ("QmtlNoWorldService", "QmtlStaleDecisions"),

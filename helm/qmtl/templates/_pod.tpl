@@ -68,7 +68,8 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* Probes of health alone, which no certificate guards: kubelets ask in plain text. */}}
+{{/* Probes of health alone, which no certificate guards: kubelets ask in plain text. Who is called stays reachable
+without NATS, which all pods share: a world is frozen by PostgreSQL alone. */}}
 {{- define "qmtl.probes" -}}
 startupProbe:
   grpc: { port: 9002, service: live }
@@ -81,7 +82,7 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  grpc: { port: 9002 }
+  grpc: { port: 9002{{ if ne . "executor" }}, service: postgres{{ end }} }
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 2

@@ -111,7 +111,7 @@ async def test_a_process_learns_its_world_fills_on_paper_and_says_what_it_holds(
         await eventually(lambda: len(desk.said.acknowledged) == 2)
         assert service.healthy(desk.variables["QMTL_LISTEN"])
         assert _metric(desk, "orders_executed_total") == 1.0
-        assert _metric(desk, "executor_open") == 1.0
+        assert (_metric(desk, "executor_open"), _metric(desk, "executor_epoch")) == (1.0, 1.0)
         await eventually(lambda: _positions(desk))
     phases = [each.phase for each in desk.said.acknowledged]
     assert phases == [acknowledgement_pb2.APPLY_PHASE_FREEZE, acknowledgement_pb2.APPLY_PHASE_UNFREEZE]
