@@ -84,15 +84,15 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "world_address": "the world service, `host:port`",
     "dagmgr_address": "the DAG manager, `host:port`",
     "gateway_address": "a gateway, `host:port`; data presets are read there",
-    "name": "the name of this gateway, which no other gateway has, or of this executor, as worlds enrol it. Keep it over "
-    "restarts: a newer start of the same name takes the older one's place",
+    "name": "the name of this gateway, which no other gateway has, or of this executor, as worlds enrol it. Keep it "
+    "over restarts: a newer start of the same name takes the older one's place",
     "mode": "whose orders it takes; `paper` only, so far",
     "auth_jwks": "file or https URL of the token issuer's public keys (JWKS); read again every minute",
     "auth_issuer": "the issuer whose tokens are accepted: their claim `iss`",
     "auth_audience": "the audience that tokens must name in their claim `aud`",
     "auth_permissions": "claim that lists a caller's [permissions](security.md#permissions)",
     "auth_name": "claim that names a caller: the author of its strategies, the actor in timelines",
-    "auth_skew_seconds": "seconds by which clocks may differ: a token is accepted that much before and after its validity",
+    "auth_skew_seconds": "seconds by which clocks may differ: so long before and after its validity a token counts",
     "token_file": "file of the token for calls of its own, a [service's](security.md#services); read "
     "again when it changes",
     "tls_certificate": "PEM file of its certificate with its chain; certificate, key and ca, or none of them",

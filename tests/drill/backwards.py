@@ -22,10 +22,11 @@ async def _write(layout: Layout, folder: Path) -> Manifest:
     async with streams.connected(url) as client:
         async with dump.snapshot(cluster.dsn) as snapshot:
             before = {name: await streams.stored(client, name) for name in await streams.names(client)}
+            tables = await snapshot.count()
             await asyncio.to_thread(dump.save, cluster, snapshot.name, folder / DATABASE)
         saved = {}
         for name in before:
             await asyncio.to_thread((folder / STREAMS / name).mkdir, parents=True)
             saved[name] = await streams.save(client, name, folder / STREAMS / name)
     moved_on = {name: before[name].last - saved[name].last for name in saved}
-    return await asyncio.to_thread(seal, folder, snapshot.tables, saved, moved_on)
+    return await asyncio.to_thread(seal, folder, tables, saved, moved_on)
