@@ -60,5 +60,7 @@ def why(error: BaseException) -> str:
         return "no URL that can be asked: with a user, a port that is no number, or a space"
     inner = getattr(error, "reason", error)  # of what urllib raises
     text = str(getattr(inner, "strerror", None) or inner) or type(error).__name__
+    if isinstance(error, HTTPError):
+        text = f"HTTP {error.code} {error.reason}".rstrip()
     shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])  # the other end may have written it
     return shown if len(text) <= SHOWN else f"{shown}…"

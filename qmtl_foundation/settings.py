@@ -17,8 +17,8 @@ from qmtl_foundation.requests import check_resource_name
 PREFIX: Final = "QMTL_"
 FILE_SUFFIX: Final = "_FILE"  # of a variable that names the file of a secret
 HIDDEN: Final = "***"
-_USER: Final = re.compile(r"(?<=:)//.*@")
-_QUERY: Final = re.compile(r"(?<=\?).*")
+_USER: Final = re.compile(r"(?<=:)//.*@", re.DOTALL)
+_QUERY: Final = re.compile(r"(?<=\?).*", re.DOTALL)
 SettingsType = TypeVar("SettingsType")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -29,8 +30,8 @@ def examine_certificates(settings: TlsSettings, now: datetime) -> tuple[list[Fin
     from cryptography import x509
 
     material = certificates.material
-    own = x509.load_pem_x509_certificates(material.certificate)[0]  # its chain follows
-    return [_lasting(_CERTIFICATE, own, now), _authorities(material.ca, now)], certificates
+    chain, authorities = (x509.load_pem_x509_certificates(each) for each in (material.certificate, material.ca))
+    return [_own(chain, authorities, now), _authorities(authorities, now)], certificates
 
 
 def _mend(error: QmtlError) -> str:
@@ -39,12 +40,26 @@ def _mend(error: QmtlError) -> str:
     return "name a PEM file that the service may read"
 
 
-def _authorities(pem: bytes, now: datetime) -> Finding:
-    """Return when, of the authorities that are valid, the first ends; others that are over stop nothing."""
-    from cryptography import x509
+def _own(chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate], now: datetime) -> Finding:
+    """Return when a service's certificate ends, or that nobody believes it since its authority is over."""
+    found, issuer = _lasting(_CERTIFICATE, chain[0], now), chain[-1].issuer
+    signers = [each for each in authorities if each.subject == issuer]
+    if signers and not any(_is_valid(each, now) for each in signers):
+        says = f"{_name(chain[0])}, is signed by {_name(signers[0])}, which is not valid now: nobody believes it"
+        return fault(
+            _CERTIFICATE, says, "take one that a valid authority signs; a service that runs takes it by itself"
+        )
+    return found
 
-    found = sorted(x509.load_pem_x509_certificates(pem), key=lambda each: each.not_valid_after_utc)
-    valid = [each for each in found if each.not_valid_before_utc <= now < each.not_valid_after_utc]
+
+def _is_valid(found: x509.Certificate, now: datetime) -> bool:
+    return found.not_valid_before_utc <= now < found.not_valid_after_utc
+
+
+def _authorities(authorities: Sequence[x509.Certificate], now: datetime) -> Finding:
+    """Return when, of the authorities that are valid, the first ends; one that is over and signed nothing is told."""
+    found = sorted(authorities, key=lambda each: each.not_valid_after_utc)
+    valid = [each for each in found if _is_valid(each, now)]
     over = ", ".join(_name(each) for each in found if each.not_valid_after_utc <= now)
     first = _lasting(_AUTHORITY, (valid or found)[0], now)
     if not valid or not over:

@@ -128,6 +128,10 @@ def logging_in(dsn: Secret) -> Iterator[None]:
         yield
     except _REFUSING as error:
         raise _refused(f"PostgreSQL refuses the login of QMTL_POSTGRES_DSN: {error}") from error
+    except asyncpg.PostgresError as error:  # of a pooler before it, or a database that takes nobody
+        if isinstance(error, _PASSING):
+            raise
+        raise _refused(f"PostgreSQL refuses the login of QMTL_POSTGRES_DSN: {error}") from error
     except ValueError as error:  # its text may repeat the password
         if isinstance(error, OSError):  # a certificate that is not believed
             raise

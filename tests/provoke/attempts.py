@@ -21,9 +21,7 @@ FIRES_SECONDS: Final = 90.0
 RESTS_SECONDS: Final = 90.0  # until it no longer fires on what was provoked before
 AT_WORK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
-MOVED: Final = re.compile(
-    r"max by \(world\) \(max_over_time\(executor_epoch.* > min by \(world\) \(min_over_time\([^)]*\)\)"
-)
+STANDS: Final = re.compile(r"max by \(world\) \(executor_epoch\) == (?P<before>max by \(world\) \([^)]*\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +133,7 @@ def _awaited(attempts: Sequence[Attempt]) -> list[Outcome]:
 def _await_quiet(scene: Scene, factor: int) -> None:
     """Return when no world's epoch has moved for as long as QmtlOrdersFenced asks for."""
     rule = next(each for each in rules() if each["alert"] == "QmtlOrdersFenced")
-    lately = MOVED.search(hurried(rule, factor)["expr"])
-    assert lately is not None, rule
-    wait_until(lambda: not scene.prometheus.holds(lately[0]), RESTS_SECONDS)
+    stands = STANDS.search(hurried(rule, factor)["expr"])
+    assert stands is not None, rule
+    moved = stands[0].replace("==", "!=")
+    wait_until(lambda: scene.prometheus.holds(stands["before"]) and not scene.prometheus.holds(moved), RESTS_SECONDS)

@@ -1,7 +1,7 @@
 """The rules with every duration in them divided, so that what takes minutes is seen in seconds.
 
-Only ``for:`` and the ranges of selectors are divided; what is compared, and with what, stays. When an alert fires to
-the second is what ``alerts.test.yaml`` says.
+Only ``for:``, ranges and offsets of selectors are divided; what is compared, and with what, stays. When an alert fires
+to the second is what ``alerts.test.yaml`` says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 
 from helm.dashboards.alerts import RULES
 
-RANGE: Final = re.compile(r"\[([^\]]+)\]")
+SPAN: Final = re.compile(r"(?P<before>\[|\boffset )(?P<span>\w+)")
 
 
 def hurry(path: Path, factor: int) -> None:
@@ -28,7 +28,7 @@ def hurry(path: Path, factor: int) -> None:
 
 def hurried(rule: dict[str, Any], factor: int) -> dict[str, Any]:
     """Return a rule with durations divided by a factor."""
-    expr = RANGE.sub(lambda found: f"[{_divided(found[1], factor)}]", rule["expr"])
+    expr = SPAN.sub(lambda found: found["before"] + _divided(found["span"], factor), rule["expr"])
     lasting = {"for": _divided(rule["for"], factor)} if "for" in rule else {}
     return {**rule, "expr": expr, **lasting}
 

@@ -134,6 +134,18 @@ def test_wrong_database_is_refused_with_the_setting_to_check(servers: Servers) -
     assert refused.value.reason is Reason.NOT_CONFIGURED
 
 
+def test_a_database_that_takes_nobody_is_refused_with_the_setting_to_check(servers: Servers, dsn: str) -> None:
+    name = dsn.split("/")[-1].partition("?")[0]
+    execute = f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS '
+    read(servers.dsn("postgres"), f"{execute} false")
+    try:
+        with pytest.raises(QmtlError, match=r"QMTL_POSTGRES_DSN: .* not currently accepting connections") as refused:
+            upgrade(dsn, ["qmtl_world"])
+    finally:
+        read(servers.dsn("postgres"), f"{execute} true")
+    assert refused.value.reason is Reason.NOT_CONFIGURED
+
+
 @pytest.mark.parametrize(
     ("dsn", "says"),
     [

@@ -57,5 +57,6 @@ def test_what_the_other_end_writes_is_printable_and_short() -> None:
     with serving(code=500, reason="\x1b]0;owned\x07" + "x" * 9_000) as (url, _), pytest.raises(OSError) as failed:  # noqa: PT011  # whichever
         fetch(url, 10)
     said = why(failed.value)
+    assert said.startswith("HTTP 500 ?]0;owned")
     assert said.isprintable()
     assert len(said) <= SHOWN + 1

@@ -71,6 +71,14 @@ def test_an_authority_that_is_over_is_a_fault_only_where_no_other_is_valid(
     assert part in found.says
 
 
+def test_a_certificate_whose_authority_is_over_is_a_fault_though_another_is_valid(folder: Path) -> None:
+    pem = pair_of(folder, "ca").certificate
+    pem.write_bytes(pem.read_bytes() + authority(2 * AUTHORITY_DAYS))
+    found = examined(folder, AUTHORITY_DAYS + 1)
+    assert (found["certificate"].verdict, found["authority"].verdict) == (Verdict.FAULT, Verdict.WARNING)
+    assert "which is not valid now: nobody believes it" in found["certificate"].says
+
+
 def authority(days: int) -> bytes:
     """Return the certificate of an authority that ends in so many days."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string(f"CN=of {days} days")
