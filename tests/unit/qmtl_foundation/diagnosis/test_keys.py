@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qmtl_foundation.auth.settings import AuthSettings
+from qmtl_foundation.auth.settings import SKEW_SECONDS, AuthSettings
 from qmtl_foundation.clock import utc_now
 from qmtl_foundation.diagnosis.finding import Verdict
 from qmtl_foundation.diagnosis.keys import examine_keys, examine_service_token
@@ -61,12 +61,12 @@ async def test_a_url_of_keys_that_cannot_be_asked_is_a_fault_that_keeps_its_pass
     assert "hidden" not in found.says
 
 
-async def token_verdict(issuer: Issuer, token: str, service: str = "gateway") -> tuple[Verdict, str]:
+async def token_verdict(issuer: Issuer, token: str, skew_seconds: int = SKEW_SECONDS) -> tuple[Verdict, str]:
     file = issuer.folder / "own.token"
     file.write_text(token)
-    auth = AuthSettings(str(issuer.jwks), ISSUER)
+    auth = AuthSettings(str(issuer.jwks), ISSUER, skew_seconds=skew_seconds)
     _, keys = await examine_keys(auth.jwks)
-    found = await examine_service_token(str(file), service, auth, keys, utc_now())
+    found = await examine_service_token(str(file), "gateway", auth, keys, utc_now())
     return found.verdict, found.says
 
 
@@ -89,6 +89,14 @@ async def test_a_token_that_nobody_would_take_is_a_fault(issuer: Issuer, tmp_pat
     ):
         verdict, says = await token_verdict(issuer, token)
         assert (verdict, part in says) == (Verdict.FAULT, True), says
+
+
+@pytest.mark.parametrize(("skew_seconds", "verdict"), [(SKEW_SECONDS, Verdict.FAULT), (120, Verdict.WARNING)])
+async def test_a_token_is_taken_behind_its_end_as_far_as_the_settings_let_clocks_differ(
+    issuer: Issuer, skew_seconds: int, verdict: Verdict
+) -> None:
+    token = issuer.token("gateway", ["service:gateway"], -60)
+    assert (await token_verdict(issuer, token, skew_seconds))[0] is verdict
 
 
 async def test_without_keys_a_token_is_read_only(issuer: Issuer, tmp_path: Path) -> None:
