@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -14,7 +15,7 @@ from qmtl_foundation.auth.caller import Role
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.admission import OPEN
 from qmtl_foundation.rpc.outcome import concluding
-from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
+from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around, streamed_within
 
 BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000)
 OTHER: Final = "other"  # methods that no contract has: strangers must not make new values of a label
@@ -44,21 +45,15 @@ class Durations(Wrapping):
             return handler
         name = OTHER if stated_access(method).role is Role.UNSPECIFIED else method.removeprefix("/")
         return around(
-            handler, lambda behaviour: self._unary(behaviour, name), lambda behaviour: self._stream(behaviour, name)
+            handler,
+            lambda behaviour: self._unary(behaviour, name),
+            lambda behaviour: streamed_within(behaviour, partial(self._measuring, name, STREAM)),
         )
 
     def _unary(self, behaviour: Behaviour, name: str) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             with self._measuring(name, UNARY, context):
                 return await behaviour(request, context)
-
-        return call
-
-    def _stream(self, behaviour: Behaviour, name: str) -> Behaviour:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            with self._measuring(name, STREAM, context):
-                async for response in behaviour(request, context):
-                    yield response
 
         return call
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import grpc
 from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.access import stated_access
 from qmtl_foundation.rpc.admission import OPEN, caller
-from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
+from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around, streamed_within
 from qmtl_foundation.settings import check_at_least
 
 CALLERS_KEPT: Final = 10_000
@@ -81,7 +82,7 @@ class Limits(Wrapping):
         """Return a handler within limits."""
         if method.startswith(OPEN) or stated_access(method).is_urgent:
             return handler
-        return around(handler, self._unary, self._stream)
+        return around(handler, self._unary, lambda behaviour: streamed_within(behaviour, self._stream))
 
     def _unary(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -101,22 +102,20 @@ class Limits(Wrapping):
 
         return call
 
-    def _stream(self, behaviour: Behaviour) -> Behaviour:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            who = caller()
-            usage = self._of(who.name)
-            if not who.is_service:
-                if usage.streams >= self._settings.streams:
-                    raise self._refused(who.name, STREAMS, self._settings.streams, AGAIN_SECONDS)
-                self._take_token(who.name, usage)
-            usage.streams += 1
-            try:
-                async for response in behaviour(request, context):
-                    yield response
-            finally:
-                usage.streams -= 1
-
-        return call
+    @contextmanager
+    def _stream(self, _context: grpc.aio.ServicerContext) -> Iterator[None]:
+        """Hold one of the caller's streams. Raises QmtlError RATE_LIMITED."""
+        who = caller()
+        usage = self._of(who.name)
+        if not who.is_service:
+            if usage.streams >= self._settings.streams:
+                raise self._refused(who.name, STREAMS, self._settings.streams, AGAIN_SECONDS)
+            self._take_token(who.name, usage)
+        usage.streams += 1
+        try:
+            yield
+        finally:
+            usage.streams -= 1
 
     def _take_token(self, name: str, usage: Usage) -> None:
         """Take a token. Raises QmtlError RATE_LIMITED while there is none."""
@@ -143,9 +142,14 @@ class Limits(Wrapping):
 
     def _refused(self, name: str, limit: str, allowed: int, again_s: float) -> QmtlError:
         self._count(limit)
-        milliseconds = max(1, round(again_s * 1_000))
-        return QmtlError(
-            Reason.RATE_LIMITED,
-            f"{name!r} goes beyond {allowed} {limit.replace('_', ' ')}; come again after {milliseconds} ms",
-            metadata={"caller": name, "limit": limit, "allowed": str(allowed), "retry_after_ms": str(milliseconds)},
-        )
+        return beyond(repr(name), name, limit, allowed, again_s)
+
+
+def beyond(who: str, name: str, limit: str, allowed: int, again_s: float) -> QmtlError:
+    """Return the refusal of what goes beyond a limit; ``name`` is the caller's, empty of those that have none."""
+    milliseconds = max(1, round(again_s * 1_000))
+    return QmtlError(
+        Reason.RATE_LIMITED,
+        f"{who} goes beyond {allowed} {limit.replace('_', ' ')}; come again after {milliseconds} ms",
+        metadata={"caller": name, "limit": limit, "allowed": str(allowed), "retry_after_ms": str(milliseconds)},
+    )

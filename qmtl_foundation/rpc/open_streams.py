@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import grpc
 
-from qmtl_foundation.errors import QmtlError, Reason
 from qmtl_foundation.rpc.admission import OPEN
-from qmtl_foundation.rpc.wrapping import Behaviour, Wrapping, around
+from qmtl_foundation.rpc.limits import STREAMS, beyond
+from qmtl_foundation.rpc.wrapping import Wrapping, around, streamed_within
 
 MAX_OPEN_STREAMS: Final = 200
-AGAIN_MS: Final = 1_000
+AGAIN_SECONDS: Final = 1.0
 
 
 class OpenStreams(Wrapping):
@@ -26,25 +27,15 @@ class OpenStreams(Wrapping):
         """Return a handler within the limit."""
         if not method.startswith(OPEN):
             return handler
-        return around(handler, lambda behaviour: behaviour, self._stream)
+        return around(handler, lambda behaviour: behaviour, lambda behaviour: streamed_within(behaviour, self._place))
 
-    def _stream(self, behaviour: Behaviour) -> Behaviour:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            if self._held >= MAX_OPEN_STREAMS:
-                raise _refused()
-            self._held += 1
-            try:
-                async for response in behaviour(request, context):
-                    yield response
-            finally:
-                self._held -= 1
-
-        return call
-
-
-def _refused() -> QmtlError:
-    return QmtlError(
-        Reason.RATE_LIMITED,
-        f"strangers hold {MAX_OPEN_STREAMS} streams of health and reflection; come again after {AGAIN_MS} ms",
-        metadata={"caller": "", "limit": "streams", "allowed": str(MAX_OPEN_STREAMS), "retry_after_ms": str(AGAIN_MS)},
-    )
+    @contextmanager
+    def _place(self, _context: grpc.aio.ServicerContext) -> Iterator[None]:
+        """Hold one of the streams. Raises QmtlError RATE_LIMITED."""
+        if self._held >= MAX_OPEN_STREAMS:
+            raise beyond("health and reflection", "", STREAMS, MAX_OPEN_STREAMS, AGAIN_SECONDS)
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1

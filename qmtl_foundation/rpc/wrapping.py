@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -60,3 +61,16 @@ def around(
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(stream(handler.unary_stream), *codec)
     return grpc.unary_unary_rpc_method_handler(one(handler.unary_unary), *codec)
+
+
+def streamed_within(
+    behaviour: Behaviour, entered: Callable[[grpc.aio.ServicerContext], AbstractContextManager[None]]
+) -> Behaviour:
+    """Return what answers a stream within what is entered when its call comes and left when the stream has ended."""
+
+    async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        with entered(context):
+            async for response in behaviour(request, context):
+                yield response
+
+    return call

@@ -97,7 +97,7 @@ def _answering() -> Iterator[None]:
 
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # a timeout is an OSError
         raise _failed(f"does not answer ({str(error) or type(error).__name__})") from error
 
 

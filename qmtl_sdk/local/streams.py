@@ -84,6 +84,8 @@ async def save(client: Any, stream: str, folder: Path) -> Stored:
     with new_file(folder / CONTENT) as file:
         while (chunk := await _next(client, chunks)).data:
             file.write(chunk.data)
+    with _answering():
+        await chunks.unsubscribe()
     _check_end(stream, chunk.headers or {})
     request = {"config": begun["config"], "state": begun["state"]}
     with new_file(folder / REQUEST) as file:

@@ -101,7 +101,7 @@ def sentence(came: Sequence[Came], intents: int, seconds: float) -> str:
 
 
 def _row(came: Came) -> str:
-    early = came.early if came.careful else "-"
+    early = "-" if came.early is None else came.early
     cells = (
         came.what,
         f"{came.manifest.rows:,}, {came.manifest.messages:,}",

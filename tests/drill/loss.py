@@ -53,9 +53,9 @@ class Came:
     """Hold what came of one loss; seconds of the backup, of the restore, and until all worlds were open.
 
     ``lost`` are orders of the life that is gone which the restored database does not know; ``early`` what was executed
-    before an operator let go; ``again`` what both lives executed beyond the backup, sent again by runners that had not
-    heard of its end; ``told_fenced`` what was executed in the life that is gone and is told of as fenced now.
-    ``moved_on`` of the manifest is negative where the database was written first.
+    before an operator let go, None where nobody held anything; ``again`` what both lives executed beyond the backup,
+    sent again by runners that had not heard of its end; ``told_fenced`` what was executed in the life that is gone and
+    is told of as fenced now. ``moved_on`` of the manifest is negative where the database was written first.
     """
 
     what: str
@@ -67,7 +67,7 @@ class Came:
     open_s: float
     lost: int
     held: int
-    early: int
+    early: int | None
     again: int
     told_fenced: int
     unchanged: int
@@ -80,7 +80,7 @@ class _Started:
     """Hold what came of a start: worlds astray, orders executed by then, sets compared with those of before."""
 
     held: int
-    early: int
+    early: int | None
     unchanged: int
 
 
@@ -233,7 +233,7 @@ class Loss:
         self._scene.runners.heal()
         self._await_read()
         astray = sum(ASTRAY in self.found.applies.told(world).holds for world in self._scene.worlds)
-        return _Started(astray, 0, 0)
+        return _Started(astray, None, 0)
 
     def _await_read(self) -> None:
         """Wait until the executor has read what stands in the restored stream."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from tests.faults.campaign import SHORT, SMALL, Campaign, campaign
 from tests.faults.checker import Violation
 from tests.faults.cluster.cluster import PROCESSES
+from tests.faults.history.facts import History
 from tests.faults.load import Load, counted, loaded
 from tests.faults.tally import Tally
 from tests.support.pages import write_section
@@ -46,7 +47,7 @@ class Rolled:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     rates: list[float] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    histories: Sequence[History] = ()
 
 
 def run(seed: int, say: Say, *, short: bool = False) -> list[Rolled]:
@@ -79,7 +80,7 @@ def roll(found: Campaign, rounds: int, say: Say) -> Rolled:
     found.stop_trading()
     judged = found.judged().values()
     rolled.violations += [each for _, violations in judged for each in violations]
-    rolled.tally = Tally.of(history for history, _ in judged)
+    rolled.histories = [history for history, _ in judged]
     return rolled
 
 
@@ -117,7 +118,7 @@ def _totals(rolled: Sequence[Rolled]) -> str:
         "how": counted(applied),
         "applied_s": max(each.seconds for each in applied),
         "errors": sum(len(each.load.errors()) for each in rolled),
-        "tally": sum((each.tally for each in rolled), Tally()),
+        "tally": Tally.of(history for each in rolled for history in each.histories),
         "violations": sum(len(each.violations) for each in rolled),
     }
     return TOTALS.format(**fields)

@@ -14,10 +14,10 @@ from tests.faults.history.facts import History
 class Tally:
     """Count messages of the order stream by what was done with each; ``again`` are answered by an earlier one's row."""
 
-    intents: int = 0
-    executed: int = 0
-    fenced: int = 0
-    refused: int = 0
+    intents: int
+    executed: int
+    fenced: int
+    refused: int
 
     @classmethod
     def of(cls, histories: Iterable[History]) -> Self:
@@ -33,15 +33,6 @@ class Tally:
     def again(self) -> int:
         """Return how many came under an id that had its answer: S12 holds that each intent has one."""
         return self.intents - self.executed - self.fenced - self.refused
-
-    def __add__(self, other: Tally) -> Tally:
-        """Return the counts of both."""
-        return Tally(
-            self.intents + other.intents,
-            self.executed + other.executed,
-            self.fenced + other.fenced,
-            self.refused + other.refused,
-        )
 
     def __str__(self) -> str:
         """Return the counts as words."""
